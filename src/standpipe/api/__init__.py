@@ -1,0 +1,1 @@
+"""The HTTP routes: bytes in, answer out."""

@@ -1,0 +1,1 @@
+"""The call itself: key, route, attempts, relay, record."""

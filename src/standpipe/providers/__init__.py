@@ -1,0 +1,1 @@
+"""Dialects (wire forms, pure) and providers (places that speak one, data)."""

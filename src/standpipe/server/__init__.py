@@ -1,0 +1,1 @@
+"""The HTTP listener: uvicorn with a hardened protocol."""

@@ -1,0 +1,1 @@
+"""The connection pool: the only code that opens sockets to providers."""

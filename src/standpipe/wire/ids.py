@@ -1,0 +1,17 @@
+"""Identifiers: UUIDv7 for records, so that they sort by time (RFC 9562, section 5.7)."""
+
+from __future__ import annotations
+
+import os
+import time
+
+
+def new_id() -> str:
+    """Return a new UUIDv7 in its canonical 36-character form."""
+    milliseconds = time.time_ns() // 1_000_000
+    random = int.from_bytes(os.urandom(10))
+    value = (milliseconds & (1 << 48) - 1) << 80
+    value |= 0x7 << 76 | (random >> 68 & 0xFFF) << 64
+    value |= 0b10 << 62 | random & (1 << 62) - 1
+    text = f"{value:032x}"
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"

@@ -1,0 +1,130 @@
+"""What the spool keeps of a call: one `Record`, and for a stream a `Begin` before it.
+
+Times are integers, microseconds since the Unix epoch, UTC. Bodies are the bytes that went over
+the wire; the drain folds and parses them. Nothing here is SQL or JSON of any API.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+Outcome = Literal["complete", "refused", "failed", "cut", "abandoned", "lost"]
+Kind = Literal["chat", "report"]
+BodyForm = Literal["json", "sse"]
+
+
+class Attempt(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One try at one target."""
+
+    provider: str
+    model: str
+    #: When the request was sent.
+    started_at: int
+    #: HTTP status of the provider, None if it never answered.
+    status: int | None = None
+    #: What went wrong, None if nothing did.
+    error: str | None = None
+    #: Microseconds from sending to the first byte of the answer; None if none came.
+    first_byte_us: int | None = None
+
+
+class Begin(msgspec.Struct, frozen=True, tag="begin", omit_defaults=True):
+    """A stream has an id and is about to send its first byte; a `Record` must follow.
+
+    A `Begin` whose writer is dead and which no `Record` follows becomes one row with outcome
+    `lost` (decision 2).
+    """
+
+    id: str
+    project: str
+    key: str | None
+    requested_at: int
+    model: str | None = None
+    provider: str | None = None
+    provider_model: str | None = None
+    completion_id: str | None = None
+    metadata: dict[str, str] = {}
+    logged: bool = False
+    user_agent: str | None = None
+    request: bytes | None = None
+
+
+class Usage(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Tokens of one call, as the provider said or as counted; None where nobody said.
+
+    The fields of OpenAI's and DeepSeek's usage that the spec (1.6) names, flattened.
+    """
+
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    total_tokens: int | None = None
+    cached_tokens: int | None = None
+    prompt_audio_tokens: int | None = None
+    reasoning_tokens: int | None = None
+    completion_audio_tokens: int | None = None
+    completion_text_tokens: int | None = None
+    accepted_prediction_tokens: int | None = None
+    rejected_prediction_tokens: int | None = None
+
+
+class Record(msgspec.Struct, frozen=True, tag="record", omit_defaults=True):
+    """One call, whole. `request` and `response` are None unless logging applies to the call."""
+
+    id: str
+    kind: Kind
+    project: str
+    #: Public id of the key, None for a key that has none.
+    key: str | None
+    requested_at: int
+    received_at: int
+    outcome: Outcome
+    #: HTTP status that the caller was answered with; None if none was sent (or reported).
+    status: int | None
+    #: True where the content policy kept the text.
+    logged: bool
+    first_byte_at: int | None = None
+    #: As asked.
+    model: str | None = None
+    provider: str | None = None
+    #: As the provider calls it, in its own answer where it said so.
+    provider_model: str | None = None
+    error: str | None = None
+    streamed: bool = False
+    cache_hit: bool = False
+    metadata: dict[str, str] = {}
+    attempts: tuple[Attempt, ...] = ()
+    #: What was emulated or is noteworthy, as told in the `standpipe-fidelity` header.
+    fidelity: tuple[str, ...] = ()
+    user_agent: str | None = None
+    traceparent: str | None = None
+    retry_count: int | None = None
+    parent: str | None = None
+    #: The caller's body, as received.
+    request: bytes | None = None
+    #: The answer, as sent to the caller: a JSON document, or the events of a stream.
+    response: bytes | None = None
+    response_form: BodyForm = "json"
+    #: The next four are set when the text is not kept; the drain fills them from the text else.
+    completion_id: str | None = None
+    finish_reason: str | None = None
+    usage: Usage | None = None
+    #: "provider", "estimated" or None; see wire.usage.
+    usage_source: str | None = None
+
+
+Frame = Begin | Record
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder: msgspec.msgpack.Decoder[Frame] = msgspec.msgpack.Decoder(Frame)
+
+
+def encode(frame: Frame) -> bytes:
+    """Return the spool's payload of a frame."""
+    return _encoder.encode(frame)
+
+
+def decode(payload: bytes) -> Frame:
+    """Return the frame of a payload; msgspec.DecodeError if it is none."""
+    return _decoder.decode(payload)
