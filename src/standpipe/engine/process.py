@@ -55,8 +55,8 @@ class LoadFailed(Exception):
     """The model cannot be served; the message says why and what would help."""
 
 
-def main(lines: Iterable[str], out: IO[str]) -> int:
-    """Serve as the first of `lines` says until they end or SIGTERM; return if it cannot."""
+def main(lines: Iterable[str], out: IO[str]) -> NoReturn:
+    """Serve as the first of `lines` says until they end or SIGTERM; exit 3 if it cannot."""
     # A Ctrl-C reaches the whole terminal group; the supervisor is who stops us.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     stdin = iter(lines)
@@ -66,7 +66,7 @@ def main(lines: Iterable[str], out: IO[str]) -> int:
         context = _context(config)
     except LoadFailed as error:
         _answer(out, Ready(ready=False, error=str(error)))
-        return LOAD_FAILED
+        sys.exit(LOAD_FAILED)
     signal.signal(signal.SIGTERM, _stop)
     _answer(out, Ready(ready=True, port=config.port, context=context))
     for _ in stdin:
@@ -186,4 +186,4 @@ def _own_stdout() -> IO[str]:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.stdin, _own_stdout()))
+    main(sys.stdin, _own_stdout())
