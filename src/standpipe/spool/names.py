@@ -1,0 +1,56 @@
+"""What the files of a spool are called: `<boot>-<worker>-<seq>.seg`.
+
+A boot is unique to one start of one worker and sorts by time, so that names sort by age. A
+writer, `<boot>-<worker>`, is one such start; its segments are numbered in the order written.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+#: A segment: frames, perhaps zeros after them.
+SEGMENT = ".seg"
+#: Room kept for a segment to come; holds no frames yet.
+SPARE = ".spare"
+#: A segment with damage in its middle, put aside for a person to look at.
+DAMAGED = ".damaged"
+
+
+def new_boot() -> str:
+    """Return a new boot: 13 hexadecimal digits of milliseconds, then 6 random ones."""
+    return f"{time.time_ns() // 1_000_000:013x}{os.urandom(3).hex()}"
+
+
+def segment_name(writer: str, number: int) -> str:
+    """Return the name of a writer's segment."""
+    return f"{writer}-{number:08d}{SEGMENT}"
+
+
+def spare_name(writer: str, number: int) -> str:
+    """Return the name of a writer's spare."""
+    return f"{writer}-{number:08d}{SPARE}"
+
+
+def writer_of(name: str) -> str:
+    """Return the writer that a segment's or spare's name tells."""
+    return name.rpartition("-")[0]
+
+
+def segments(directory: Path) -> list[str]:
+    """Return the names of all segments, oldest start first, each writer's in order."""
+    return sorted(name for name in _names(directory) if name.endswith(SEGMENT))
+
+
+def spares(directory: Path) -> list[str]:
+    """Return the names of all spares."""
+    return [name for name in _names(directory) if name.endswith(SPARE)]
+
+
+def _names(directory: Path) -> list[str]:
+    try:
+        with os.scandir(directory) as entries:
+            return [entry.name for entry in entries]
+    except FileNotFoundError:
+        return []

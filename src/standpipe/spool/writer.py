@@ -1,0 +1,220 @@
+"""Appending to the spool: one worker's preallocated segments, one write a frame.
+
+Nothing here awaits and no thread is started, so that a cancelled call cannot leave half a record.
+What a writer holds open it also holds locked (flock), so that a reader can tell whether it lives.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import logging
+import os
+import time
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+from standpipe.spool import frames, names
+
+SEGMENT_BYTES = 64 << 20
+#: What a call may add to its request: the answer and the numbers. More is the caller's risk.
+ANSWER_BYTES = 256 << 10
+#: How long a full disk is not asked again.
+RETRY_S = 0.25
+
+log = logging.getLogger(__name__)
+
+
+class SpoolFull(OSError):
+    """A frame could not be written; nothing of it is left in the spool."""
+
+
+@dataclass(slots=True, eq=False)
+class _Segment:
+    """An open, locked file; frames end at `end`, and it may grow to `size`."""
+
+    path: Path
+    descriptor: int
+    size: int
+    end: int = 0
+
+    @property
+    def room(self) -> int:
+        return self.size - self.end
+
+    def close(self) -> None:
+        """Give back the bytes not written and the lock."""
+        try:
+            os.ftruncate(self.descriptor, self.end)
+        finally:
+            os.close(self.descriptor)
+
+    def discard(self) -> None:
+        """Remove a file that holds no frames."""
+        self.path.unlink(missing_ok=True)
+        os.close(self.descriptor)
+
+
+class Spool:
+    """One worker's part of the spool.
+
+    `boot` must be new with each start (`names.new_boot`); FileExistsError if it is not. Not safe
+    for use by several threads at once.
+    """
+
+    def __init__(
+        self, directory: Path, *, boot: str, worker: int, segment_bytes: int = SEGMENT_BYTES
+    ) -> None:
+        self.writer = f"{boot}-{worker}"
+        self.segment_bytes = segment_bytes
+        #: Frames written since the start.
+        self.appended = 0
+        #: Frames that could not be.
+        self.append_errors = 0
+        #: Bytes promised to calls under way.
+        self.reserved = 0
+        self._directory = directory
+        self._current: _Segment | None = None
+        self._spares: list[_Segment] = []
+        self._numbered = 0
+        self._made = 0
+        self._promises: Counter[int] = Counter()
+        self._largest = 0
+        self._full_until = 0.0
+        self._prepare()
+
+    def append(self, payload: bytes) -> None:
+        """Write one frame whole and return once the kernel has it; raises SpoolFull."""
+        frame = frames.pack(payload)
+        segment = self._current
+        if segment is None or segment.room < len(frame):
+            segment = self._rotate(len(frame))
+        try:
+            written = os.pwrite(segment.descriptor, frame, segment.end)
+        except OSError as error:
+            raise self._not_written(segment, error.errno or errno.EIO) from error
+        if written != len(frame):
+            raise self._not_written(segment, errno.ENOSPC)
+        segment.end += written
+        self.appended += 1
+
+    def reserve(self, size: int) -> bool:
+        """Promise room for a call whose frames need `size` + ANSWER_BYTES; False if there is none.
+
+        Each promise kept must be given back with `release`, whatever became of the call.
+        """
+        need = size + ANSWER_BYTES
+        largest = max(need, self._largest)
+        while self._room(largest) < self.reserved + need:
+            if not self._grow(largest):
+                return False
+        self.reserved += need
+        self._promises[need] += 1
+        self._largest = largest
+        return True
+
+    def release(self, size: int) -> None:
+        """Give back what `reserve` promised for the same size."""
+        need = size + ANSWER_BYTES
+        self.reserved -= need
+        self._promises[need] -= 1
+        if not self._promises[need]:
+            del self._promises[need]
+            if need == self._largest:
+                self._largest = max(self._promises, default=0)
+
+    def close(self) -> None:
+        """Give all unused room back to the disk; nothing may be appended after."""
+        for spare in self._spares:
+            spare.discard()
+        self._spares.clear()
+        if self._current is not None:
+            self._current.close()
+            self._current = None
+
+    def _prepare(self) -> None:
+        self._directory.mkdir(parents=True, exist_ok=True)
+        for path in self._directory.glob(f"{self.writer}-*"):
+            raise FileExistsError(errno.EEXIST, "this start has written before", str(path))
+        self._grow(0)
+
+    def _room(self, largest: int) -> int:
+        """Return the bytes that surely can be written in frames of up to `largest`, in any order.
+
+        A frame is never split, so each segment but the last may end with that much unused.
+        """
+        opened = [self._current, *self._spares] if self._current else self._spares
+        rooms = [segment.room for segment in opened if segment.room >= largest]
+        return sum(rooms) - largest * (len(rooms) - 1) if rooms else 0
+
+    def _grow(self, need: int) -> bool:
+        """Preallocate a spare that a frame of `need` bytes fits; False if the disk has no room."""
+        now = time.monotonic()
+        if now < self._full_until:
+            return False
+        try:
+            self._spares.append(self._allocate(max(self.segment_bytes, 2 * need)))
+        except OSError as error:
+            self._full_until = now + RETRY_S
+            log.warning("the spool has no room: %s", error)
+            return False
+        return True
+
+    def _allocate(self, size: int) -> _Segment:
+        spare = self._create(size)
+        try:
+            os.posix_fallocate(spare.descriptor, 0, size)
+        except OSError:
+            spare.discard()
+            raise
+        return spare
+
+    def _create(self, size: int) -> _Segment:
+        """Create and lock a spare, again if a reader took it for a dead writer's in between."""
+        while True:
+            path = self._directory / names.spare_name(self.writer, self._made)
+            self._made += 1
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            if os.fstat(descriptor).st_nlink:
+                return _Segment(path, descriptor, size)
+            os.close(descriptor)
+
+    def _rotate(self, size: int) -> _Segment:
+        """Make the first spare with room for `size` bytes the current segment.
+
+        The next one is there before the last is closed: a reader that finds all segments of a
+        writer unlocked, and then no new one, knows that the writer is dead.
+        """
+        try:
+            spare = self._spare_for(size)
+            path = self._directory / names.segment_name(self.writer, self._numbered)
+            spare.path = spare.path.rename(path)
+        except OSError as error:
+            self.append_errors += 1
+            raise SpoolFull(error.errno, error.strerror) from error
+        self._spares.remove(spare)
+        self._numbered += 1
+        last, self._current = self._current, spare
+        if last is not None:
+            last.close()
+        return spare
+
+    def _spare_for(self, size: int) -> _Segment:
+        for spare in self._spares:
+            if spare.size >= size:
+                return spare
+        spare = self._allocate(max(self.segment_bytes, size))
+        self._spares.append(spare)
+        return spare
+
+    def _not_written(self, segment: _Segment, number: int) -> SpoolFull:
+        """Clear away what a failed write left; if its room can't be had back, do without."""
+        self.append_errors += 1
+        try:
+            os.ftruncate(segment.descriptor, segment.end)
+            os.posix_fallocate(segment.descriptor, segment.end, segment.room)
+        except OSError:
+            segment.size = segment.end
+        return SpoolFull(number, os.strerror(number))
