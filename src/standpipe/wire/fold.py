@@ -1,0 +1,265 @@
+"""Chunks to completion: the one accumulator of streams.
+
+How the parts of a `delta` grow, since providers differ and say it nowhere:
+
+- text (`content`, `arguments`, any string not named below) is joined;
+- labels (`role`, `id`, `type`, `format`) keep their first value, as some providers repeat them;
+- a `name` keeps its value when it is repeated, and is joined when it comes in pieces;
+- lists are extended, but for items with an `index`, which grow the item of that index;
+- objects grow field by field; any other value is replaced by a later one; null changes nothing.
+
+Outside of a `delta` and `logprobs` (content filters, extensions), a later value replaces.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from standpipe.wire import sse
+
+Json = dict[str, Any]
+
+_LABELS = frozenset({"role", "id", "type", "format", "object"})
+#: Top-level fields of a chunk that are not simply kept; `obfuscation` is OpenAI's padding.
+_SPECIAL = frozenset({"choices", "usage", "object", "error", "obfuscation"})
+_FIRST = frozenset({"id", "created", "model"})
+
+
+class _Pieces(list[str]):
+    """A string that is still growing; joined once at the end, not at every piece."""
+
+
+class _Choice:
+    """One choice as far as it has come."""
+
+    __slots__ = ("calls", "fields", "logprobs", "message")
+
+    def __init__(self) -> None:
+        self.message: Json = {"role": "assistant", "content": None}
+        self.calls: list[tuple[int | None, Json]] = []
+        self.logprobs: Json | None = None
+        self.fields: Json = {}
+
+    def add(self, choice: Json) -> None:
+        for name, value in choice.items():
+            if name in {"delta", "message"} and isinstance(value, dict):
+                self._add_delta(value)
+            elif name == "logprobs" and isinstance(value, dict):
+                self.logprobs = {} if self.logprobs is None else self.logprobs
+                _grow(self.logprobs, value)
+            elif name not in {"index", "delta", "message", "logprobs"}:
+                _replace(self.fields, name, value)
+
+    def _add_delta(self, delta: Json) -> None:
+        calls = delta.get("tool_calls")
+        if isinstance(calls, list):
+            for call in calls:
+                if isinstance(call, dict):
+                    self._add_call(call)
+        _grow(self.message, {name: delta[name] for name in delta if name != "tool_calls"})
+
+    def _add_call(self, piece: Json) -> None:
+        place = piece.get("index")
+        known = self._call_of(piece, place if type(place) is int else None)
+        _grow(known, {name: piece[name] for name in piece if name != "index"})
+
+    def _call_of(self, piece: Json, place: int | None) -> Json:
+        """Return the call that a piece belongs to, a new one if it starts one."""
+        for at, call in reversed(self.calls):
+            if not _starts_another(call, piece) and (place is None or at == place):
+                return call
+        self.calls.append((place, {}))
+        return self.calls[-1][1]
+
+    def finish(self, index: int) -> Json:
+        message = _settled(self.message)
+        if self.calls:
+            ordered = sorted(self.calls, key=lambda entry: entry[0] or 0)
+            message["tool_calls"] = [_settled(call) for _, call in ordered]
+        choice = {"index": index, "message": message, "logprobs": _settled(self.logprobs)}
+        return {**choice, "finish_reason": None, **_settled(self.fields)}
+
+
+class Fold:
+    """What the chunks of one stream add up to; it takes anything and never raises.
+
+    `error` is the last error event, None without one; `usage` the last usage that was not null.
+    """
+
+    __slots__ = ("_choices", "_fields", "error", "usage")
+
+    def __init__(self) -> None:
+        self._choices: dict[int, _Choice] = {}
+        self._fields: Json = {}
+        self.usage: Json | None = None
+        self.error: Json | None = None
+
+    def add(self, chunk: Json) -> None:
+        """Take the next chunk."""
+        self.error = error_of(chunk) or self.error
+        usage = chunk.get("usage")
+        if isinstance(usage, dict):
+            self.usage = usage
+        for name, value in chunk.items():
+            if name not in _SPECIAL and not (name in _FIRST and self._fields.get(name)):
+                _replace(self._fields, name, value)
+        choices = chunk.get("choices")
+        for choice in choices if isinstance(choices, list) else ():
+            if isinstance(choice, dict):
+                index = choice.get("index")
+                place = index if type(index) is int else 0
+                self._choices.setdefault(place, _Choice()).add(choice)
+
+    @property
+    def started(self) -> bool:
+        """Tell whether any choice was seen."""
+        return bool(self._choices)
+
+    @property
+    def finished(self) -> bool:
+        """Tell whether every choice seen has its `finish_reason`; False before the first."""
+        choices = self._choices.values()
+        return self.started and all(choice.fields.get("finish_reason") for choice in choices)
+
+    def completion(self) -> Json:
+        """Return the `chat.completion` so far; its parts are new at every call but for `usage`."""
+        head = {"id": self._fields.get("id"), "object": "chat.completion"}
+        choices = [self._choices[index].finish(index) for index in sorted(self._choices)]
+        body = {**head, **_settled(self._fields), "choices": choices}
+        return body if self.usage is None else {**body, "usage": self.usage}
+
+
+class Folded(msgspec.Struct, frozen=True):
+    """A stream, folded."""
+
+    #: None if no choice was seen.
+    completion: Json | None
+    usage: Json | None
+    #: `[DONE]` was seen.
+    done: bool
+    #: Every choice seen has its `finish_reason`.
+    finished: bool
+    #: The last error event.
+    error: Json | None
+
+
+def fold_stream(events: bytes) -> Folded:
+    """Fold the raw bytes of a stream; what is no chunk is passed over, and it never raises."""
+    fold, done = Fold(), False
+    for data in _data(events):
+        if data == sse.DONE:
+            done = True
+        elif (chunk := decode_object(data)) is not None:
+            fold.add(chunk)
+    completion = fold.completion() if fold.started else None
+    return Folded(completion, fold.usage, done, fold.finished, fold.error)
+
+
+def decode_object(data: bytes) -> Json | None:
+    """Return the JSON object of the bytes, None if they are none."""
+    try:
+        found = msgspec.json.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def error_of(body: Json) -> Json | None:
+    """Return the error that a body or a chunk tells of, with its `message`, None if none.
+
+    Reads OpenAI's `error` object, a plain text in its place, and the flat forms of OpenPipe
+    (`message`, `code`) and vLLM (`object: "error"`).
+    """
+    error = body.get("error")
+    if isinstance(error, dict):
+        return error
+    if isinstance(error, str) and error:
+        return {"message": error}
+    if isinstance(body.get("message"), str) and "choices" not in body:
+        return {name: body[name] for name in ("message", "code", "type") if name in body}
+    return None
+
+
+def _data(events: bytes) -> list[bytes]:
+    splitter = sse.Splitter()
+    try:
+        raw = splitter.feed(events)
+    except ValueError:
+        return []
+    found = (sse.data_of(event) for event in (*raw, splitter.rest))
+    return [data for data in found if data is not None]
+
+
+def _grow(whole: Json, piece: Json) -> None:
+    for name, value in piece.items():
+        known = whole.get(name)
+        if known is None:
+            whole[name] = _fresh(value)
+        elif isinstance(value, str) and isinstance(known, str | _Pieces):
+            whole[name] = _longer(name, known, value)
+        elif isinstance(value, dict) and isinstance(known, dict):
+            _grow(known, value)
+        elif isinstance(value, list) and isinstance(known, list) and type(known) is list:
+            for item in value:
+                _extend(known, item)
+        elif value is not None:
+            whole[name] = _fresh(value)
+
+
+def _fresh(value: Any) -> Any:
+    """Return a copy that may grow without changing the chunk it came from."""
+    if isinstance(value, dict):
+        return {name: _fresh(part) for name, part in value.items()}
+    return list(value) if isinstance(value, list) else value
+
+
+def _longer(name: str, known: str | _Pieces, piece: str) -> str | _Pieces:
+    if name in _LABELS:
+        return known or piece
+    if name == "name":
+        text = known if isinstance(known, str) else "".join(known)
+        return text if piece == text else text + piece
+    if isinstance(known, _Pieces):
+        known.append(piece)
+        return known
+    return _Pieces([known, piece])
+
+
+def _extend(items: list[Any], item: Any) -> None:
+    if isinstance(item, dict) and type(item.get("index")) is int:
+        for known in items:
+            if isinstance(known, dict) and known.get("index") == item["index"]:
+                _grow(known, item)
+                return
+    items.append(_fresh(item))
+
+
+def _starts_another(call: Json, piece: Json) -> bool:
+    """Tell whether a piece is the head of a call other than this one.
+
+    Some providers give every call index 0; others a new id with every piece of one call. So a
+    new id begins a new call only where a function's name comes with it.
+    """
+    new, known = piece.get("id"), call.get("id")
+    function = piece.get("function")
+    named = isinstance(function, dict) and function.get("name")
+    return bool(new and known and new != known and named)
+
+
+def _replace(fields: Json, name: str, value: Any) -> None:
+    known = fields.get(name)
+    if isinstance(known, dict) and isinstance(value, dict):
+        fields[name] = {**known, **value}
+    elif value is not None or name not in fields:
+        fields[name] = value
+
+
+def _settled(value: Any) -> Any:
+    """Return a copy in which nothing grows any more."""
+    if isinstance(value, dict):
+        return {name: _settled(part) for name, part in value.items()}
+    if isinstance(value, _Pieces):
+        return "".join(value)
+    return [_settled(part) for part in value] if isinstance(value, list) else value

@@ -1,0 +1,94 @@
+"""Server-sent events: bytes to events to bytes, without changing a byte on the way.
+
+Knows the line rules of the format and nothing of what the data means.
+"""
+
+from __future__ import annotations
+
+import re
+
+DONE = b"[DONE]"
+#: Bytes that may wait for the end of their event.
+MAX_EVENT_BYTES = 16 * 1024 * 1024
+
+_BOM = b"\xef\xbb\xbf"
+# Atomic, so that `\r\n` is never read as two line ends.
+_BLANK_LINE = re.compile(rb"(?>\r\n|\n|\r)(?>\r\n|\n|\r)")
+_LINE_END = re.compile(rb"\r\n|\n|\r")
+
+
+class Splitter:
+    """Cuts a stream of bytes into raw events, each with the blank line that ends it.
+
+    All events returned and `rest`, joined, are the bytes that were fed.
+    """
+
+    __slots__ = ("_buffer", "_scanned")
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+        self._scanned = 0
+
+    @property
+    def rest(self) -> bytes:
+        """Return the bytes after the last event; at the end of a stream, an unended event."""
+        return bytes(self._buffer)
+
+    def feed(self, data: bytes) -> list[bytes]:
+        r"""Return the events that are complete now.
+
+        A `\r` at the end of the data waits, since `\n` may follow. ValueError if the event
+        that waits is over `MAX_EVENT_BYTES`.
+        """
+        if not self._buffer and b"\r" not in data:
+            pieces = data.split(b"\n\n")
+            self._keep(pieces.pop())
+            return [piece + b"\n\n" for piece in pieces]
+        self._buffer += data
+        return self._cut()
+
+    def _keep(self, data: bytes) -> None:
+        self._buffer += data
+        self._scanned = max(0, len(self._buffer) - 3)
+        self._check_size()
+
+    def _cut(self) -> list[bytes]:
+        buffer = self._buffer
+        events: list[bytes] = []
+        start, scanned = 0, self._scanned
+        while (blank := _BLANK_LINE.search(buffer, scanned)) is not None:
+            end = blank.end()
+            if end == len(buffer) and buffer[-1] == 0x0D:
+                break
+            events.append(bytes(buffer[start:end]))
+            start = scanned = end
+        # The longest unfinished blank line is three bytes, `\r\n\r`.
+        self._scanned = max(0, len(buffer) - start - 3)
+        del buffer[:start]
+        self._check_size()
+        return events
+
+    def _check_size(self) -> None:
+        if len(self._buffer) > MAX_EVENT_BYTES:
+            raise ValueError(f"an event of the stream is over {MAX_EVENT_BYTES} bytes")
+
+
+def data_of(event: bytes) -> bytes | None:
+    """Return the data of a raw event, its lines joined by newlines; None if it has no data."""
+    if event.startswith(b"data: ") and event.find(b"\n") == len(event) - 2 and b"\r" not in event:
+        return event[6:-2]
+    lines = [_data_line(line) for line in _LINE_END.split(event.removeprefix(_BOM))]
+    found = [line for line in lines if line is not None]
+    return b"\n".join(found) if found else None
+
+
+def _data_line(line: bytes) -> bytes | None:
+    field, _, value = line.partition(b":")
+    return value.removeprefix(b" ") if field == b"data" else None
+
+
+def event(data: bytes) -> bytes:
+    """Return the raw event that carries the data."""
+    if b"\n" in data or b"\r" in data:
+        data = b"\ndata: ".join(_LINE_END.split(data))
+    return b"data: " + data + b"\n\n"
