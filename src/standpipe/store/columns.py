@@ -1,0 +1,99 @@
+"""A `Row` as the values of the `records` table's columns, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from operator import attrgetter
+from typing import Any
+
+import msgspec
+
+from standpipe.store.rows import Row
+from standpipe.store.schema import records
+from standpipe.wire.record import Attempt, Usage
+
+# The table's columns in order are: these fields, those of Usage, three of JSON, the two texts.
+_RENAMED = {"project_id": "project", "key_id": "key"}
+_USAGE = Usage.__struct_fields__
+_NAMES = [_RENAMED.get(column.name, column.name) for column in records.columns]
+_FIRST = tuple(_NAMES[: _NAMES.index(_USAGE[0])])
+_JSON = len(_FIRST) + len(_USAGE)
+
+_first_of = attrgetter(*_FIRST)
+_usage_of = attrgetter(*_USAGE)
+_NO_USAGE: tuple[None, ...] = (None,) * len(_USAGE)
+
+# A column of whole numbers holds 64 bits with the sign.
+_LIMIT = 1 << 63
+
+_encode = msgspec.json.encode
+_metadata = msgspec.json.Decoder(dict[str, str])
+_attempts = msgspec.json.Decoder(tuple[Attempt, ...])
+_fidelity = msgspec.json.Decoder(tuple[str, ...])
+
+
+def values_of(row: Row) -> tuple[Any, ...]:
+    """Return a row's values in the order of the table's columns."""
+    usage: tuple[Any, ...] = _NO_USAGE if row.usage is None else _usage_of(row.usage)
+    return (
+        *_first_of(row),
+        *usage,
+        metadata_text(row.metadata),
+        _encode(row.attempts).decode(),
+        _encode(row.fidelity).decode(),
+        row.request,
+        row.response,
+    )
+
+
+def row_of(values: Sequence[Any]) -> Row:
+    """Return the row of a query that selects the whole table."""
+    usage = values[len(_FIRST) : _JSON]
+    metadata, attempts, fidelity, request, response = values[_JSON:]
+    return Row(
+        **dict(zip(_FIRST, values, strict=False)),
+        usage=None if all(figure is None for figure in usage) else Usage(*usage),
+        metadata=_metadata.decode(metadata),
+        attempts=_attempts.decode(attempts),
+        fidelity=_fidelity.decode(fidelity),
+        request=request,
+        response=response,
+    )
+
+
+def metadata_text(metadata: dict[str, str]) -> str:
+    """Return the JSON that the `metadata` column keeps of a map."""
+    return _encode(metadata).decode()
+
+
+def metadata_of(text: str) -> dict[str, str]:
+    """Return the map that the `metadata` column keeps."""
+    return _metadata.decode(text)
+
+
+def storable(row: Row) -> Row:
+    """Return the row with the values that no column can hold mended.
+
+    Unpaired surrogates become `?`. A number beyond 64 bits, which can only be nonsense, becomes
+    None, or 0 where the column must have one.
+    """
+    usage = row.usage and msgspec.structs.replace(
+        row.usage, **{name: _mended(getattr(row.usage, name)) for name in _USAGE}
+    )
+    mended: dict[str, Any] = {name: _mended(getattr(row, name)) for name in Row.__struct_fields__}
+    times = {name: mended[name] or 0 for name in ("requested_at", "received_at", "updated_at")}
+    return Row(**{**mended, **times, "usage": usage})
+
+
+def _mended(value: Any) -> Any:
+    match value:
+        case str():
+            return value.encode("utf-8", "replace").decode()
+        case int() if not -_LIMIT <= value < _LIMIT:
+            return None
+        case dict():
+            return {_mended(name): _mended(item) for name, item in value.items()}
+        case tuple():
+            return tuple(_mended(item) for item in value)
+        case _:
+            return value

@@ -1,0 +1,1 @@
+"""Alembic's room: how migrations run (`env.py`) and the migrations (`versions/`)."""

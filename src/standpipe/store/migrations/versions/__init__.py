@@ -1,0 +1,1 @@
+"""One file a migration, forward only; never changed once released."""

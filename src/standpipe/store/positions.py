@@ -1,0 +1,131 @@
+"""The verbs of the drain: it commits rows together with how far it has read (decision 3)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import islice
+
+from sqlalchemy import Column, Connection, delete, func, select, update
+
+from standpipe.store.columns import storable, values_of
+from standpipe.store.database import Database
+from standpipe.store.rows import Batch, OpenStream, Row, now_us
+from standpipe.store.schema import (
+    open_streams,
+    record_metadata,
+    records,
+    spool_positions,
+    tombstones,
+)
+
+# Below every database's limit on the parameters of one statement.
+_IDS_AT_ONCE = 500
+
+
+class Positions:
+    """The verbs of the drain."""
+
+    _database: Database
+
+    def add(self, batch: Batch) -> int:
+        """Commit a batch in one transaction; return how many rows were really inserted.
+
+        A row whose id is there already, or was deleted, or whose project was removed is skipped.
+        A value that no column can hold is mended, not refused: one odd record must not hold up
+        the spool.
+        """
+        try:
+            return self._add(batch, batch.rows)
+        except (OverflowError, UnicodeEncodeError):
+            return self._add(batch, [storable(row) for row in batch.rows])
+
+    def positions(self) -> dict[str, int]:
+        """Return how far each segment has been read, in bytes."""
+        query = select(spool_positions.c.segment, spool_positions.c.offset)
+        with self._database.reading() as connection:
+            return {found.segment: found.offset for found in connection.execute(query)}
+
+    def open_streams(self, writer: str | None) -> list[OpenStream]:
+        """Return the streams that began and have no record yet, of one writer or of all."""
+        query = select(open_streams).order_by(open_streams.c.id)
+        if writer is not None:
+            query = query.where(open_streams.c.writer == writer)
+        with self._database.reading() as connection:
+            return [OpenStream(*found) for found in connection.execute(query)]
+
+    def forget_segment(self, segment: str) -> None:
+        """Forget a removed segment, and the tombstones that no remaining segment can need."""
+        with self._database.writing() as connection:
+            connection.execute(delete(spool_positions).where(spool_positions.c.segment == segment))
+            oldest = connection.scalar(select(func.min(spool_positions.c.first_read_at)))
+            # A project's own tombstone stays: calls that its key began may still be running.
+            done = delete(tombstones).where(tombstones.c.record_id != tombstones.c.project_id)
+            if oldest is not None:
+                done = done.where(tombstones.c.deleted_at < oldest)
+            connection.execute(done)
+
+    def _add(self, batch: Batch, rows: list[Row]) -> int:
+        with self._database.writing() as connection:
+            inserted = self._insert(connection, _without_known(connection, rows))
+            self._note_streams(connection, batch)
+            for segment, offset in batch.positions.items():
+                _note_position(connection, segment, offset)
+        return inserted
+
+    def _insert(self, connection: Connection, rows: list[Row]) -> int:
+        if not rows:
+            return 0
+        tuples = [values_of(row) for row in rows]
+        statement = self._database.insert_ignoring(records)
+        inserted = connection.exec_driver_sql(statement, tuples).rowcount
+        pairs = [
+            (row.id, name, value, row.project)
+            for row in rows
+            for name, value in row.metadata.items()
+        ]
+        if pairs:
+            statement = self._database.insert_ignoring(record_metadata)
+            connection.exec_driver_sql(statement, pairs)
+        return inserted
+
+    def _note_streams(self, connection: Connection, batch: Batch) -> None:
+        if batch.opened:
+            tuples = [(stream.id, stream.writer, stream.payload) for stream in batch.opened]
+            connection.exec_driver_sql(self._database.insert_ignoring(open_streams), tuples)
+        for some in _in_parts(batch.closed):
+            connection.execute(delete(open_streams).where(open_streams.c.id.in_(some)))
+
+
+def _without_known(connection: Connection, rows: list[Row]) -> list[Row]:
+    """Return the rows, each id once, that are neither in the store nor deleted from it."""
+    by_id = {row.id: row for row in reversed(rows)}
+    known = _present(connection, records.c.id, by_id)
+    buried = {*by_id, *(row.project for row in rows)}
+    known |= _present(connection, tombstones.c.record_id, buried)
+    return [
+        row
+        for row in rows
+        if by_id[row.id] is row and row.id not in known and row.project not in known
+    ]
+
+
+def _present(connection: Connection, column: Column[str], ids: Iterable[str]) -> set[str]:
+    found: set[str] = set()
+    for some in _in_parts(ids):
+        found.update(connection.scalars(select(column).where(column.in_(some))))
+    return found
+
+
+def _note_position(connection: Connection, segment: str, offset: int) -> None:
+    at = spool_positions.c
+    moved = update(spool_positions).where(at.segment == segment).values(offset=offset)
+    if connection.execute(moved).rowcount:
+        return
+    first = {"segment": segment, "offset": offset, "first_read_at": now_us()}
+    connection.execute(spool_positions.insert().values(first))
+
+
+def _in_parts(ids: Iterable[str]) -> Iterator[list[str]]:
+    remaining = iter(ids)
+    while part := list(islice(remaining, _IDS_AT_ONCE)):
+        yield part
