@@ -20,6 +20,7 @@ NOTE = (
     f"a schema up to {MAX_BYTES // 1024} KiB and {MAX_CHOICES} values; with strict, "
     "keywords that cannot be enforced are refused, without it they are left unenforced"
 )
+_KINDS = ("text", "json_object", "json_schema")
 _SCHEMA = "response_format.json_schema.schema"
 _ONE = ("items", "additionalProperties", "not", "if", "then", "else", "contains", "propertyNames")
 _MANY = ("anyOf", "oneOf", "allOf", "prefixItems")
@@ -39,10 +40,20 @@ _REPEATED_GROUP = re.compile(r"\)\{")
 
 def check(param: str, value: Any) -> None:
     """Raise BadRequest if the format is a schema that cannot be held to, or would stall others."""
+    kind = value.get("type")
+    if kind not in _KINDS:
+        raise BadRequest(
+            f"{param}.type: must be one of {', '.join(_KINDS)} for the local model, "
+            f"not {str(kind)[:60]!r}",
+            param=f"{param}.type",
+        )
     spec = value.get("json_schema") or {}
     schema = spec.get("schema")
-    if value.get("type") != "json_schema" or schema is None:
-        return
+    if kind == "json_schema" and schema is not None:
+        _check_schema(schema, strict=spec.get("strict") is True)
+
+
+def _check_schema(schema: Any, *, strict: bool) -> None:
     if len(msgspec.json.encode(schema)) > MAX_BYTES:
         raise _bad(f"the schema is over {MAX_BYTES} bytes", "make it smaller")
     parts = list(_walk(schema))
@@ -53,7 +64,7 @@ def check(param: str, value: Any) -> None:
         )
     for part in parts:
         _check_pattern(part)
-        if spec.get("strict"):
+        if strict:
             _check_enforced(part)
 
 
