@@ -1,0 +1,194 @@
+"""A provider's answer, as its reader sees it. Where the bytes come from is the connection's."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from types import TracebackType
+from typing import Protocol
+
+from standpipe.errors import NotACompletion, UpstreamError
+from standpipe.upstream.encoding import Inflater, decoder_for
+
+_ENCODED_ONLY = (b"content-encoding", b"content-length")
+
+
+class Source(Protocol):
+    """What an unfinished answer hangs on."""
+
+    def resume(self) -> None:
+        """Go on reading: the buffer is empty again."""
+        ...
+
+    def abandon(self) -> None:
+        """Close at once: nobody wants the rest."""
+        ...
+
+
+class Answer:
+    """A provider's answer: its head is here, its body may still be coming.
+
+    Close it, or use it as an async context manager: closing an answer that has not finished closes
+    the connection at once, which is what cancels the provider's work. Cancelling a task in `read`
+    or `body` closes it too. One task reads.
+    """
+
+    __slots__ = (
+        "_chunks",
+        "_closed",
+        "_decoder",
+        "_error",
+        "_source",
+        "_started_ns",
+        "_waiter",
+        "finished",
+        "first_byte_us",
+        "headed",
+        "headers",
+        "status",
+        "touched",
+        "unread",
+    )
+
+    def __init__(self, source: Source) -> None:
+        self.status = 0
+        #: Names in lower case, in the order they came.
+        self.headers: list[tuple[bytes, bytes]] = []
+        #: Microseconds from sending to the head.
+        self.first_byte_us = 0
+        #: Whether a byte, the head, the end is here.
+        self.touched = self.headed = self.finished = False
+        #: Bytes of the body that came and were not read.
+        self.unread = 0
+        self._source: Source | None = source
+        self._chunks: list[bytes] = []
+        self._started_ns = time.perf_counter_ns()
+        self._closed = False
+        self._error: UpstreamError | None = None
+        self._waiter: asyncio.Future[None] | None = None
+        self._decoder: Inflater | None = None
+
+    def header(self, name: bytes) -> bytes | None:
+        """Return the first value of a header, its name in lower case; None if it did not come."""
+        for known, value in self.headers:
+            if known == name:
+                return value
+        return None
+
+    async def read(self) -> bytes:
+        """Return what has come of the body since the last read, b"" at its clean end.
+
+        Raises Cut if the body ended before its end, Silent if the rest did not come in time,
+        NotACompletion if it is encoded and damaged.
+        """
+        while True:
+            data = self._take()
+            if data:
+                return data
+            if self._decoder is not None and self._decoder.has_more:
+                continue
+            if self.finished:
+                if self._decoder is not None:
+                    self._decoder.finish()
+                return b""
+            await self._arrival()
+
+    async def body(self, limit: int) -> bytes:
+        """Return the whole body; NotACompletion over `limit` bytes, otherwise raises as `read`."""
+        parts: list[bytes] = []
+        size = 0
+        while data := await self.read():
+            size += len(data)
+            if size > limit:
+                self.close()
+                raise NotACompletion(f"the provider's answer has more than {limit} bytes")
+            parts.append(data)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def close(self) -> None:
+        """Let the answer go; if it has not finished, close its connection at once."""
+        self._closed = True
+        source, self._source = self._source, None
+        if source is not None:
+            self._chunks.clear()
+            source.abandon()
+
+    async def __aenter__(self) -> Answer:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _take(self) -> bytes:
+        chunks, decoder = self._chunks, self._decoder
+        if not chunks:
+            return b"" if decoder is None else decoder.feed(b"")
+        data = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        chunks.clear()
+        self.unread = 0
+        if self._source is not None:
+            self._source.resume()
+        return data if decoder is None else decoder.feed(data)
+
+    async def _arrival(self) -> None:
+        if self._error is not None:
+            raise self._error
+        if self._closed:
+            raise RuntimeError("the answer is closed")
+        self._waiter = asyncio.get_running_loop().create_future()
+        try:
+            await self._waiter
+        except BaseException:
+            self.close()
+            raise
+        finally:
+            self._waiter = None
+
+    # What follows is for the pool and the connection.
+
+    async def wait_head(self) -> None:
+        """Wait for the head; raises Unreachable, Silent or NotACompletion."""
+        while not self.headed:
+            await self._arrival()
+        encoding = self.header(b"content-encoding")
+        if encoding is None:
+            return
+        try:
+            self._decoder = decoder_for(encoding)
+        except NotACompletion:
+            self.close()
+            raise
+        self.headers = [header for header in self.headers if header[0] not in _ENCODED_ONLY]
+
+    def on_head(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
+        """Take the head."""
+        self.status = status
+        self.headers = headers
+        self.first_byte_us = (time.perf_counter_ns() - self._started_ns) // 1000
+        self.headed = True
+
+    def on_body(self, data: bytes) -> None:
+        """Take a piece of the body."""
+        self._chunks.append(data)
+        self.unread += len(data)
+
+    def on_end(self) -> None:
+        """Note that the body is whole; the connection is no longer this answer's."""
+        self.finished = True
+        self._source = None
+
+    def on_failure(self, error: UpstreamError) -> None:
+        """Note why no more will come; what came before is still read first."""
+        self._error = error
+        self._source = None
+
+    def wake(self) -> None:
+        """Let the reader look again."""
+        waiter = self._waiter
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
