@@ -1,0 +1,413 @@
+"""HTTP/1.1 on one connection: uvicorn's httptools protocol, hardened (decision 19).
+
+It reads requests, holds them to the limits, answers the bad ones itself and starts the
+application for the good ones, one after the other. What happens to a good one is `exchange`'s.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from collections import deque
+from enum import Enum, auto
+from typing import Any
+
+import httptools
+import msgspec
+from typing_extensions import override
+from uvicorn.config import Config
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.server import ServerState
+
+from standpipe.errors import (
+    ApiError,
+    BodyTimeout,
+    BodyTooLarge,
+    HeadersTooLarge,
+    InternalError,
+    Unparsable,
+)
+from standpipe.server.deadline import Deadline
+from standpipe.server.exchange import Exchange, error_answer
+from standpipe.server.head import check, target, without_upgrade
+from standpipe.wire.ids import new_id
+
+logger = logging.getLogger("standpipe.server")
+
+#: Bytes parsed at a time: what a head may pass its limit by, unseen.
+_SLICE = 65536
+#: Requests that may wait behind the one being answered before we stop reading.
+_PIPELINE = 16
+
+
+class Limits(msgspec.Struct, frozen=True):
+    """What a client may take of us. Times in seconds, sizes in bytes."""
+
+    #: The request line and all headers.
+    header_bytes: int = 65536
+    #: How many headers.
+    headers: int = 200
+    #: From the connection's or the request's first byte to the end of its head.
+    header_timeout: float = 10.0
+    #: From one piece of a body to the next.
+    body_timeout: float = 30.0
+    body_bytes: int = 33554432
+    #: From an answer to the next request.
+    keep_alive: float = 75.0
+    #: For a refused client to read its answer while it is still sending.
+    linger: float = 1.0
+
+
+class Reading(Enum):
+    """What the connection's next bytes belong to."""
+
+    NOTHING = auto()
+    HEAD = auto()
+    BODY = auto()
+    #: To nobody: they are thrown away until the connection closes.
+    CLOSING = auto()
+
+
+class HardenedProtocol(HttpToolsProtocol):
+    """One connection. Build the class that a server is given with `protocol_class`.
+
+    A client that closes its sending side is taken to be gone, as by most servers.
+    """
+
+    limits = Limits()
+
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        self.parser = httptools.HttpRequestParser(self)
+        self._deadline = Deadline(self.loop, self._expire)
+        self._reading = Reading.NOTHING
+        #: No further request is read: the connection closes after what was read.
+        self._deaf = False
+        #: The server is stopping: each answer is its connection's last.
+        self._stopping = False
+        #: What to answer once the earlier requests are answered.
+        self._refusal: ApiError | None = None
+        #: The exchange whose body is being read, the one being answered, and those that wait.
+        self._incoming: Exchange | None = None
+        self._active: Exchange | None = None
+        self._waiting: deque[Exchange] = deque()
+        self._upgrading = False
+        self._head_is_new = False
+        self._head_seen = 0
+        self._head_fed = 0
+        self._body_seen = 0
+        self._unsent = 0
+
+    # The transport's side.
+
+    @override
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
+        super().connection_made(transport)
+        wire = transport.get_extra_info("socket")
+        if wire.family in {socket.AF_INET, socket.AF_INET6}:
+            wire.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._deadline.set(self.limits.header_timeout)
+        self._deadline.arm()
+
+    @override
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.connections.discard(self)
+        self._lose_client()
+        self.flow.resume_writing()
+        self._deadline.stop()
+        self._deaf = True
+        self._incoming = None
+        self.parser = None  # type: ignore[assignment]  # breaks the cycle, as uvicorn does
+
+    @override
+    def eof_received(self) -> None:
+        # Now, and not when what is still unsent has been flushed.
+        self._lose_client()
+
+    @override
+    def data_received(self, data: bytes) -> None:
+        for start in range(0, len(data), _SLICE):
+            if self._deaf:
+                return
+            self._feed(data[start : start + _SLICE])
+        self._deadline.arm()
+
+    @override
+    def shutdown(self) -> None:
+        """Finish what was begun, then close."""
+        self._stopping = True
+        if self._active is not None:
+            self._active.keep_alive = False
+        elif self._reading is Reading.NOTHING:
+            self.transport.close()
+
+    def _lose_client(self) -> None:
+        exchanges = [self._active, *self._waiting]
+        self._waiting.clear()
+        self._active = None
+        for exchange in exchanges:
+            if exchange is not None:
+                exchange.lose()
+
+    # The parser's side: what raises in here comes out of `feed_data` as a callback error.
+
+    def _feed(self, data: bytes) -> None:
+        self._head_is_new = False
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            self._replay(data[upgrade.args[0] :])
+        except httptools.HttpParserCallbackError as failure:
+            self._refuse(_cause(failure))
+        except httptools.HttpParserError as failure:
+            self._refuse(Unparsable(f"this is not HTTP that can be read: {failure}"))
+        if self._reading is Reading.HEAD and not self._head_is_new:
+            # A header is only seen once the next one begins; this sees it grow.
+            self._head_fed += len(data)
+            if self._head_fed > self.limits.header_bytes:
+                self._refuse(_too_long(self.limits))
+
+    def _replay(self, rest: bytes) -> None:
+        """Read the request again as the plain one it also is, and what came behind it."""
+        head = without_upgrade(self.parser.get_method(), self.url, self.headers)
+        self._upgrading = False
+        self._reading = Reading.NOTHING
+        self.parser = httptools.HttpRequestParser(self)
+        self._feed(head + rest)
+
+    @override
+    def on_message_begin(self) -> None:
+        if self._deaf:
+            raise Unparsable("a request came after the connection's last")
+        self.url = b""
+        self.headers = []
+        self.expect_100_continue = False
+        self._head_is_new = True
+        self._head_seen = self._head_fed = self._body_seen = 0
+        self._reading = Reading.HEAD
+        self._deadline.set(self.limits.header_timeout)
+
+    @override
+    def on_url(self, url: bytes) -> None:
+        self.url += url
+        self._count_head(len(url))
+
+    @override
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._count_head(len(name) + len(value) + 4)
+        if self._reading is Reading.BODY:
+            return  # a trailer: counted, never a header
+        if len(self.headers) >= self.limits.headers:
+            raise HeadersTooLarge(f"the request has over {self.limits.headers} headers")
+        name = name.lower()
+        if name == b"expect" and value.lower() == b"100-continue":
+            self.expect_100_continue = True
+        self.headers.append((name, value))
+
+    def _count_head(self, size: int) -> None:
+        self._head_seen += size
+        if self._head_seen > self.limits.header_bytes:
+            raise _too_long(self.limits)
+
+    @override
+    def on_headers_complete(self) -> None:
+        method = self.parser.get_method()
+        version = self.parser.get_http_version()
+        check(method, version, self.headers, longest_body=self.limits.body_bytes)
+        if self.parser.should_upgrade():
+            self._upgrading = True  # llhttp reads no body now; see `_replay`
+            return
+        scope = {
+            "type": "http",
+            "asgi": {"version": self.asgi_version, "spec_version": "2.3"},
+            "http_version": version,
+            "method": method.decode("ascii"),
+            "scheme": self.scheme,
+            "root_path": "",
+            "server": self.server,
+            "client": self.client,
+            "headers": self.headers,
+            "state": self.app_state.copy(),
+            **target(self.url),
+        }
+        self._reading = Reading.BODY
+        self._deadline.set(self.limits.body_timeout)
+        self._admit(
+            Exchange(
+                scope,
+                transport=self.transport,
+                flow=self.flow,
+                keep_alive=self._keeps_alive(version),
+                expects_continue=self.expect_100_continue and version == "1.1",
+                on_complete=self._complete,
+            )
+        )
+
+    def _keeps_alive(self, version: str) -> bool:
+        return version == "1.1" and not self._stopping and self.parser.should_keep_alive()
+
+    @override
+    def on_body(self, body: bytes) -> None:
+        self._body_seen += len(body)
+        if self._body_seen > self.limits.body_bytes:
+            raise BodyTooLarge(f"the request body is over {self.limits.body_bytes} bytes")
+        self._deadline.set(self.limits.body_timeout)
+        exchange = self._incoming
+        if exchange is not None and not exchange.complete:
+            exchange.feed(body)
+            if exchange.buffered > HIGH_WATER_LIMIT:
+                self.flow.pause_reading()
+
+    @override
+    def on_message_complete(self) -> None:
+        exchange, self._incoming = self._incoming, None
+        if self._upgrading or exchange is None:
+            return
+        self._reading = Reading.NOTHING
+        self._deaf = not exchange.keep_alive
+        exchange.feed_end()
+        if self._active is None:
+            self._deadline.set(self.limits.keep_alive)
+        else:
+            self._deadline.clear()
+
+    # What becomes of a request.
+
+    def _admit(self, exchange: Exchange) -> None:
+        self._incoming = exchange
+        if self._active is None:
+            self._start(exchange)
+            return
+        self._waiting.append(exchange)
+        if len(self._waiting) >= _PIPELINE:
+            self.flow.pause_reading()
+
+    def _start(self, exchange: Exchange) -> None:
+        self._active = exchange
+        task = self.loop.create_task(exchange.run(self.app))
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+
+    def _complete(self, exchange: Exchange) -> None:
+        self.server_state.total_requests += 1
+        self._active = None
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if not exchange.keep_alive or self._stopping:
+            self._close()
+        elif self._waiting:
+            self._start(self._waiting.popleft())
+        elif self._refusal is not None:
+            self._answer(self._refusal)
+        elif self._reading is Reading.NOTHING:
+            self._deadline.set(self.limits.keep_alive)
+            self._deadline.arm()
+
+    def _refuse(self, error: ApiError) -> None:
+        """Answer with `error` as soon as the earlier requests are answered, then close."""
+        if self._deaf:
+            return
+        self._deaf = True
+        self._deadline.clear()
+        exchange, self._incoming = self._incoming, None
+        if exchange is not None and not self._withdraw(exchange):
+            self._linger()
+        elif self._active is None:
+            self._answer(error)
+        else:
+            self._refusal = error
+
+    def _withdraw(self, exchange: Exchange) -> bool:
+        """Take a half-read request back; False if it is too late, its answer having begun."""
+        if exchange is self._active:
+            self._active = None
+        elif exchange in self._waiting:
+            self._waiting.remove(exchange)
+        exchange.lose()
+        return not exchange.written
+
+    def _answer(self, error: ApiError) -> None:
+        self.transport.write(error_answer(error, new_id()))
+        self._linger()
+
+    def _close(self) -> None:
+        """Close once all is sent; if a request is still coming, not before it was read."""
+        if self._reading is not Reading.NOTHING:
+            self._linger()
+            return
+        self._reading = Reading.CLOSING
+        self._deaf = True
+        self._deadline.set(self.limits.keep_alive)
+        self._deadline.arm()
+        self.transport.close()
+
+    def _linger(self) -> None:
+        """Close our side only: bytes that nobody reads would reset the answer away."""
+        self._reading = Reading.CLOSING
+        self._deaf = True
+        self._incoming = None
+        self.flow.resume_reading()
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        self._deadline.set(self.limits.linger)
+        self._deadline.arm()
+
+    def _expire(self) -> None:
+        match self._reading:
+            case Reading.HEAD:
+                late = "the request's headers did not come to their end in time"
+                self._refuse(BodyTimeout(late))
+            case Reading.BODY:
+                self._expire_body()
+            case Reading.NOTHING | Reading.CLOSING:
+                self._expire_closing()
+
+    def _expire_body(self) -> None:
+        if self.flow.read_paused:  # we are the slow one
+            self._deadline.set(self.limits.body_timeout)
+            self._deadline.arm()
+        else:
+            self._refuse(BodyTimeout("the request's body stopped coming"))
+
+    def _expire_closing(self) -> None:
+        """Wait on while the client still takes what it was sent, else hang up."""
+        self._reading = Reading.CLOSING
+        self._deaf = True
+        unsent = self.transport.get_write_buffer_size()
+        if unsent in {0, self._unsent}:
+            self.transport.abort()
+            return
+        self._unsent = unsent
+        self._deadline.set(self.limits.keep_alive)
+        self._deadline.arm()
+
+
+def protocol_class(limits: Limits) -> type[HardenedProtocol]:
+    """Return the protocol for a server with these limits, for uvicorn's `http` setting."""
+
+    class LimitedProtocol(HardenedProtocol):
+        pass
+
+    LimitedProtocol.limits = limits
+    return LimitedProtocol
+
+
+def _too_long(limits: Limits) -> HeadersTooLarge:
+    return HeadersTooLarge(f"the request's headers are over {limits.header_bytes} bytes")
+
+
+def _cause(failure: httptools.HttpParserCallbackError) -> ApiError:
+    cause = failure.__context__
+    if isinstance(cause, ApiError):
+        return cause
+    logger.error("a request's head could not be handled", exc_info=cause)
+    return InternalError("internal server error")
