@@ -14,7 +14,9 @@ from pathlib import Path
 SEGMENT = ".seg"
 #: Room kept for a segment to come; holds no frames yet.
 SPARE = ".spare"
-#: A segment with damage in its middle, put aside for a person to look at.
+#: A segment that is wholly in the store and about to be deleted.
+DONE = ".done"
+#: A segment that holds what could not be read, put aside for a person to look at.
 DAMAGED = ".damaged"
 
 
@@ -38,19 +40,10 @@ def writer_of(name: str) -> str:
     return name.rpartition("-")[0]
 
 
-def segments(directory: Path) -> list[str]:
-    """Return the names of all segments, oldest start first, each writer's in order."""
-    return sorted(name for name in _names(directory) if name.endswith(SEGMENT))
-
-
-def spares(directory: Path) -> list[str]:
-    """Return the names of all spares."""
-    return [name for name in _names(directory) if name.endswith(SPARE)]
-
-
-def _names(directory: Path) -> list[str]:
+def listed(directory: Path, suffix: str) -> list[str]:
+    """Return the names with a suffix: oldest start first, each writer's in the order written."""
     try:
         with os.scandir(directory) as entries:
-            return [entry.name for entry in entries]
+            return sorted(entry.name for entry in entries if entry.name.endswith(suffix))
     except FileNotFoundError:
         return []

@@ -94,13 +94,18 @@ class Segment:
                 return offset
             offset += size
 
-    def remove(self) -> None:
-        """Delete the file; to be called only for a dead segment whose frames are safe elsewhere."""
-        self.path.unlink(missing_ok=True)
+    def put_aside(self, suffix: str) -> Path:
+        """Rename a dead segment, on disk too, so that no reader takes it up again.
 
-    def put_aside(self) -> Path:
-        """Rename a damaged segment so that no reader takes it up again; returns its new path."""
-        return self.path.rename(self.path.with_suffix(names.DAMAGED))
+        Returns its new path.
+        """
+        path = self.path.rename(self.path.with_suffix(suffix))
+        directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(directory)
+        finally:
+            os.close(directory)
+        return path
 
     def _block(self, offset: int, size: int, max_frames: int) -> list[tuple[bytes, int]]:
         """Return the frames within `size` bytes at `offset`; a first one that is larger, alone."""
@@ -142,7 +147,7 @@ class Segment:
 def ends(directory: Path, positions: Mapping[str, int]) -> dict[str, int]:
     """Return where each segment's frames end now, by name; cheap if `positions` are recent."""
     found: dict[str, int] = {}
-    for name in names.segments(directory):
+    for name in names.listed(directory, names.SEGMENT):
         try:
             with Segment(directory / name) as segment:
                 found[name] = segment.end(positions.get(name, 0))
@@ -159,11 +164,10 @@ def is_drained(directory: Path, ends: Mapping[str, int], positions: Mapping[str,
     )
 
 
-def remove_spares(directory: Path, writer: str) -> None:
-    """Delete the spares that a dead writer left; those of a living one stay."""
-    for name in names.spares(directory):
-        if names.writer_of(name) == writer:
-            _remove_if_unlocked(directory / name)
+def remove_dead_spares(directory: Path) -> None:
+    """Delete the spares of dead writers; those of living ones stay."""
+    for name in names.listed(directory, names.SPARE):
+        _remove_if_unlocked(directory / name)
 
 
 def _remove_if_unlocked(path: Path) -> None:

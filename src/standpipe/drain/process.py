@@ -1,0 +1,113 @@
+"""The drain as a process of its own: when it may begin, and when it ends."""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import select
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from types import FrameType
+
+from standpipe.drain.drain import Drain, Stop
+from standpipe.store.store import Store
+
+#: Held by the one drain of a spool; another waits for it.
+LOCK = "drain.lock"
+_STDIN = 0
+
+log = logging.getLogger(__name__)
+
+
+def run_process(store_url: str, spool: Path) -> int:
+    """Drain a spool until SIGTERM, SIGINT or the end of stdin, then what is left; return the exit.
+
+    The end of stdin means that the supervisor is gone. 0 if nothing is left in the spool, 1 if
+    something had to be: it is drained after the next start.
+    """
+    with _until_told() as stop, _alone(spool, stop) as is_ours:
+        if not is_ours:
+            return 0  # another drain is at it and will finish
+        with closing(Store.open(store_url)) as store, closing(Drain(spool, store)) as drain:
+            is_empty = drain.run(stop)
+    if is_empty:
+        return 0
+    log.warning("the spool is not empty; the rest is drained after the next start")
+    return 1
+
+
+class _Told:
+    """The time to stop, which a signal or the end of stdin brings."""
+
+    def __init__(self, wake: int) -> None:
+        self._is_set = False
+        self._wake = wake
+        self._watched = [wake, _STDIN]
+
+    def is_set(self) -> bool:
+        return self._is_set or self.wait(0)
+
+    def wait(self, timeout: float) -> bool:
+        deadline = time.monotonic() + timeout
+        while not self._is_set:
+            left = max(0.0, deadline - time.monotonic())
+            ready = select.select(self._watched, [], [], left)[0]
+            if not ready:
+                break
+            self._read(ready)
+        return self._is_set
+
+    def _read(self, ready: list[int]) -> None:
+        # What the supervisor may say on stdin means nothing here; only its end does.
+        if self._wake in ready or not os.read(_STDIN, 4096):
+            self._is_set = True
+
+
+@contextmanager
+def _until_told() -> Iterator[Stop]:
+    """Turn SIGTERM and SIGINT into a byte in a pipe, so that a wait ends at once."""
+    wake, told = os.pipe()
+    os.set_blocking(told, False)
+    before = {name: signal.signal(name, _ignore) for name in (signal.SIGTERM, signal.SIGINT)}
+    woken = signal.set_wakeup_fd(told, warn_on_full_buffer=False)
+    try:
+        yield _Told(wake)
+    finally:
+        signal.set_wakeup_fd(woken)
+        for name, handler in before.items():
+            signal.signal(name, handler)
+        os.close(wake)
+        os.close(told)
+
+
+def _ignore(_number: int, _frame: FrameType | None) -> None:
+    """Let the byte in the pipe speak; a signal without a handler would end the process."""
+
+
+@contextmanager
+def _alone(spool: Path, stop: Stop) -> Iterator[bool]:
+    """Hold the lock of a spool, once the drain of a supervisor that died has finished with it.
+
+    False if it was time to stop before that.
+    """
+    spool.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(spool / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        while not (is_ours := _locked(descriptor)):
+            if stop.wait(0.1):
+                break
+        yield is_ours
+    finally:
+        os.close(descriptor)
+
+
+def _locked(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
