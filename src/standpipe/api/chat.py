@@ -1,0 +1,80 @@
+"""POST /chat/completions: the raw ASGI callable in front of the router."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Iterator
+
+import msgspec
+from starlette.requests import ClientDisconnect
+from starlette.types import Receive, Scope, Send
+
+from standpipe import errors
+from standpipe.api.reply import AsgiReply
+from standpipe.calls.callers import Callers
+from standpipe.calls.chat import Chat, error_headers
+from standpipe.calls.incoming import read
+from standpipe.errors import ApiError, WrongMediaType
+from standpipe.server.exchange import EXTENSION, Connection
+from standpipe.wire.ids import new_id
+
+
+class ChatRoute:
+    """Checks key and content type, reads the body, hands over; a client that leaves cancels."""
+
+    def __init__(self, callers: Callers, chat: Chat) -> None:
+        self._callers = callers
+        self._chat = chat
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        reply = AsgiReply(send)
+        with _cancelled_when_gone(scope):
+            try:
+                incoming = read(scope["headers"])
+                caller = await self._callers.check(incoming.authorization)
+                check_json(incoming.content_type)
+                body = await read_body(receive)
+                await self._chat.answer(incoming, caller, body, reply)
+            except ApiError as error:
+                headers = [*error_headers(error), (b"x-request-id", new_id().encode())]
+                content = msgspec.json.encode(errors.body(error))
+                await reply.whole(error.status, headers, content)
+
+
+def check_json(content_type: bytes | None) -> None:
+    """Raise WrongMediaType unless a body is announced as JSON, or not announced at all."""
+    kind = (content_type or b"application/json").partition(b";")[0].strip().lower()
+    if kind != b"application/json" and not kind.endswith(b"+json"):
+        shown = kind[:60].decode("latin-1")
+        raise WrongMediaType(f"content-type: must be application/json, not {shown!r}")
+
+
+async def read_body(receive: Receive) -> bytes:
+    """Return the request's body; ClientDisconnect if the client leaves before its end."""
+    message = await receive()
+    body: bytes = message.get("body", b"")
+    while message.get("more_body"):
+        message = await receive()
+        body += message.get("body", b"")
+    if message["type"] == "http.disconnect":
+        raise ClientDisconnect
+    return body
+
+
+@contextlib.contextmanager
+def _cancelled_when_gone(scope: Scope) -> Iterator[None]:
+    """Cancel the body of the `with` when the client leaves, and end quietly then."""
+    connection: Connection = scope["extensions"][EXTENSION]
+    task = asyncio.current_task()
+    assert task is not None  # noqa: S101 (the type of asyncio's answer, not a condition)
+    connection.on_lost = task.cancel  # type: ignore[assignment]  # its answer is not needed
+    try:
+        yield
+    except asyncio.CancelledError:
+        if not connection.lost:
+            raise
+        task.uncancel()
+    finally:
+        connection.on_lost = None

@@ -1,0 +1,114 @@
+"""What every handler but the chat route shares: key, body, answer, error."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from standpipe import errors
+from standpipe.api.chat import check_json
+from standpipe.calls.callers import Caller, Callers
+from standpipe.calls.chat import error_headers
+from standpipe.errors import ApiError, BadRequest, StoreUnavailable, Unavailable, Unparsable
+from standpipe.wire.ids import new_id
+
+T = TypeVar("T")
+
+_encode = msgspec.json.encode
+
+
+class Json(Response):
+    """An answer in JSON."""
+
+    media_type = "application/json"
+
+    def render(self, content: Any) -> bytes:
+        """Return the body."""
+        return _encode(content)
+
+
+def error_response(error: ApiError) -> Response:
+    """Return the answer that an error stands for."""
+    headers = {name.decode(): value.decode() for name, value in error_headers(error)}
+    return Response(_encode(errors.body(error)), status_code=error.status, headers=headers)
+
+
+async def on_error(_: Request, error: Exception) -> Response:
+    """Answer with an error of the tree; the store's absence is 503, never 401 or 500."""
+    if isinstance(error, StoreUnavailable):
+        error = Unavailable("the store cannot be reached now; calls go on, reading must wait")
+    assert isinstance(error, ApiError)  # noqa: S101 (registered for these two alone)
+    return error_response(error)
+
+
+async def reader(request: Request, callers: Callers) -> Caller:
+    """Return who asks; any key may read."""
+    authorization = request.headers.get("authorization")
+    return await callers.check(authorization.encode("latin-1") if authorization else None)
+
+
+async def writer(request: Request, callers: Callers) -> Caller:
+    """Return who asks; Unauthorized for a read-only key (spec 1.10)."""
+    caller = await reader(request, callers)
+    if caller.read_only:
+        raise errors.Unauthorized(
+            "This key is read-only; use a read/write key (`standpipe keys create` makes one)",
+            openai_code="insufficient_permissions",
+        )
+    return caller
+
+
+async def read_json(request: Request, kind: type[T]) -> T:
+    """Return the body as `kind`; Unparsable if it is no JSON, BadRequest naming a wrong field."""
+    content_type = request.headers.get("content-type")
+    check_json(content_type.encode("latin-1") if content_type else None)
+    body = await request.body()
+    try:
+        body.decode()
+        return msgspec.json.decode(body, type=kind)
+    except msgspec.ValidationError as error:
+        raise invalid(error) from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise Unparsable(f"Failed to parse request body: {error}") from error
+    except RecursionError as error:
+        raise BadRequest("Input validation failed: the body is nested too deep") from error
+
+
+def convert(value: Mapping[str, Any], kind: type[T]) -> T:
+    """Return query parameters as `kind`; BadRequest naming a wrong one."""
+    try:
+        return msgspec.convert(value, kind, strict=False)
+    except msgspec.ValidationError as error:
+        raise invalid(error) from error
+
+
+def invalid(error: msgspec.ValidationError) -> BadRequest:
+    """Return the 400 for a field of the wrong form."""
+    what, _, where = str(error).partition(" - at `$")
+    param = where.rstrip("`").lstrip(".") or None
+    issue = f"{param}: {what}" if param else what
+    return BadRequest(f"Input validation failed: {issue}", param=param, issues=[issue])
+
+
+class RequestIds:
+    """Puts an `x-request-id` on every answer that has none."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass on, and add the header to the head of the answer."""
+
+        async def send_with_id(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = list(message.get("headers", []))
+                headers.append((b"x-request-id", new_id().encode()))
+                message["headers"] = headers
+            await send(message)
+
+        await self._app(scope, receive, send_with_id)

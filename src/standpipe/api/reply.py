@@ -1,0 +1,34 @@
+"""A call's reply over ASGI."""
+
+from __future__ import annotations
+
+from starlette.types import Send
+
+from standpipe.calls.reply import Headers
+
+
+class AsgiReply:
+    """Sends a reply as ASGI messages; whoever serves them joins head and first bytes."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+
+    async def whole(self, status: int, headers: Headers, body: bytes) -> None:
+        """Send a complete answer."""
+        await self._head(status, [*headers, (b"content-length", b"%d" % len(body))])
+        await self._send({"type": "http.response.body", "body": body})
+
+    async def begin(self, status: int, headers: Headers) -> None:
+        """Send the head of a stream."""
+        await self._head(status, headers)
+
+    async def write(self, data: bytes) -> None:
+        """Send a piece of a stream."""
+        await self._send({"type": "http.response.body", "body": data, "more_body": True})
+
+    async def end(self, data: bytes) -> None:
+        """Send the last piece of a stream."""
+        await self._send({"type": "http.response.body", "body": data})
+
+    async def _head(self, status: int, headers: Headers) -> None:
+        await self._send({"type": "http.response.start", "status": status, "headers": headers})

@@ -1,0 +1,115 @@
+"""Calls that were made elsewhere and are reported here; spec 2.2, 1.8."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from standpipe.api.http import Json, read_json, writer
+from standpipe.calls.callers import Caller, Callers
+from standpipe.calls.incoming import text
+from standpipe.errors import Unavailable
+from standpipe.spool.writer import Spool, SpoolFull
+from standpipe.wire import record, tags
+from standpipe.wire.ids import new_id
+from standpipe.wire.record import Outcome, Record
+
+_US_PER_MS = 1000
+#: Times are kept as 64-bit integers; what lies beyond this is no time of day.
+_LATEST_MS = 1e14
+
+
+class Report(msgspec.Struct, frozen=True):
+    """The body: every field is optional, and the payloads are anything."""
+
+    requestedAt: float | None = None  # noqa: N815 (the wire's name)
+    receivedAt: float | None = None  # noqa: N815 (the wire's name)
+    reqPayload: msgspec.Raw = msgspec.Raw(b"null")  # noqa: N815 (the wire's name)
+    respPayload: msgspec.Raw = msgspec.Raw(b"null")  # noqa: N815 (the wire's name)
+    statusCode: float | None = None  # noqa: N815 (the wire's name)
+    errorMessage: str | None = None  # noqa: N815 (the wire's name)
+    tags: dict[str, Any] | None = None
+
+
+class Reports:
+    """The handlers."""
+
+    def __init__(self, callers: Callers, spool: Spool) -> None:
+        self._callers = callers
+        self._spool = spool
+
+    async def report(self, request: Request) -> Response:
+        """POST /report."""
+        caller = await writer(request, self._callers)
+        body = await read_json(request, Report)
+        agent = request.headers.get("user-agent")
+        kept = _record(body, caller, agent.encode("latin-1") if agent else None)
+        try:
+            self._spool.append(record.encode(kept))
+        except SpoolFull as error:
+            raise Unavailable("the disk has no room to record this call", retry_after=5) from error
+        return Json({"status": "ok"})
+
+    async def check_cache(self, request: Request) -> Response:
+        """POST /check-cache: the deprecated leftover, which never finds anything (spec 1.8)."""
+        await writer(request, self._callers)
+        await read_json(request, dict[str, Any])
+        return Json({"respPayload": None})
+
+
+def _record(body: Report, caller: Caller, agent: bytes | None) -> Record:
+    now = time.time_ns() // 1000
+    requested = _time(body.requestedAt, now)
+    payload = _object(body.reqPayload)
+    model, messages = payload.get("model"), payload.get("messages")
+    status = _status(body.statusCode)
+    return Record(
+        id=new_id(),
+        kind="report",
+        project=caller.project,
+        key=caller.key,
+        requested_at=requested,
+        received_at=_time(body.receivedAt, max(now, requested)),
+        outcome=_outcome(status),
+        status=status,
+        logged=True,
+        model=model if isinstance(model, str) and isinstance(messages, list) else None,
+        error=body.errorMessage,
+        streamed=payload.get("stream") is True,
+        metadata={**_labels(payload.get("metadata")), **tags.clean(body.tags or {})},
+        user_agent=text(agent),
+        request=bytes(body.reqPayload),
+        response=bytes(body.respPayload),
+    )
+
+
+def _time(milliseconds: float | None, default: int) -> int:
+    if milliseconds is None or not 0 <= milliseconds <= _LATEST_MS:
+        return default
+    return int(milliseconds * _US_PER_MS)
+
+
+def _status(code: float | None) -> int | None:
+    return int(code) if code is not None and 0 <= code < 1000 else None
+
+
+def _outcome(status: int | None) -> Outcome:
+    if status is None or status < 400:
+        return "complete"
+    return "refused" if status < 500 else "failed"
+
+
+def _object(raw: msgspec.Raw) -> dict[str, Any]:
+    value = msgspec.json.decode(raw)
+    return value if isinstance(value, dict) else {}
+
+
+def _labels(metadata: object) -> dict[str, str]:
+    """Return a reported request's metadata as far as it is one: it may be anything."""
+    if not isinstance(metadata, dict):
+        return {}
+    return {name: value for name, value in metadata.items() if isinstance(value, str)}

@@ -1,0 +1,202 @@
+"""OpenAI's stored completions: list, retrieve, update, delete, and their messages.
+
+Source: https://platform.openai.com/docs/api-reference/chat/list. What is stored are the logged
+calls that ended well, reported ones among them (decision 8).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from typing import Annotated, Any, Literal
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from standpipe.api.freshness import Freshness
+from standpipe.api.http import Json, convert, read_json, reader, writer
+from standpipe.calls.callers import Callers
+from standpipe.errors import BadRequest, NotFound
+from standpipe.store.rows import Row
+from standpipe.store.store import Store
+
+Metadata = Annotated[
+    dict[Annotated[str, msgspec.Meta(max_length=64)], Annotated[str, msgspec.Meta(max_length=512)]],
+    msgspec.Meta(max_length=16),
+]
+
+
+class Page(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The query of a list."""
+
+    model: str | None = None
+    after: str | None = None
+    limit: Annotated[int, msgspec.Meta(ge=1, le=100)] = 20
+    order: Literal["asc", "desc"] = "asc"
+
+
+class Update(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The body of an update."""
+
+    metadata: Metadata
+
+
+class Stored:
+    """The handlers."""
+
+    def __init__(self, callers: Callers, store: Store, freshness: Freshness) -> None:
+        self._callers = callers
+        self._store = store
+        self._freshness = freshness
+
+    async def list(self, request: Request) -> Response:
+        """GET /chat/completions."""
+        caller = await reader(request, self._callers)
+        plain, metadata = _query(request)
+        page = convert(plain, Page)
+        await self._freshness.wait()
+        rows, has_more = await asyncio.to_thread(
+            self._store.completions,
+            caller.project,
+            model=page.model,
+            metadata=metadata,
+            after=page.after,
+            limit=page.limit,
+            order=page.order,
+        )
+        return Json(_listing([completion(row) for row in rows], has_more=has_more))
+
+    async def retrieve(self, request: Request) -> Response:
+        """GET /chat/completions/{id}."""
+        caller = await reader(request, self._callers)
+        return Json(completion(await self._find(caller.project, _id(request))))
+
+    async def messages(self, request: Request) -> Response:
+        """GET /chat/completions/{id}/messages."""
+        caller = await reader(request, self._callers)
+        page = convert(_query(request)[0], Page)
+        row = await self._find(caller.project, _id(request))
+        listed = _messages(row)
+        if page.order == "desc":
+            listed.reverse()
+        start = _start(listed, page.after)
+        shown = listed[start : start + page.limit]
+        return Json(_listing(shown, has_more=start + page.limit < len(listed)))
+
+    async def update(self, request: Request) -> Response:
+        """POST /chat/completions/{id}: replace the metadata."""
+        caller = await writer(request, self._callers)
+        body = await read_json(request, Update)
+        row = await self._find(caller.project, _id(request))
+        changed = await asyncio.to_thread(
+            self._store.set_metadata, caller.project, row.id, body.metadata
+        )
+        if changed is None:
+            raise _no_completion(_id(request))
+        return Json(completion(changed))
+
+    async def delete(self, request: Request) -> Response:
+        """DELETE /chat/completions/{id}."""
+        caller = await writer(request, self._callers)
+        row = await self._find(caller.project, _id(request))
+        await asyncio.to_thread(self._store.delete_record, caller.project, row.id)
+        deleted = {"object": "chat.completion.deleted", "id": _id(request), "deleted": True}
+        return Json(deleted)
+
+    async def _find(self, project: str, name: str) -> Row:
+        await self._freshness.wait()
+        row = await asyncio.to_thread(self._store.completion, project, name)
+        if row is None:
+            raise _no_completion(name)
+        return row
+
+
+#: Fields of the request that OpenAI shows on a stored completion.
+_SHOWN = (
+    "tool_choice", "seed", "top_p", "temperature", "presence_penalty", "frequency_penalty",
+    "tools", "response_format",
+)  # fmt: skip
+
+
+def completion(row: Row) -> dict[str, Any]:
+    """Return a row as OpenAI shows a stored completion."""
+    request, response = _object(row.request), _object(row.response)
+    shown = {name: request.get(name) for name in _SHOWN}
+    certain = {
+        "id": row.completion_id or row.id,
+        "object": "chat.completion",
+        "created": row.requested_at // 1_000_000,
+        "model": row.model or "",
+        "choices": [],
+    }
+    extra = {
+        "request_id": row.id,
+        "input_user": request.get("user"),
+        "metadata": row.metadata,
+        **shown,
+    }
+    return {**certain, **response, **extra}
+
+
+def _messages(row: Row) -> list[dict[str, Any]]:
+    request = _object(row.request)
+    found = request.get("messages")
+    messages = [m for m in found if isinstance(m, dict)] if isinstance(found, list) else []
+    name = row.completion_id or row.id
+    return [_message(message, f"{name}-{index}") for index, message in enumerate(messages)]
+
+
+def _message(message: dict[str, Any], name: str) -> dict[str, Any]:
+    content = message.get("content")
+    parts = content if isinstance(content, list) else None
+    text = None if parts is not None else content
+    return {**message, "id": name, "content": text, "content_parts": parts}
+
+
+def _start(listed: list[dict[str, Any]], after: str | None) -> int:
+    if after is None:
+        return 0
+    for index, message in enumerate(listed):
+        if message["id"] == after:
+            return index + 1
+    raise NotFound(f"after: there is no message {after!r}", param="after")
+
+
+def _listing(items: list[dict[str, Any]], *, has_more: bool) -> dict[str, Any]:
+    return {
+        "object": "list",
+        "data": items,
+        "first_id": items[0]["id"] if items else None,
+        "last_id": items[-1]["id"] if items else None,
+        "has_more": has_more,
+    }
+
+
+_LABEL = re.compile(r"metadata\[(.*)\]", re.DOTALL)
+
+
+def _query(request: Request) -> tuple[dict[str, str], dict[str, str]]:
+    """Return the plain parameters and the `metadata[name]` ones; BadRequest on a repeated one."""
+    plain: dict[str, str] = {}
+    labels: dict[str, str] = {}
+    for name, value in request.query_params.multi_items():
+        match = _LABEL.fullmatch(name)
+        into, key = (labels, match[1]) if match else (plain, name)
+        if key in into:
+            raise BadRequest(f"{name}: given twice", param=name)
+        into[key] = value
+    return plain, labels
+
+
+def _object(text: str | None) -> dict[str, Any]:
+    value = msgspec.json.decode(text) if text else None
+    return value if isinstance(value, dict) else {}
+
+
+def _id(request: Request) -> str:
+    return str(request.path_params["id"])
+
+
+def _no_completion(name: str) -> NotFound:
+    return NotFound(f"No stored completion {name!r} in this project", param="completion_id")

@@ -1,0 +1,154 @@
+"""One call's state, from its first byte to its record."""
+
+from __future__ import annotations
+
+import time
+
+import msgspec
+
+from standpipe.calls import incoming as control
+from standpipe.calls.callers import Caller
+from standpipe.calls.incoming import Incoming
+from standpipe.calls.routes import Target
+from standpipe.errors import ApiError, Cut
+from standpipe.providers.dialect import Decoder
+from standpipe.wire import usage as usages
+from standpipe.wire.chat import ChatRequest
+from standpipe.wire.ids import new_id
+from standpipe.wire.record import Attempt, Begin, BodyForm, Outcome, Record
+from standpipe.wire.summary import summarise
+
+
+def now_us() -> int:
+    """Return the time in microseconds since the Unix epoch."""
+    return time.time_ns() // 1000
+
+
+class Call:
+    """What is known of a call so far.
+
+    Its outcome is `abandoned` until something proves otherwise, so a path that nobody thought of
+    leaves a record that says so.
+    """
+
+    def __init__(self, incoming: Incoming, caller: Caller, body: bytes) -> None:
+        self.id = new_id()
+        self.requested_at = now_us()
+        self.incoming = incoming
+        self.caller = caller
+        self.body = body
+        self.request: ChatRequest | None = None
+        self.metadata: dict[str, str] = {}
+        #: Until the body has been read nobody has asked for its text to be kept.
+        self.logged = False
+        self.target: Target | None = None
+        self.attempts: list[Attempt] = []
+        #: What was emulated, as the caller is told.
+        self.fidelity: tuple[str, ...] = ()
+        self.outcome: Outcome = "abandoned"
+        self.status: int | None = None
+        self.error: str | None = None
+        self.first_byte_at: int | None = None
+        self.begun = False
+        #: Its record is in the spool.
+        self.kept = False
+        #: As the provider calls it in a whole answer.
+        self.provider_model: str | None = None
+        #: What reads the provider's stream, None for a whole answer.
+        self.decoder: Decoder | None = None
+        #: The answer as sent, or as received if it could not be sent.
+        self.pieces: list[bytes] = []
+        self.form: BodyForm = "json"
+
+    @property
+    def model_name(self) -> str | None:
+        """As the provider calls its model, None while it has not said."""
+        return self.decoder.provider_model if self.decoder else self.provider_model
+
+    def failed(self, error: ApiError) -> None:
+        """Take note of the error that the caller is answered with."""
+        self.error = error.message
+        if self.begun:
+            self.outcome = "cut"
+            return
+        self.status = error.status
+        self.outcome = "refused" if error.status < 500 else _FAILURES.get(type(error), "failed")
+
+    def begin(self) -> Begin:
+        """Return the frame that says that a stream has begun."""
+        return Begin(
+            id=self.id,
+            project=self.caller.project,
+            key=self.caller.key,
+            requested_at=self.requested_at,
+            model=self.request.model if self.request else None,
+            provider=self.target.provider if self.target else None,
+            provider_model=self.model_name,
+            completion_id=self.decoder.completion_id if self.decoder else None,
+            metadata=self.metadata,
+            logged=self.logged,
+            user_agent=control.text(self.incoming.user_agent),
+        )
+
+    def record(self) -> Record:
+        """Return the record of the call as it stands now."""
+        response = b"".join(self.pieces) or None
+        record = Record(
+            id=self.id,
+            kind="chat",
+            project=self.caller.project,
+            key=self.caller.key,
+            requested_at=self.requested_at,
+            received_at=now_us(),
+            outcome=self.outcome,
+            status=self.status,
+            logged=self.logged,
+            first_byte_at=self.first_byte_at,
+            model=self.request.model if self.request else None,
+            provider=self.target.provider if self.target else None,
+            provider_model=self.model_name or (self.target.model if self.target else None),
+            error=self.error,
+            streamed=self.request is not None and self.request.stream,
+            metadata=self.metadata,
+            attempts=tuple(self.attempts),
+            fidelity=self.fidelity,
+            user_agent=control.text(self.incoming.user_agent),
+            traceparent=control.text(self.incoming.traceparent),
+            retry_count=control.retry_count(self.incoming),
+            request=self.body if self.logged else None,
+            response=response if self.logged else None,
+            response_form=self.form,
+        )
+        if self.decoder is not None:
+            record = _with_stream(record, self.decoder)
+        return record if self.logged else _with_numbers(record, response, self.body)
+
+
+#: Errors whose outcome is not `failed` although their status is 5xx.
+_FAILURES: dict[type[ApiError], Outcome] = {Cut: "cut"}
+
+
+def without_text(record: Record) -> Record:
+    """Return the record with its numbers alone, for a spool that has no room for the text."""
+    bare = msgspec.structs.replace(record, logged=False, request=None, response=None)
+    return _with_numbers(bare, record.response, record.request)
+
+
+def _with_stream(record: Record, decoder: Decoder) -> Record:
+    """Add what a stream said in events that were not passed on, its usage above all."""
+    if decoder.usage is not None:
+        counts = usages.from_openai(msgspec.json.decode(decoder.usage))
+        record = msgspec.structs.replace(record, usage=counts, usage_source="provider")
+    return msgspec.structs.replace(record, completion_id=decoder.completion_id)
+
+
+def _with_numbers(record: Record, response: bytes | None, request: bytes | None) -> Record:
+    """Fill in what the drain would have read from the text."""
+    said = summarise(response, record.response_form, request=request, status=record.status)
+    return msgspec.structs.replace(
+        record,
+        completion_id=record.completion_id or said.completion_id,
+        finish_reason=said.finish_reason,
+        usage=record.usage or said.usage,
+        usage_source=record.usage_source or said.usage_source,
+    )

@@ -1,0 +1,118 @@
+"""Who calls: keys checked from memory, looked up once, forgotten when they change (decision 24)."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import time
+
+import msgspec
+
+from standpipe.errors import StoreUnavailable, Unauthorized, Unavailable
+from standpipe.store.rows import Key
+from standpipe.store.store import Store
+
+log = logging.getLogger(__name__)
+
+#: Seconds for which a key that nobody knows is remembered as such.
+UNKNOWN_SECONDS = 5.0
+#: Unknown keys remembered at most, so that guessing does not fill the memory.
+UNKNOWN_MOST = 10_000
+#: Seconds between two looks at what has changed in the store.
+WATCH_SECONDS = 1.0
+#: How far each look reaches back, in microseconds: clocks and commits are not instant.
+OVERLAP_US = 10_000_000
+
+
+class Caller(msgspec.Struct, frozen=True):
+    """Who holds a key."""
+
+    project: str
+    #: Public id of the key.
+    key: str
+    read_only: bool
+
+
+class Callers:
+    """Keys to callers: one hash and one dictionary look-up for a key seen before."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._known: dict[bytes, Caller] = {}
+        self._unknown: dict[bytes, float] = {}
+        self._asking: dict[bytes, asyncio.Task[Caller | None]] = {}
+
+    async def check(self, authorization: bytes | None) -> Caller:
+        """Return the caller of an Authorization header.
+
+        Raises Unauthorized for no key or an unknown one, Unavailable if the store cannot say.
+        """
+        digest = hashlib.sha256(_token(authorization)).digest()
+        caller = self._known.get(digest)
+        if caller is None:
+            caller = await self._ask(digest)
+        if caller is None:
+            raise Unauthorized("UNAUTHORIZED")
+        return caller
+
+    async def watch(self) -> None:
+        """Forget keys that were revoked or changed, for as long as this runs."""
+        while True:
+            await asyncio.sleep(WATCH_SECONDS)
+            since = time.time_ns() // 1000 - OVERLAP_US
+            try:
+                changed = await asyncio.to_thread(self._store.keys_changed_since, since)
+            except StoreUnavailable as error:
+                log.warning("keys: the store cannot be asked, known keys keep working: %s", error)
+                continue
+            for row in changed:
+                self._refresh(row)
+
+    def _refresh(self, row: Key) -> None:
+        self._unknown.pop(row.token_hash, None)
+        if row.revoked_at is not None:
+            self._known.pop(row.token_hash, None)
+        elif row.token_hash in self._known:
+            self._known[row.token_hash] = _caller(row)
+
+    async def _ask(self, digest: bytes) -> Caller | None:
+        until = self._unknown.get(digest)
+        if until is not None and until > time.monotonic():
+            return None
+        task = self._asking.get(digest)
+        if task is None:
+            task = self._asking[digest] = asyncio.create_task(self._look_up(digest))
+        # A caller that leaves must not cancel the look-up that others wait for.
+        await asyncio.wait([task])
+        return task.result()
+
+    async def _look_up(self, digest: bytes) -> Caller | None:
+        try:
+            row = await asyncio.to_thread(self._store.key_by_hash, digest)
+        except StoreUnavailable as error:
+            raise Unavailable("the key cannot be checked now; try again") from error
+        finally:
+            del self._asking[digest]
+        if row is None or row.revoked_at is not None:
+            self._remember_unknown(digest)
+            return None
+        caller = self._known[digest] = _caller(row)
+        return caller
+
+    def _remember_unknown(self, digest: bytes) -> None:
+        if len(self._unknown) >= UNKNOWN_MOST:
+            self._unknown.clear()
+        self._unknown[digest] = time.monotonic() + UNKNOWN_SECONDS
+
+
+def _caller(row: Key) -> Caller:
+    return Caller(project=row.project, key=row.id, read_only=row.read_only)
+
+
+def _token(authorization: bytes | None) -> bytes:
+    """Return what follows the first space of the header (spec 1.1)."""
+    scheme, found, token = (authorization or b"").partition(b" ")
+    if not found or scheme.lower() != b"bearer" or not token:
+        raise Unauthorized("UNAUTHORIZED")
+    return token

@@ -1,0 +1,96 @@
+"""What a caller sent besides the body: the control headers (spec 1.3)."""
+
+from __future__ import annotations
+
+import msgspec
+
+from standpipe.errors import BadRequest
+from standpipe.wire.tags import parse_tags
+
+#: The request headers that mean something; all others are ignored and kept nowhere.
+NAMES = {
+    b"authorization": "authorization",
+    b"content-type": "content_type",
+    b"user-agent": "user_agent",
+    b"op-log-request": "log_request",
+    b"op-tags": "tags",
+    b"op-cache": "cache",
+    b"op-criteria": "criteria",
+    b"traceparent": "traceparent",
+    b"x-stainless-retry-count": "retry_count",
+}
+
+#: Longest text of a header that a record keeps, in characters.
+KEPT = 256
+
+
+class Incoming(msgspec.Struct):
+    """The headers of one request that mean something; None for those that did not come."""
+
+    authorization: bytes | None = None
+    content_type: bytes | None = None
+    user_agent: bytes | None = None
+    log_request: bytes | None = None
+    tags: bytes | None = None
+    cache: bytes | None = None
+    criteria: bytes | None = None
+    traceparent: bytes | None = None
+    retry_count: bytes | None = None
+
+
+def read(headers: list[tuple[bytes, bytes]]) -> Incoming:
+    """Pick what means something out of a request's headers; names are in lower case."""
+    incoming = Incoming()
+    for name, value in headers:
+        field = NAMES.get(name)
+        if field is not None:
+            setattr(incoming, field, value)
+    return incoming
+
+
+def wants_log(incoming: Incoming) -> bool | None:
+    """Return what `op-log-request` says; None if it is absent or empty, BadRequest if unclear."""
+    value = (incoming.log_request or b"").strip().lower()
+    if not value:
+        return None
+    if value in (b"true", b"false"):
+        return value == b"true"
+    raise BadRequest(
+        f"op-log-request: must be 'true' or 'false', not {_shown(value)}", param="op-log-request"
+    )
+
+
+def tags(incoming: Incoming) -> dict[str, str]:
+    """Return the metadata in `op-tags`, {} if there is none; BadRequest if it cannot be read."""
+    return parse_tags(incoming.tags) if incoming.tags else {}
+
+
+def refuse_unsupported(incoming: Incoming) -> None:
+    """Raise BadRequest for a control header that asks for what this version cannot do."""
+    cache = (incoming.cache or b"").strip().lower()
+    if cache in (b"readwrite", b"readonly", b"writeonly", b"true"):
+        raise BadRequest(
+            f"op-cache: {_shown(cache)} asks for the response cache, which this version does not "
+            "have; leave the header out",
+            param="op-cache",
+        )
+    if (incoming.criteria or b"").strip() not in (b"", b"[]"):
+        raise BadRequest(
+            "op-criteria: this version does not judge answers; leave the header out",
+            param="op-criteria",
+        )
+
+
+def text(value: bytes | None) -> str | None:
+    """Return a header's text as a record keeps it."""
+    return None if value is None else value[:KEPT].decode("latin-1")
+
+
+def retry_count(incoming: Incoming) -> int | None:
+    """Return how often the client says it has tried before, None if it says nothing usable."""
+    value = incoming.retry_count or b""
+    return int(value) if value.isdigit() and len(value) < 4 else None
+
+
+def _shown(value: bytes) -> str:
+    return repr(value[:60].decode("latin-1"))

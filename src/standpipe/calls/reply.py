@@ -1,0 +1,27 @@
+"""The seam between a call and whatever carries its answer to the client (decision 31)."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+Headers = list[tuple[bytes, bytes]]
+
+
+class Reply(Protocol):
+    """An answer on its way: `whole` alone, or `begin`, `write` …, `end`.
+
+    Each method waits while the client is slow to read. None of them raises when the client is
+    gone: the call is cancelled then.
+    """
+
+    async def whole(self, status: int, headers: Headers, body: bytes) -> None:
+        """Send a complete answer."""
+
+    async def begin(self, status: int, headers: Headers) -> None:
+        """Send the head of a stream."""
+
+    async def write(self, data: bytes) -> None:
+        """Send a piece of a stream."""
+
+    async def end(self, data: bytes) -> None:
+        """Send the last piece of a stream."""

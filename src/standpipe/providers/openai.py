@@ -1,0 +1,312 @@
+"""OpenAI's chat completions, as OpenAI and the many places that copy it speak them.
+
+Source: https://platform.openai.com/docs/api-reference/chat. Bytes pass through: of a request only
+the model name and what the provider's quirks ask for changes; of an answer only the model name,
+which the caller reads back as asked (spec 1.4), and the usage's cached-token forms (spec 5.8).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+
+from standpipe.errors import ApiError, Cut, NotACompletion, Refused, Unreachable
+from standpipe.providers.dialect import Decoder, Quirks, Whole
+from standpipe.wire import sse, usage
+from standpipe.wire.chat import ChatRequest, rebuild
+
+Chunk = dict[str, Any]
+
+_encode = msgspec.json.encode
+_fields: msgspec.json.Decoder[dict[str, msgspec.Raw]] = msgspec.json.Decoder(dict[str, msgspec.Raw])
+
+#: The code (spec 1.10) of a status that a provider may answer with.
+CODES = {
+    400: "BAD_REQUEST",
+    402: "PAYMENT_REQUIRED",
+    404: "NOT_FOUND",
+    405: "METHOD_NOT_SUPPORTED",
+    408: "TIMEOUT",
+    409: "CONFLICT",
+    412: "PRECONDITION_FAILED",
+    413: "PAYLOAD_TOO_LARGE",
+    415: "UNSUPPORTED_MEDIA_TYPE",
+    422: "UNPROCESSABLE_CONTENT",
+    429: "TOO_MANY_REQUESTS",
+    502: "BAD_GATEWAY",
+    503: "SERVICE_UNAVAILABLE",
+    504: "GATEWAY_TIMEOUT",
+}
+
+#: OpenAI's own `error.type` by status, for a provider that gives none.
+TYPES = {429: "rate_limit_error", 402: "insufficient_quota"}
+
+
+class OpenAI:
+    """The dialect; `Local` narrows it."""
+
+    name = "openai"
+    path = "/chat/completions"
+
+    def headers(self, key: str | None) -> tuple[tuple[bytes, bytes], ...]:
+        """Return the request's headers."""
+        fixed = (
+            (b"content-type", b"application/json"),
+            (b"accept", b"application/json, text/event-stream"),
+            (b"user-agent", b"standpipe"),
+        )
+        return fixed if key is None else (*fixed, (b"authorization", b"Bearer " + key.encode()))
+
+    def prepare(self, request: ChatRequest, model: str, quirks: Quirks) -> bytes:
+        """Return the caller's body with the provider's model name."""
+        return rebuild(
+            request,
+            changes=self.changes(request, model, quirks),
+            without=_kept_back(request, quirks),
+        )
+
+    def changes(self, request: ChatRequest, model: str, quirks: Quirks) -> dict[str, object]:
+        """Return the fields that are sent otherwise than they came."""
+        changes: dict[str, object] = {"model": model}
+        if request.stream and quirks.stream_usage and not request.include_usage:
+            asked = request.fields.get("stream_options")
+            options = msgspec.json.decode(asked) if asked is not None else None
+            changes["stream_options"] = {**(options or {}), "include_usage": True}
+        return changes
+
+    def emulated(self, request: ChatRequest) -> tuple[str, ...]:
+        """Return nothing: what passes through is honoured by the provider or refused by it."""
+        del request
+        return ()
+
+    def completion(self, body: bytes, requested: str) -> Whole:
+        """Return the answer with the model name that was asked for."""
+        fields = _completion_fields(body)
+        named = _string(fields.get("model"))
+        fields["model"] = msgspec.Raw(_encode(requested))
+        if (raw := fields.get("usage")) is not None:
+            fields["usage"] = complete_usage(raw)
+        return Whole(body=_encode(fields), provider_model=named)
+
+    def decoder(self, request: ChatRequest, quirks: Quirks) -> Decoder:
+        """Return a decoder that relays events as they are, but for the model name."""
+        drop = quirks.stream_usage and not request.include_usage
+        return StreamDecoder(request.model, choices=request.n, drop_usage=drop)
+
+    def error(
+        self, status: int, headers: Mapping[bytes, bytes], body: bytes, provider: str
+    ) -> ApiError:
+        """Return the provider's own error; our key's trouble is 502 (decision 18)."""
+        if status in (401, 403):
+            return Refused(
+                502,
+                "BAD_GATEWAY",
+                f"provider {provider!r} refused its key with status {status}; "
+                f"check api_key in [providers.{provider}]",
+                body=body,
+            )
+        if status < 400:
+            return Unreachable(f"provider {provider!r} answered with status {status}, not with 200")
+        return _refused(status, headers, body, provider)
+
+
+class StreamDecoder:
+    """Relays a stream's events, byte for byte where nothing must change."""
+
+    def __init__(
+        self,
+        requested: str,
+        *,
+        choices: int,
+        drop_usage: bool,
+        repair: Callable[[Chunk], Chunk] | None = None,
+    ) -> None:
+        self.done = False
+        self.completion_id: str | None = None
+        self.provider_model: str | None = None
+        self.usage: msgspec.Raw | None = None
+        self._requested = requested
+        self._ours = b'"model":' + _encode(requested)
+        self._theirs: bytes | None = None
+        self._unfinished = choices
+        self._drop_usage = drop_usage
+        self._repair = repair
+        self._splitter = sse.Splitter()
+        self._broken: Cut | None = None
+
+    def feed(self, data: bytes) -> bytes:
+        """Return the events that are whole now; an error behind them is raised by the next call."""
+        self._raise_broken()
+        edited: list[bytes] = []
+        try:
+            edited.extend(map(self._edit, self._splitter.feed(data)))
+        except ValueError as error:
+            self._broken = Cut(f"the provider's stream cannot be read: {error}")
+        except Cut as error:
+            self._broken = error
+        if not edited:
+            self._raise_broken()
+        return edited[0] if len(edited) == 1 else b"".join(edited)
+
+    def close(self) -> None:
+        """Raise Cut unless `[DONE]` came or every choice is finished."""
+        self._raise_broken()
+        if not self.done and self._unfinished > 0:
+            raise Cut("the provider's stream ended before its end")
+        self.done = True
+
+    def _raise_broken(self) -> None:
+        if self._broken is not None:
+            raise self._broken
+
+    def _edit(self, event: bytes) -> bytes:
+        if self.done:
+            return b""
+        if self._theirs is not None and event.count(self._theirs) == 1 and _is_plain(event):
+            self._unfinished -= len(_FINISHED.findall(event))
+            return event.replace(self._theirs, self._ours)
+        payload = sse.data_of(event)
+        if payload is None:
+            return event
+        if payload.strip() == sse.DONE:
+            self.done = True
+            return b""
+        return self._parsed(event, payload)
+
+    def _parsed(self, event: bytes, payload: bytes) -> bytes:
+        try:
+            fields = _fields.decode(payload)
+        except (msgspec.DecodeError, RecursionError) as error:
+            raise Cut("the provider's stream has an event that is not JSON") from error
+        if _is_given(fields.get("error")):
+            raise Cut(_message(payload) or "the provider reported an error inside its stream")
+        if _is_given(fields.get("usage")):
+            self.usage = fields["usage"] = complete_usage(fields["usage"])
+            if self._drop_usage and bytes(fields.get("choices", b"")) == b"[]":
+                return b""
+        self._learn(event, fields)
+        self._unfinished -= len(_FINISHED.findall(payload))
+        fields["model"] = msgspec.Raw(_encode(self._requested))
+        if self._repair is not None:
+            return sse.event(_encode(self._repair(msgspec.json.decode(_encode(fields)))))
+        return sse.event(_encode(fields))
+
+    def _learn(self, event: bytes, fields: dict[str, msgspec.Raw]) -> None:
+        """Remember the id, and the bytes in which this provider writes its model's name."""
+        if self.completion_id is None:
+            self.completion_id = _string(fields.get("id"))
+        if "model" in fields:
+            self.provider_model = _string(fields["model"]) or self.provider_model
+            if self._repair is None:
+                self._theirs = _model_bytes(event, bytes(fields["model"]))
+
+
+def complete_usage(raw: msgspec.Raw) -> msgspec.Raw:
+    """Return a usage object with both forms of its cached tokens (spec 5.8)."""
+    if b"cache" not in bytes(raw):
+        return raw
+    told = msgspec.json.decode(raw)
+    if not isinstance(told, dict):
+        return raw
+    full = usage.complete(told)
+    return raw if full is told else msgspec.Raw(_encode(full))
+
+
+#: A choice's end; inside a JSON string the quotes would be escaped.
+_FINISHED = re.compile(rb'"finish_reason"\s*:\s*"')
+
+_NULL_USAGE = (b'"usage":null', b'"usage": null')
+
+
+def _is_plain(event: bytes) -> bool:
+    """Tell an event that can be relayed without looking inside: no usage, no error."""
+    if b'"error"' in event:
+        return False
+    return b'"usage"' not in event or any(null in event for null in _NULL_USAGE)
+
+
+def _model_bytes(event: bytes, value: bytes) -> bytes | None:
+    for between in (b'"model":', b'"model": '):
+        if event.count(between + value) == 1:
+            return between + value
+    return None
+
+
+def _completion_fields(body: bytes) -> dict[str, msgspec.Raw]:
+    try:
+        fields = _fields.decode(body)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        raise NotACompletion("the provider answered 200 with something that is not JSON") from error
+    if not bytes(fields.get("choices", b"")).lstrip().startswith(b"["):
+        said = _message(body)
+        raise NotACompletion(
+            f"the provider answered 200 with an error: {said}"
+            if said
+            else "the provider answered 200 with JSON that has no `choices`"
+        )
+    return fields
+
+
+def _is_given(raw: msgspec.Raw | None) -> bool:
+    return raw is not None and bytes(raw) != b"null"
+
+
+def _string(raw: msgspec.Raw | None) -> str | None:
+    value = msgspec.json.decode(raw) if raw is not None else None
+    return value if isinstance(value, str) else None
+
+
+def _kept_back(request: ChatRequest, quirks: Quirks) -> tuple[str, ...]:
+    """`store` and `metadata` are ours; OpenAI refuses `metadata` without `store: true`."""
+    if not quirks.forward_store:
+        return ("store", "metadata")
+    return () if request.store else ("metadata",)
+
+
+def _refused(status: int, headers: Mapping[bytes, bytes], body: bytes, provider: str) -> Refused:
+    told = _error_object(body)
+    default = "BAD_REQUEST" if status < 500 else "INTERNAL_SERVER_ERROR"
+    fallback_type = "invalid_request_error" if status < 500 else "server_error"
+    kind, code, param = told.get("type"), told.get("code"), told.get("param")
+    return Refused(
+        status,
+        CODES.get(status, default),
+        _message(body) or f"provider {provider!r} answered with status {status}",
+        openai_type=kind if isinstance(kind, str) else TYPES.get(status, fallback_type),
+        openai_code=str(code) if isinstance(code, str | int) else None,
+        param=param if isinstance(param, str) else None,
+        retry_after=seconds(headers.get(b"retry-after")),
+        body=body,
+    )
+
+
+def _error_object(body: bytes) -> dict[str, Any]:
+    try:
+        tree = msgspec.json.decode(body)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        return {}
+    if not isinstance(tree, dict):
+        return {}
+    inner = tree.get("error")
+    return inner if isinstance(inner, dict) else tree
+
+
+def _message(body: bytes) -> str | None:
+    """Return the text of an error body in any of the forms in the field, None if there is none."""
+    told = _error_object(body)
+    for name in ("message", "error", "detail"):
+        if isinstance(told.get(name), str):
+            return str(told[name])
+    return None
+
+
+def seconds(header: bytes | None) -> float | None:
+    """Return a Retry-After in seconds; None for none, a date or nonsense."""
+    try:
+        value = float(header) if header is not None else None
+    except ValueError:
+        return None
+    return value if value is not None and 0 <= value < 1e6 else None

@@ -1,0 +1,24 @@
+"""The dialects by name, and the provider: a place that speaks one. A provider is data."""
+
+from __future__ import annotations
+
+import msgspec
+
+from standpipe.providers.dialect import Dialect, Quirks
+from standpipe.providers.local import Local
+from standpipe.providers.openai import OpenAI
+
+#: Adding a dialect is one file beside this one and one line here.
+DIALECTS: dict[str, Dialect] = {dialect.name: dialect for dialect in (OpenAI(), Local())}
+
+
+class Provider(msgspec.Struct, frozen=True):
+    """A place that speaks a dialect, without its key."""
+
+    name: str
+    dialect: Dialect
+    #: What `GET /models` lists.
+    models: tuple[str, ...] = ()
+    quirks: Quirks = Quirks()
+    #: How often a failed attempt is tried again where no route says otherwise.
+    retries: int = 1
