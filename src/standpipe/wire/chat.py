@@ -5,6 +5,7 @@ What we don't know is kept, byte for byte, and what is sent on is built from wha
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -34,6 +35,8 @@ from standpipe.wire.messages import messages
 
 Json = dict[str, Any]
 
+_REQUIRED = ("model", "messages")
+_TOO_DEEP = "Input validation failed: the body is nested too deep"
 _MOST_TOOLS = 10_000
 _LARGEST_LIMIT = 2**31 - 1
 _SEEDS = 2**63
@@ -112,7 +115,7 @@ FIELDS: dict[str, Check] = {
 }
 
 
-class ChatRequest(msgspec.Struct):
+class ChatRequest(msgspec.Struct, frozen=True):
     """A request that passed every check."""
 
     #: The whole body, in its order; of a field given twice, the last.
@@ -143,7 +146,7 @@ def parse(body: bytes) -> ChatRequest:
     """
     raw = _decode(body)
     issues = Issues()
-    for name in ("model", "messages"):
+    for name in _REQUIRED:
         if name not in raw:
             issues.add((name,), "is required")
     values = _check(raw, issues)
@@ -177,12 +180,17 @@ def _decode(body: bytes) -> dict[str, msgspec.Raw]:
     except msgspec.ValidationError as error:
         raise BadRequest(f"Input validation failed: the body: {error}") from None
     except msgspec.DecodeError as error:
-        raise Unparsable(f"Failed to parse request body: {error}") from None
+        raise Unparsable(f"Failed to parse request body: {error}{_hint(body)}") from None
     except UnicodeDecodeError as error:
         message = f"Failed to parse request body: not UTF-8 at byte {error.start}"
         raise Unparsable(message) from None
     except RecursionError:
-        raise BadRequest("Input validation failed: the body is nested too deep") from None
+        raise BadRequest(_TOO_DEEP) from None
+
+
+def _hint(body: bytes) -> str:
+    # The decoder takes half of a surrogate pair before a quote for the end of its input.
+    return "; a \\u escape may be half of a surrogate pair" if b"\\ud" in body.lower() else ""
 
 
 def _check(raw: dict[str, msgspec.Raw], issues: Issues) -> Json:
@@ -192,21 +200,24 @@ def _check(raw: dict[str, msgspec.Raw], issues: Issues) -> Json:
         check = FIELDS.get(name)
         if check is None:
             continue
-        value = _value(name, field, issues)
-        if value is not None or name in {"model", "messages"}:
+        try:
+            value = msgspec.json.decode(field)
+        except RecursionError:
+            raise BadRequest(_TOO_DEEP) from None
+        except msgspec.DecodeError as error:  # a number that no float or int can hold
+            issues.add(*_undecoded(name, error))
+            continue
+        if value is not None or name in _REQUIRED:
             check(value, (name,), issues)
             values[name] = value
     return values
 
 
-def _value(name: str, field: msgspec.Raw, issues: Issues) -> Any:
-    try:
-        return msgspec.json.decode(field)
-    except RecursionError:
-        raise BadRequest("Input validation failed: the body is nested too deep") from None
-    except msgspec.DecodeError as error:  # a number that no float or int can hold
-        issues.add((name,), str(error))
-        return None
+def _undecoded(name: str, error: msgspec.DecodeError) -> tuple[Path, str]:
+    """Return the place and the text of a decoder's error, which ends in a path like `$[0][...]`."""
+    fault, _, place = str(error).partition(" - at `$")
+    known = place.partition("[...]")[0]
+    return (name, *map(int, re.findall(r"\[(\d+)\]", known))), fault
 
 
 def _check_together(values: Json, issues: Issues) -> None:

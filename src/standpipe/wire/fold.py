@@ -24,6 +24,9 @@ Json = dict[str, Any]
 _LABELS = frozenset({"role", "id", "type", "format", "object"})
 #: Top-level fields of a chunk that are not simply kept; `obfuscation` is OpenAI's padding.
 _SPECIAL = frozenset({"choices", "usage", "object", "error", "obfuscation"})
+_GROWN = frozenset({"index", "delta", "message", "logprobs"})
+#: Levels of nesting that are kept below a delta; what is deeper becomes null.
+_DEEPEST = 100
 _FIRST = frozenset({"id", "created", "model"})
 
 
@@ -43,13 +46,16 @@ class _Choice:
         self.fields: Json = {}
 
     def add(self, choice: Json) -> None:
+        # Some providers send the whole `message` so far beside each delta.
+        delta = choice.get("delta", choice.get("message"))
+        if isinstance(delta, dict):
+            self._add_delta(delta)
+        logprobs = choice.get("logprobs")
+        if isinstance(logprobs, dict):
+            self.logprobs = {} if self.logprobs is None else self.logprobs
+            _grow(self.logprobs, logprobs)
         for name, value in choice.items():
-            if name in {"delta", "message"} and isinstance(value, dict):
-                self._add_delta(value)
-            elif name == "logprobs" and isinstance(value, dict):
-                self.logprobs = {} if self.logprobs is None else self.logprobs
-                _grow(self.logprobs, value)
-            elif name not in {"index", "delta", "message", "logprobs"}:
+            if name not in _GROWN:
                 _replace(self.fields, name, value)
 
     def _add_delta(self, delta: Json) -> None:
@@ -67,9 +73,12 @@ class _Choice:
 
     def _call_of(self, piece: Json, place: int | None) -> Json:
         """Return the call that a piece belongs to, a new one if it starts one."""
-        for at, call in reversed(self.calls):
-            if not _starts_another(call, piece) and (place is None or at == place):
-                return call
+        if place is None:
+            known = _unplaced(self.calls, piece)
+        else:
+            known = next((call for at, call in reversed(self.calls) if at == place), None)
+        if known is not None and not _starts_another(known, piece):
+            return known
         self.calls.append((place, {}))
         return self.calls[-1][1]
 
@@ -170,15 +179,16 @@ def error_of(body: Json) -> Json | None:
     """Return the error that a body or a chunk tells of, with its `message`, None if none.
 
     Reads OpenAI's `error` object, a plain text in its place, and the flat forms of OpenPipe
-    (`message`, `code`) and vLLM (`object: "error"`).
+    (`message`, `code`), vLLM (the same) and FastAPI (`detail`).
     """
     error = body.get("error")
     if isinstance(error, dict):
         return error
     if isinstance(error, str) and error:
         return {"message": error}
-    if isinstance(body.get("message"), str) and "choices" not in body:
-        return {name: body[name] for name in ("message", "code", "type") if name in body}
+    flat = body.get("message") or body.get("detail")
+    if isinstance(flat, str) and "choices" not in body:
+        return {"message": flat, **{name: body[name] for name in ("code", "type") if name in body}}
     return None
 
 
@@ -192,27 +202,31 @@ def _data(events: bytes) -> list[bytes]:
     return [data for data in found if data is not None]
 
 
-def _grow(whole: Json, piece: Json) -> None:
+def _grow(whole: Json, piece: Json, room: int = _DEEPEST) -> None:
     for name, value in piece.items():
         known = whole.get(name)
         if known is None:
-            whole[name] = _fresh(value)
+            whole[name] = _fresh(value, room)
         elif isinstance(value, str) and isinstance(known, str | _Pieces):
             whole[name] = _longer(name, known, value)
         elif isinstance(value, dict) and isinstance(known, dict):
-            _grow(known, value)
-        elif isinstance(value, list) and isinstance(known, list) and type(known) is list:
+            _grow(known, value, room - 1)
+        elif isinstance(value, list) and type(known) is list:
             for item in value:
-                _extend(known, item)
+                _extend(known, item, room - 1)
         elif value is not None:
-            whole[name] = _fresh(value)
+            whole[name] = _fresh(value, room)
 
 
-def _fresh(value: Any) -> Any:
+def _fresh(value: Any, room: int = _DEEPEST) -> Any:
     """Return a copy that may grow without changing the chunk it came from."""
+    if not isinstance(value, dict | list):
+        return value
+    if room <= 0:
+        return None
     if isinstance(value, dict):
-        return {name: _fresh(part) for name, part in value.items()}
-    return list(value) if isinstance(value, list) else value
+        return {name: _fresh(part, room - 1) for name, part in value.items()}
+    return [_fresh(part, room - 1) for part in value]
 
 
 def _longer(name: str, known: str | _Pieces, piece: str) -> str | _Pieces:
@@ -227,13 +241,13 @@ def _longer(name: str, known: str | _Pieces, piece: str) -> str | _Pieces:
     return _Pieces([known, piece])
 
 
-def _extend(items: list[Any], item: Any) -> None:
+def _extend(items: list[Any], item: Any, room: int) -> None:
     if isinstance(item, dict) and type(item.get("index")) is int:
         for known in items:
             if isinstance(known, dict) and known.get("index") == item["index"]:
-                _grow(known, item)
+                _grow(known, item, room - 1)
                 return
-    items.append(_fresh(item))
+    items.append(_fresh(item, room))
 
 
 def _starts_another(call: Json, piece: Json) -> bool:
@@ -243,17 +257,29 @@ def _starts_another(call: Json, piece: Json) -> bool:
     new id begins a new call only where a function's name comes with it.
     """
     new, known = piece.get("id"), call.get("id")
+    return bool(new and known and new != known and _names_a_function(piece))
+
+
+def _unplaced(calls: list[tuple[int | None, Json]], piece: Json) -> Json | None:
+    """Return the call of a piece without an index: by its id, else the last; None for a head."""
+    wanted = piece.get("id")
+    for _, call in calls:
+        if wanted and call.get("id") == wanted:
+            return call
+    return None if _names_a_function(piece) or not calls else calls[-1][1]
+
+
+def _names_a_function(piece: Json) -> bool:
     function = piece.get("function")
-    named = isinstance(function, dict) and function.get("name")
-    return bool(new and known and new != known and named)
+    return isinstance(function, dict) and bool(function.get("name"))
 
 
 def _replace(fields: Json, name: str, value: Any) -> None:
     known = fields.get(name)
     if isinstance(known, dict) and isinstance(value, dict):
-        fields[name] = {**known, **value}
+        fields[name] = {**known, **_fresh(value)}
     elif value is not None or name not in fields:
-        fields[name] = value
+        fields[name] = _fresh(value)
 
 
 def _settled(value: Any) -> Any:

@@ -110,13 +110,14 @@ def _said(content: Check) -> Check:
     return check
 
 
+_tool_content = _said(_content("text"))
+_tool_id = fields({"tool_call_id": text}, {})
+
+
 def _tool(value: Any, path: Path, issues: Issues) -> None:
     _tool_content(value, path, issues)
     _tool_id(value, path, issues)
 
-
-_tool_content = _said(_content("text"))
-_tool_id = fields({"tool_call_id": text}, {})
 
 ROLES: dict[str, Check] = {
     "system": _said(_content("text")),

@@ -11,6 +11,7 @@ DONE = b"[DONE]"
 #: Bytes that may wait for the end of their event.
 MAX_EVENT_BYTES = 16 * 1024 * 1024
 
+_RETURN = 0x0D
 _BOM = b"\xef\xbb\xbf"
 # Atomic, so that `\r\n` is never read as two line ends.
 _BLANK_LINE = re.compile(rb"(?>\r\n|\n|\r)(?>\r\n|\n|\r)")
@@ -23,11 +24,13 @@ class Splitter:
     All events returned and `rest`, joined, are the bytes that were fed.
     """
 
-    __slots__ = ("_buffer", "_scanned")
+    __slots__ = ("_buffer", "_returns", "_scanned")
 
     def __init__(self) -> None:
         self._buffer = bytearray()
         self._scanned = 0
+        #: A carriage return was seen: lines may end in three ways.
+        self._returns = False
 
     @property
     def rest(self) -> bytes:
@@ -40,7 +43,8 @@ class Splitter:
         A `\r` at the end of the data waits, since `\n` may follow. ValueError if the event
         that waits is over `MAX_EVENT_BYTES`.
         """
-        if not self._buffer and b"\r" not in data:
+        self._returns = self._returns or b"\r" in data
+        if not self._buffer and not self._returns:
             pieces = data.split(b"\n\n")
             self._keep(pieces.pop())
             return [piece + b"\n\n" for piece in pieces]
@@ -56,10 +60,7 @@ class Splitter:
         buffer = self._buffer
         events: list[bytes] = []
         start, scanned = 0, self._scanned
-        while (blank := _BLANK_LINE.search(buffer, scanned)) is not None:
-            end = blank.end()
-            if end == len(buffer) and buffer[-1] == 0x0D:
-                break
+        while end := self._blank_line_end(scanned):
             events.append(bytes(buffer[start:end]))
             start = scanned = end
         # The longest unfinished blank line is three bytes, `\r\n\r`.
@@ -67,6 +68,16 @@ class Splitter:
         del buffer[:start]
         self._check_size()
         return events
+
+    def _blank_line_end(self, scanned: int) -> int:
+        """Return where the first blank line from there ends, 0 if it has not come or may go on."""
+        if not self._returns:
+            at = self._buffer.find(b"\n\n", scanned)
+            return at + 2 if at >= 0 else 0
+        blank = _BLANK_LINE.search(self._buffer, scanned)
+        if blank is None or (blank.end() == len(self._buffer) and self._buffer[-1] == _RETURN):
+            return 0
+        return blank.end()
 
     def _check_size(self) -> None:
         if len(self._buffer) > MAX_EVENT_BYTES:

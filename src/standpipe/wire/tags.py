@@ -9,6 +9,8 @@ import msgspec
 
 from standpipe.errors import BadRequest
 
+# As in JavaScript, where 1.0 is "1" and 1e21 is "1e+21".
+_WRITTEN_OUT = 1e21
 _UNSAFE = re.compile(r"[^A-Za-z0-9_$.]")
 
 
@@ -53,8 +55,8 @@ def _value(name: str, tag: object) -> str:
             return ""
         case bool():
             return "true" if tag else "false"
-        case float() if tag.is_integer():
-            return str(int(tag))  # as JavaScript: 1.0 is "1"
+        case float() if tag.is_integer() and abs(tag) < _WRITTEN_OUT:
+            return str(int(tag))
         case int() | float():
             return str(tag)
         case str() if "\x00" not in tag:  # which no text column of PostgreSQL takes
