@@ -123,6 +123,10 @@ class Misbehaving:
             assert time.monotonic() < deadline, f"still not so: {self.counters()}"
             time.sleep(0.005)
 
+    async def until(self, condition: Callable[[], bool], *, within: float = 10.0) -> None:
+        """Do what `wait` does without holding up the event loop."""
+        await asyncio.to_thread(self.wait, condition, within=within)
+
 
 @dataclass
 class Reply:
@@ -133,6 +137,12 @@ class Reply:
     parts: list[bytes] = field(default_factory=list)
     headers: dict[str, str] = field(default_factory=dict)
     streamed: bool = False
+
+
+def body_for(model: str, **fields: Any) -> bytes:
+    """Return the body of a completion request."""
+    messages = [{"role": "user", "content": "Hi"}]
+    return json.dumps({"model": model, "messages": messages, **fields}).encode()
 
 
 # --- what is said -------------------------------------------------------------------------------
