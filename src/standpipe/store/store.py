@@ -5,12 +5,15 @@ from __future__ import annotations
 from standpipe.store import migrate
 from standpipe.store.database import Database
 from standpipe.store.keys import Keys
+from standpipe.store.labels import MetadataChanges
+from standpipe.store.logs import Logs
 from standpipe.store.positions import Positions
 from standpipe.store.projects import Projects
+from standpipe.store.records import Records
 from standpipe.store.schema import HEAD
 
 
-class Store(Projects, Keys, Positions):
+class Store(Projects, Keys, Positions, Records, MetadataChanges, Logs):
     """A database of projects, keys and records.
 
     All methods block and may be called from any thread. Each raises StoreUnavailable if the

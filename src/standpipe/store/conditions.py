@@ -1,0 +1,109 @@
+"""What the queries on records share: conditions, order, and finding one record."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Select, select, tuple_
+from sqlalchemy.sql.elements import UnaryExpression
+
+from standpipe.errors import NotFound
+from standpipe.store.columns import row_of
+from standpipe.store.rows import LogFilters, Order, Row
+from standpipe.store.schema import record_metadata, records
+
+#: A stored completion is a logged call that was answered with 200 (decision 8).
+IS_STORED: tuple[ColumnElement[bool], ...] = (
+    records.c.logged.is_(True),
+    records.c.status == 200,
+    records.c.response.is_not(None),
+    records.c.kind.in_(("chat", "report")),
+)
+
+#: Where a record stands in a list: requested_at and id.
+Place = tuple[int, str]
+
+
+def of_project(project_id: str | None) -> list[ColumnElement[bool]]:
+    """Return the condition that a record is the project's; None is the operator's view of all."""
+    return [] if project_id is None else [records.c.project_id == project_id]
+
+
+def has_metadata(project_id: str | None, name: str, value: str) -> ColumnElement[bool]:
+    """Return the condition that a record's metadata has this value under this name."""
+    with_it = select(record_metadata.c.record_id).where(
+        record_metadata.c.name == name, record_metadata.c.value == value
+    )
+    if project_id is not None:
+        with_it = with_it.where(record_metadata.c.project_id == project_id)
+    return records.c.id.in_(with_it)
+
+
+def has_all_metadata(
+    project_id: str | None, metadata: Mapping[str, str]
+) -> list[ColumnElement[bool]]:
+    """Return the conditions that a record's metadata has all these values."""
+    return [has_metadata(project_id, name, value) for name, value in metadata.items()]
+
+
+def passes(project_id: str | None, filters: LogFilters) -> list[ColumnElement[bool]]:
+    """Return the conditions that a record is the project's and passes the filters."""
+    columns = records.c
+    given = {
+        "model": columns.model.__eq__,
+        "status": columns.status.__eq__,
+        "outcome": columns.outcome.__eq__,
+        "since": columns.requested_at.__ge__,
+        "until": columns.requested_at.__lt__,
+        "logged": columns.logged.is_,
+    }
+    conditions = [
+        condition(value)
+        for name, condition in given.items()
+        if (value := filters.get(name)) is not None
+    ]
+    labels = has_all_metadata(project_id, filters.get("metadata") or {})
+    return [*of_project(project_id), *conditions, *labels]
+
+
+def in_order(order: Order) -> list[UnaryExpression[Any]]:
+    """Return the order by time of the request; ids break ties."""
+    columns = (records.c.requested_at, records.c.id)
+    return [column.asc() if order == "asc" else column.desc() for column in columns]
+
+
+def beyond(place: Place, order: Order) -> ColumnElement[bool]:
+    """Return the condition that a record comes after a place in a list of this order."""
+    at = tuple_(records.c.requested_at, records.c.id)
+    return at > place if order == "asc" else at < place
+
+
+def place_of(connection: Connection, project_id: str | None, name: str, param: str) -> Place:
+    """Return where a list goes on; NotFound naming the parameter if there is no such record."""
+    row = find(connection, project_id, name)
+    if row is None:
+        raise NotFound(f"No completion found with id {name!r}", param=param)
+    return row.requested_at, row.id
+
+
+def find(
+    connection: Connection, project_id: str | None, name: str, *conditions: ColumnElement[bool]
+) -> Row | None:
+    """Return the record of this id, or else the newest whose answer had it."""
+    every = [*of_project(project_id), *conditions]
+    # One after the other: for an OR of the two, SQLite may read all the project's records.
+    for is_it in (records.c.id == name, records.c.completion_id == name):
+        rows = rows_of(connection, _newest(select(records).where(is_it, *every)))
+        if rows:
+            return rows[0]
+    return None
+
+
+def rows_of(connection: Connection, query: Select[Any]) -> list[Row]:
+    """Run a query that selects the whole table of records."""
+    return [row_of(found) for found in connection.execute(query)]
+
+
+def _newest(query: Select[Any]) -> Select[Any]:
+    return query.order_by(*in_order("desc")).limit(1)

@@ -1,0 +1,120 @@
+"""The verbs that change metadata: the map on each record, and its rows for filters."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from sqlalchemy import ColumnElement, Connection, bindparam, delete, select, update
+
+from standpipe.errors import BadRequest
+from standpipe.store.columns import metadata_of, metadata_text
+from standpipe.store.conditions import find, has_metadata
+from standpipe.store.database import Database
+from standpipe.store.rows import Filter, Row, now_us
+from standpipe.store.schema import record_metadata, records
+
+# How many records go in one transaction: the lock is held for some tens of milliseconds.
+_AT_ONCE = 500
+
+Labels = dict[str, str]
+
+
+class MetadataChanges:
+    """The verbs that change metadata."""
+
+    _database: Database
+
+    def set_metadata(
+        self, project_id: str, record_id: str, metadata: Mapping[str, str]
+    ) -> Row | None:
+        """Replace the metadata of a record and return it as it is then; None if there is none."""
+        with self._database.writing() as connection:
+            row = find(connection, project_id, record_id)
+            if row is None:
+                return None
+            _write(connection, project_id, {row.id: dict(metadata)})
+            return find(connection, project_id, row.id)
+
+    def update_metadata(
+        self, project_id: str, filters: Sequence[Filter], changes: Mapping[str, str | None]
+    ) -> int:
+        """Change names in the metadata of every logged call that passes; return how many do.
+
+        None deletes a name; names that are not given stay. What matches is settled before the
+        first change. The changes are committed in parts, so that the drain is not kept waiting:
+        after a failure some are made and some are not, and asking again finishes them.
+        Raises BadRequest for a filter on a field that there is not.
+        """
+        conditions = [_condition(project_id, each) for each in filters]
+        query = select(records.c.id).where(
+            records.c.project_id == project_id, records.c.logged.is_(True), *conditions
+        )
+        matched = 0
+        with self._database.reading() as connection:
+            found = connection.execute(query.execution_options(yield_per=_AT_ONCE))
+            for ids in found.scalars().partitions():
+                self._change(project_id, ids, changes)
+                matched += len(ids)
+        return matched
+
+    def _change(
+        self, project_id: str, ids: Sequence[str], changes: Mapping[str, str | None]
+    ) -> None:
+        columns = records.c
+        query = select(columns.id, columns["metadata"]).where(
+            columns.project_id == project_id, columns.id.in_(ids)
+        )
+        with self._database.writing() as connection:
+            maps = {
+                record_id: _changed(metadata_of(text), changes)
+                for record_id, text in connection.execute(query)
+            }
+            _write(connection, project_id, maps)
+
+
+def _condition(project_id: str, wanted: Filter) -> ColumnElement[bool]:
+    fields = {"model": records.c.model, "completionId": records.c.completion_id}
+    if wanted.field in fields:
+        return fields[wanted.field] == wanted.equals
+    prefix, _, name = wanted.field.partition(".")
+    if prefix in {"metadata", "tags"} and name:
+        return has_metadata(project_id, name, wanted.equals)
+    known = "model, completionId, metadata.<name> or tags.<name>"
+    raise BadRequest(f"cannot filter by {wanted.field!r}, only by {known}", param="filters")
+
+
+def _changed(labels: Labels, changes: Mapping[str, str | None]) -> Labels:
+    merged = {**labels, **changes}
+    return {name: value for name, value in merged.items() if value is not None}
+
+
+def _write(connection: Connection, project_id: str, maps: Mapping[str, Labels]) -> None:
+    """Replace the maps of records that are in the store, named by their own ids."""
+    if not maps:
+        return
+    columns = records.c
+    change = (
+        update(records)
+        .where(columns.project_id == project_id, columns.id == bindparam("its_id"))
+        .values(metadata=bindparam("its_map"), updated_at=now_us())
+    )
+    texts = [{"its_id": key, "its_map": metadata_text(labels)} for key, labels in maps.items()]
+    connection.execute(change, texts)
+    theirs = record_metadata.c.record_id.in_(list(maps))
+    connection.execute(
+        delete(record_metadata).where(record_metadata.c.project_id == project_id, theirs)
+    )
+    pairs = list(_pairs(project_id, maps))
+    if pairs:
+        connection.execute(record_metadata.insert(), pairs)
+
+
+def _pairs(project_id: str, maps: Mapping[str, Labels]) -> Iterable[dict[str, str]]:
+    for record_id, labels in maps.items():
+        for name, value in labels.items():
+            yield {
+                "record_id": record_id,
+                "name": name,
+                "value": value,
+                "project_id": project_id,
+            }

@@ -1,0 +1,74 @@
+"""The verbs on the log of all calls, newest first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Unpack
+
+from sqlalchemy import func, select
+
+from standpipe.store.conditions import (
+    Place,
+    beyond,
+    in_order,
+    of_project,
+    passes,
+    place_of,
+    rows_of,
+)
+from standpipe.store.database import Database
+from standpipe.store.rows import LogFilters, Row
+from standpipe.store.schema import records
+
+
+class Logs:
+    """The verbs on the log of all calls, newest first.
+
+    Where a project id may be None, that is the operator's view of all projects.
+    """
+
+    _database: Database
+
+    def logs(
+        self,
+        project_id: str | None,
+        *,
+        limit: int = 50,
+        before: str | None = None,
+        **filters: Unpack[LogFilters],
+    ) -> list[Row]:
+        """Return a page of calls, the one after the record `before` or else the first.
+
+        Raises NotFound naming `before` if there is no such record.
+        """
+        place = None
+        if before is not None:
+            with self._database.reading() as connection:
+                place = place_of(connection, project_id, before, "before")
+        return self._page(project_id, limit, place, filters)
+
+    def each_log(
+        self, project_id: str | None, *, page: int = 200, **filters: Unpack[LogFilters]
+    ) -> Iterator[Row]:
+        """Yield all calls, a page in memory at a time; no transaction is open in between."""
+        rows = self._page(project_id, page, None, filters)
+        while rows:
+            yield from rows
+            place = (rows[-1].requested_at, rows[-1].id)
+            rows = self._page(project_id, page, place, filters)
+
+    def counts(self, project_id: str | None) -> dict[str, int]:
+        """Return how many calls there are of each outcome that occurs."""
+        query = select(records.c.outcome, func.count()).where(*of_project(project_id))
+        with self._database.reading() as connection:
+            return dict(connection.execute(query.group_by(records.c.outcome)).tuples().all())
+
+    def _page(
+        self, project_id: str | None, limit: int, place: Place | None, filters: LogFilters
+    ) -> list[Row]:
+        conditions = passes(project_id, filters)
+        if place is not None:
+            conditions.append(beyond(place, "desc"))
+        query = select(records).where(*conditions).order_by(*in_order("desc")).limit(limit)
+        with self._database.reading() as connection:
+            return rows_of(connection, query)
