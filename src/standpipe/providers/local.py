@@ -56,7 +56,7 @@ class Local(OpenAI):
     def decoder(self, request: ChatRequest, quirks: Quirks) -> Decoder:
         """Return a decoder that mends each chunk."""
         drop = quirks.stream_usage and not request.include_usage
-        return StreamDecoder(request.model, choices=request.n, drop_usage=drop, repair=chunk)
+        return StreamDecoder(request.model, choices=request.n, drop_usage=drop, repair=Mender())
 
     @override
     def error(
@@ -145,6 +145,28 @@ def completion(body: Json) -> Json:
 def chunk(body: Json) -> Json:
     """Return a chunk of a stream in OpenAI's form."""
     return _each_choice(body, "delta")
+
+
+class Mender:
+    """Puts the chunks of one stream into OpenAI's form.
+
+    llama.cpp leaves out the opening chunk, the one with the role, when the first token is only
+    part of a character.
+    """
+
+    def __init__(self) -> None:
+        self._opened = False
+
+    def __call__(self, body: Json) -> Json:
+        """Return the next chunk, mended."""
+        if not self._opened and body.get("choices"):
+            self._opened = True
+            choices = [
+                {**choice, "delta": {"role": "assistant", **choice.get("delta", {})}}
+                for choice in body["choices"]
+            ]
+            body = {**body, "choices": choices}
+        return chunk(body)
 
 
 def _each_choice(body: Json, part: str) -> Json:

@@ -1,0 +1,137 @@
+"""The real engine with the real weights, in a process, spoken to over HTTP."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from standpipe.engine import weights
+from standpipe.providers import local, local_fields
+
+Json = dict[str, Any]
+
+KEY = "k-5f2b8a"
+NAME = "smollm2-135m-instruct"
+DEADLINE_S = 60  # against hangs
+_COMMAND = [sys.executable, "-m", "standpipe.engine.process"]
+
+
+def gguf() -> Path:
+    """Return the weights; fetch them where they are not yet."""
+    home = Path(os.environ.get("STANDPIPE_HOME") or ".standpipe").resolve()
+    return weights.find(home) or weights.pull(home, print)
+
+
+def free_port() -> int:
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        port: int = s.getsockname()[1]
+        return port
+
+
+def spawn(line: str, environ: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
+    """Start the process and write one line to it; stdin stays open."""
+    process = subprocess.Popen(
+        _COMMAND,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        env={**os.environ, **(environ or {})},
+    )
+    assert process.stdin is not None
+    process.stdin.write(line + "\n")
+    process.stdin.flush()
+    return process
+
+
+def answer(process: subprocess.Popen[str]) -> Json:
+    """Return the line that the process says when it is ready, or cannot be."""
+    assert process.stdout is not None
+    said: Json = json.loads(process.stdout.readline())
+    return said
+
+
+class Engine:
+    """A running engine."""
+
+    def __init__(self, *, port: int | None = None, slots: int = 2, context: int = 8192) -> None:
+        self.port = port or free_port()
+        config = {"gguf": str(gguf()), "port": self.port, "key": KEY, "name": NAME}
+        self.process = spawn(json.dumps({**config, "slots": slots, "context": context}))
+        self.said = answer(self.process)
+
+    @contextmanager
+    def open(
+        self, path: str, body: bytes | None, key: str | None = KEY
+    ) -> Iterator[http.client.HTTPResponse]:
+        """Send a request and yield its answer's head; the connection ends with the block."""
+        with closing(self.send(path, body, key)) as connection, connection.getresponse() as head:
+            yield head
+
+    def send(
+        self, path: str, body: bytes | None, key: str | None = KEY
+    ) -> http.client.HTTPConnection:
+        """Send a request and wait for nothing."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=DEADLINE_S)
+        headers = {"Content-Type": "application/json", "Connection": "close"}
+        if key is not None:
+            headers["Authorization"] = f"Bearer {key}"
+        connection.request("GET" if body is None else "POST", path, body, headers)
+        return connection
+
+    def post(self, path: str, body: Json) -> tuple[int, bytes]:
+        with self.open(path, json.dumps(body).encode()) as response:
+            return response.status, response.read()
+
+    def chat(self, **fields: Any) -> tuple[int, bytes]:
+        """Call as the dialect does, with the least that a body needs filled in."""
+        return self.post("/v1/chat/completions", adapted(**fields))
+
+    def completion(self, **fields: Any) -> Json:
+        status, body = self.chat(**fields)
+        assert status == 200, body
+        return local.completion(json.loads(body))
+
+    def chunks(self, **fields: Any) -> list[Json]:
+        status, body = self.chat(stream=True, **fields)
+        assert status == 200, body
+        events = [line[6:] for line in body.decode().splitlines() if line.startswith("data: ")]
+        assert events.pop() == "[DONE]"
+        mender = local.Mender()
+        return [mender(json.loads(event)) for event in events]
+
+    def stop(self) -> None:
+        self.process.kill()
+        if self.process.stdin is not None:
+            self.process.stdin.close()
+        if self.process.stdout is not None:
+            self.process.stdout.close()
+        self.process.wait(DEADLINE_S)
+
+
+def adapted(**fields: Any) -> Json:
+    """Return the body that the dialect would send."""
+    body = {"messages": [{"role": "user", "content": "Say hi"}], "max_tokens": 8, **fields}
+    raw = {name: msgspec.Raw(msgspec.json.encode(value)) for name, value in body.items()}
+    local_fields.refuse(raw)
+    return {**body, **local.adapt(raw)}
+
+
+@contextmanager
+def running(*, port: int | None = None, slots: int = 2, context: int = 8192) -> Iterator[Engine]:
+    engine = Engine(port=port, slots=slots, context=context)
+    try:
+        yield engine
+    finally:
+        engine.stop()
