@@ -1,4 +1,4 @@
-"""One frame of a segment: magic, length and CRC-32 of the payload, then the payload.
+"""One frame of a segment: magic, length, checksum of both length and payload, then the payload.
 
 Knows nothing of files, nor of what a payload means. The checksum is zlib's CRC-32: the standard
 library has no CRC-32C, and for telling a whole frame from a partial one they are equal.
@@ -13,15 +13,11 @@ MAGIC = b"SPf1"
 _HEADER = struct.Struct("<4sII")
 #: Bytes of a frame before its payload.
 HEADER_BYTES = _HEADER.size
-#: What lies after the last frame of a preallocated segment.
-NOTHING = bytes(HEADER_BYTES)
-#: The length is 32 bits wide.
-MAX_PAYLOAD_BYTES = (1 << 32) - 1
 
 
 def pack(payload: bytes) -> bytes:
-    """Return the frame of a payload; struct.error if it is over MAX_PAYLOAD_BYTES."""
-    return _HEADER.pack(MAGIC, len(payload), zlib.crc32(payload)) + payload
+    """Return the frame of a payload; struct.error if that has 4 GiB or more."""
+    return _HEADER.pack(MAGIC, len(payload), _checksum(payload)) + payload
 
 
 def size_at(block: bytes, at: int = 0) -> int | None:
@@ -39,4 +35,9 @@ def payload_at(block: bytes, at: int = 0) -> bytes | None:
         return None
     payload = block[at + HEADER_BYTES : at + size]
     _, _, checksum = _HEADER.unpack_from(block, at)
-    return payload if zlib.crc32(payload) == checksum else None
+    return payload if _checksum(payload) == checksum else None
+
+
+def _checksum(payload: bytes) -> int:
+    # Begun with the length, so that a magic followed by zeros is no empty frame.
+    return zlib.crc32(payload, ~len(payload) & 0xFFFFFFFF)

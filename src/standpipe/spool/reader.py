@@ -109,7 +109,7 @@ class Segment:
 
     def _block(self, offset: int, size: int, max_frames: int) -> list[tuple[bytes, int]]:
         """Return the frames within `size` bytes at `offset`; a first one that is larger, alone."""
-        block = os.pread(self._descriptor, size, offset)
+        block = os.pread(self._descriptor, max(size, frames.HEADER_BYTES), offset)
         needed = frames.size_at(block) or 0
         if needed > len(block):
             block = self._large(offset, needed)

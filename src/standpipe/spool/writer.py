@@ -12,6 +12,7 @@ import logging
 import os
 import time
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,10 +46,9 @@ class _Segment:
 
     def close(self) -> None:
         """Give back the bytes not written and the lock."""
-        try:
+        with suppress(OSError):  # all there is to lose is that room, until the drain deletes it
             os.ftruncate(self.descriptor, self.end)
-        finally:
-            os.close(self.descriptor)
+        os.close(self.descriptor)
 
     def discard(self) -> None:
         """Remove a file that holds no frames."""
@@ -93,9 +93,9 @@ class Spool:
         try:
             written = os.pwrite(segment.descriptor, frame, segment.end)
         except OSError as error:
-            raise self._not_written(segment, error.errno or errno.EIO) from error
+            raise self._not_written(segment, 0, error.errno or errno.EIO) from error
         if written != len(frame):
-            raise self._not_written(segment, errno.ENOSPC)
+            raise self._not_written(segment, written, errno.ENOSPC)
         segment.end += written
         self.appended += 1
 
@@ -209,12 +209,10 @@ class Spool:
         self._spares.append(spare)
         return spare
 
-    def _not_written(self, segment: _Segment, number: int) -> SpoolFull:
-        """Clear away what a failed write left; if its room can't be had back, do without."""
+    def _not_written(self, segment: _Segment, written: int, number: int) -> SpoolFull:
+        """Clear away what a failed write left; the disk has shown how much the segment can take."""
         self.append_errors += 1
-        try:
-            os.ftruncate(segment.descriptor, segment.end)
-            os.posix_fallocate(segment.descriptor, segment.end, segment.room)
-        except OSError:
-            segment.size = segment.end
+        segment.size = segment.end
+        with suppress(OSError):  # a reader takes what is left for a frame that is being written
+            segment.size += os.pwrite(segment.descriptor, bytes(written), segment.end)
         return SpoolFull(number, os.strerror(number))
