@@ -61,7 +61,7 @@ class Logs:
         """Return how many calls there are of each outcome that occurs."""
         query = select(records.c.outcome, func.count()).where(*of_project(project_id))
         with self._database.reading() as connection:
-            return dict(connection.execute(query.group_by(records.c.outcome)).tuples().all())
+            return dict(connection.execute(query.group_by(records.c.outcome)).all())
 
     def _page(
         self, project_id: str | None, limit: int, place: Place | None, filters: LogFilters

@@ -1,0 +1,70 @@
+"""A migrated store in a real SQLite file, two projects in it, and rows to put there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from standpipe.store import Batch, Project, Row, Store
+
+RowMaker = Callable[..., Row]
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path / 'standpipe.db'}"
+
+
+@pytest.fixture
+def store(url: str) -> Iterator[Store]:
+    opened = Store.open(url, busy_timeout_s=5)
+    opened.migrate()
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def project(store: Store) -> Project:
+    return store.add_project("ours")
+
+
+@pytest.fixture
+def other(store: Store) -> Project:
+    return store.add_project("theirs")
+
+
+@pytest.fixture
+def row_of(project: Project) -> RowMaker:
+    """Return what makes a stored completion; number `n` was requested at second `n`."""
+
+    def make(n: int, **fields: Any) -> Row:
+        made: dict[str, Any] = {
+            "id": f"0199-{n:06}",
+            "kind": "chat",
+            "project": project.id,
+            "key": "abcdefghij",
+            "requested_at": n * 1_000_000,
+            "received_at": n * 1_000_000 + 250_000,
+            "outcome": "complete",
+            "status": 200,
+            "logged": True,
+            "updated_at": n * 1_000_000 + 300_000,
+            "model": "gpt-4o",
+            "completion_id": f"chatcmpl-{n}",
+            "request": '{"model":"gpt-4o","messages":[]}',
+            "response": '{"object":"chat.completion"}',
+        }
+        return Row(**(made | fields))
+
+    return make
+
+
+@pytest.fixture
+def ten(store: Store, row_of: RowMaker) -> list[Row]:
+    """Put ten stored completions into the store, oldest first."""
+    rows = [row_of(n, metadata={"n": str(n)}) for n in range(10)]
+    assert store.add(Batch(rows=rows)) == 10
+    return rows

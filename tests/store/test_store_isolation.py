@@ -1,0 +1,79 @@
+"""A project never sees another one's calls, whichever verb asks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+
+import pytest
+
+from standpipe.errors import NotFound
+from standpipe.store import Batch, Filter, Project, Row, Store
+
+Asking = Callable[[Store, str, Row], object]
+
+#: Every verb that takes the id of a project, asked for a record that is another project's.
+ASKING: dict[str, Asking] = {
+    "record": lambda store, project, row: store.record(project, row.id),
+    "record by answer": lambda store, project, row: store.record(project, str(row.completion_id)),
+    "completion": lambda store, project, row: store.completion(project, row.id),
+    "completions": lambda store, project, _: store.completions(project)[0],
+    "completions by model": lambda store, project, row: store.completions(project, model=row.model)[
+        0
+    ],
+    "completions by metadata": lambda store, project, row: store.completions(
+        project, metadata=row.metadata
+    )[0],
+    "completions after": lambda store, project, row: store.completions(
+        project, after=row.id, order="desc"
+    )[0],
+    "latest": lambda store, project, _: store.latest(project),
+    "logs": lambda store, project, _: store.logs(project),
+    "logs by metadata": lambda store, project, row: store.logs(project, metadata=row.metadata),
+    "logs before": lambda store, project, row: store.logs(project, before=row.id),
+    "each_log": lambda store, project, _: list(store.each_log(project)),
+    "counts": lambda store, project, _: store.counts(project),
+    "set_metadata": lambda store, project, row: store.set_metadata(project, row.id, {}),
+    "update_metadata": lambda store, project, _: store.update_metadata(project, [], {"a": "z"}),
+    "update_metadata by answer": lambda store, project, row: store.update_metadata(
+        project, [Filter("completionId", str(row.completion_id))], {"a": None}
+    ),
+    "update_metadata by metadata": lambda store, project, _: store.update_metadata(
+        project, [Filter("metadata.a", "b")], {"a": None}
+    ),
+    "delete_record": lambda store, project, row: store.delete_record(project, row.id),
+    "delete_record by answer": lambda store, project, row: store.delete_record(
+        project, str(row.completion_id)
+    ),
+    "keys": lambda store, project, _: store.keys(project),
+    "remove_project": lambda store, project, _: store.remove_project(project) is None,
+}
+
+
+@pytest.mark.parametrize("ask", ASKING.values(), ids=ASKING.keys())
+def test_other_project_is_neither_seen_nor_touched(
+    store: Store, other: Project, row_of: Callable[..., Row], ask: Asking
+) -> None:
+    row = row_of(1, metadata={"a": "b"})
+    store.add(Batch(rows=[row, row_of(2, metadata={"a": "b"})]))
+    key = store.add_key(row.project, name="k", read_only=False, token="x" * 16)
+    with suppress(NotFound):
+        assert not ask(store, other.id, row)
+    assert store.record(row.project, row.id) == row
+    assert store.counts(row.project) == {"complete": 2}
+    assert store.completions(row.project, metadata={"a": "b"})[0][0] == row
+    assert store.keys(row.project) == [key]
+
+
+#: Verbs whose subject is no project's record, and which take no project's id.
+WITHOUT_A_PROJECT = {
+    "open", "close", "migrate", "is_current", "ping", "add_project", "projects", "project",
+    "key_by_hash", "keys_changed_since", "revoke_key", "add", "positions", "open_streams",
+    "forget_segment", "add_key", "rename_project",
+}  # fmt: skip
+
+
+def test_every_verb_was_asked() -> None:
+    verbs = {name for name in dir(Store) if not name.startswith("_")}
+    asked = {name.partition(" ")[0] for name in ASKING}
+    assert verbs == asked | WITHOUT_A_PROJECT
