@@ -73,9 +73,7 @@ class Logs:
     ) -> Response:
         conditions = [Filter(each.field, scalar_text(each.equals)) for each in filters]
         await self._freshness.wait()
-        matched = await asyncio.to_thread(
-            self._store.update_metadata, project, conditions, changes
-        )
+        matched = await asyncio.to_thread(self._store.update_metadata, project, conditions, changes)
         return Json({"matchedLogs": matched})
 
 

@@ -1,0 +1,99 @@
+"""Every route of the API, as data: the router, the OpenAPI document and the docs are made of it."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+PREFIXES = ("/api/v1", "/v1")
+
+Auth = Literal["key", "none"]
+
+
+class Endpoint(msgspec.Struct, frozen=True):
+    """One method of one path under a prefix."""
+
+    method: str
+    path: str
+    #: The spec's name where it has one (2.1), OpenAI's else.
+    operation: str
+    summary: str
+    auth: Auth = "key"
+    deprecated: bool = False
+    #: Served only with `server.local_testing`.
+    testing: bool = False
+
+
+#: Under both prefixes.
+ENDPOINTS: tuple[Endpoint, ...] = (
+    Endpoint(
+        "POST",
+        "/chat/completions",
+        "createChatCompletion",
+        "Generate inference, and log the request if asked.",
+    ),
+    Endpoint(
+        "GET", "/chat/completions", "listChatCompletions", "List stored completions, oldest first."
+    ),
+    Endpoint(
+        "GET",
+        "/chat/completions/{id}",
+        "getChatCompletion",
+        "Return a stored completion, by the answer's id or the request id.",
+    ),
+    Endpoint(
+        "POST",
+        "/chat/completions/{id}",
+        "updateChatCompletion",
+        "Replace the metadata of a stored completion.",
+    ),
+    Endpoint(
+        "DELETE", "/chat/completions/{id}", "deleteChatCompletion", "Delete a stored completion."
+    ),
+    Endpoint(
+        "GET",
+        "/chat/completions/{id}/messages",
+        "getChatCompletionMessages",
+        "List the messages that a stored completion answered.",
+    ),
+    Endpoint("POST", "/report", "report", "Record a call that was made elsewhere."),
+    Endpoint(
+        "POST",
+        "/logs/update-metadata",
+        "updateLogMetadata",
+        "Set or remove metadata on every logged call that passes the filters.",
+    ),
+    Endpoint(
+        "POST",
+        "/logs/update-tags",
+        "updateLogTags",
+        "The older form of update-metadata.",
+        deprecated=True,
+    ),
+    Endpoint(
+        "POST",
+        "/check-cache",
+        "checkCache",
+        "A leftover that never finds anything.",
+        deprecated=True,
+    ),
+    Endpoint("GET", "/models", "listModels", "List the models that this key may call."),
+    Endpoint("GET", "/models/{id}", "getModel", "Return one of the models."),
+    Endpoint(
+        "GET",
+        "/local-testing-only-get-latest-logged-call",
+        "localTestingOnlyGetLatestLoggedCall",
+        "Return the newest logged call; for tests.",
+        testing=True,
+    ),
+    Endpoint("GET", "/openapi.json", "openapi", "Return this description of the API.", auth="none"),
+)
+
+#: Without a prefix.
+ROOT_ENDPOINTS: tuple[Endpoint, ...] = (
+    Endpoint("GET", "/health", "health", "Say whether calls are served.", auth="none"),
+    Endpoint("GET", "/openapi.json", "openapi", "Return the description of the API.", auth="none"),
+    Endpoint("GET", "/docs", "docs", "Show the API in a browser.", auth="none"),
+    Endpoint("GET", "/", "docs", "Show the API in a browser.", auth="none"),
+)

@@ -1,0 +1,16 @@
+"""What `prepare`, a process of its own, tells `serve`; without anything heavy."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class Prepared(msgspec.Struct, frozen=True):
+    """What was done before the start."""
+
+    #: The first key, if one was made now; it is shown once and kept nowhere.
+    token: str | None = None
+    #: The first key is the operator's own (STANDPIPE_API_KEY).
+    given: bool = False
+    #: Why the start must not go on, None if it may.
+    error: str | None = None

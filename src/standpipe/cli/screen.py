@@ -1,0 +1,101 @@
+"""The first screen: where the API is, with which key, what answers, and something to paste."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from standpipe import __version__
+from standpipe.config import Settings
+
+CURL = """\
+curl {base}/chat/completions \\
+  -H "Authorization: Bearer {key}" -H "Content-Type: application/json" \\
+  -d '{{"model": "{model}", "messages": [{{"role": "user", "content": "Say hello."}}]}}'"""
+
+PYTHON = """\
+from openai import OpenAI
+client = OpenAI(base_url="{base}", api_key="{key}")
+answer = client.chat.completions.create(
+    model="{model}", messages=[{{"role": "user", "content": "Say hello."}}])
+print(answer.choices[0].message.content)"""
+
+#: What stands for the key in a snippet when it is not ours to show.
+HELD_BACK = "YOUR_KEY"
+
+
+def show(
+    settings: Settings, port: int, *, token: str | None, given: bool, missing: str | None
+) -> None:
+    """Print the screen; `token` is a key made just now, `given` that the operator set one."""
+    console = Console(highlight=False)
+    root = f"http://{_host(settings)}:{port}"
+    console.print(Text.assemble("\n  ", ("Standpipe", "bold cyan"), f" {__version__} is ready\n"))
+    console.print(_table(settings, root, token=token, given=given, missing=missing))
+    model = _example_model(settings, missing)
+    if model is not None:
+        _print_snippets(console, f"{root}/api/v1", token or HELD_BACK, model)
+    console.print("  Stop with Ctrl-C.\n", style="dim")
+
+
+def _table(
+    settings: Settings, root: str, *, token: str | None, given: bool, missing: str | None
+) -> Table:
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="bold")
+    table.add_column(overflow="fold")
+    table.add_row("  Base URL", f"{root}/api/v1")
+    table.add_row("", Text(f"or {root}/v1, with OpenAI's shapes throughout", style="dim"))
+    table.add_row("  Key", _key_line(token, given=given))
+    table.add_row("  Data", str(settings.home.absolute()))
+    for index, line in enumerate(_models(settings, missing)):
+        table.add_row("" if index else "  Models", line)
+    table.add_row("  Docs", f"{root}/docs")
+    return table
+
+
+def _key_line(token: str | None, *, given: bool) -> Text:
+    if token is not None:
+        return Text.assemble((token, "green"), ("  shown this once: keep it", "dim"))
+    if given:
+        return Text("the one in STANDPIPE_API_KEY, and those you made")
+    return Text("as made before; `standpipe keys create` makes another", style="dim")
+
+
+def _models(settings: Settings, missing: str | None) -> list[Text]:
+    lines = []
+    if settings.local.enabled:
+        state = (f"  not yet: {missing}", "yellow") if missing else ("  on this machine", "dim")
+        lines.append(Text.assemble(settings.local.model, state))
+    for name, route in settings.routes.items():
+        target = route.targets[0]
+        lines.append(Text.assemble(name, (f"  {target.provider}, {target.model}", "dim")))
+    for name, row in settings.providers.items():
+        offered = f"  {', '.join(row.models)}" if row.models else ""
+        lines.append(Text.assemble(f"{name}:<model>", (f"  {row.base_url}{offered}", "dim")))
+    return lines or [Text("none: add a table [providers.<name>] to standpipe.toml", style="yellow")]
+
+
+def _example_model(settings: Settings, missing: str | None) -> str | None:
+    """Return a model that should answer, None if we know of none."""
+    if settings.local.enabled and missing is None:
+        return settings.local.model
+    listed = [*settings.routes]
+    listed += [f"{name}:{m}" for name, row in settings.providers.items() for m in row.models]
+    return listed[0] if listed else None
+
+
+def _print_snippets(console: Console, base: str, key: str, model: str) -> None:
+    for title, snippet in (("Try it in a shell", CURL), ("or in Python", PYTHON)):
+        console.print(f"\n  [bold]{title}[/bold]\n")
+        # Unindented and unwrapped, so that it can be pasted.
+        console.out(snippet.format(base=base, key=key, model=model), highlight=False)
+    console.print()
+
+
+def _host(settings: Settings) -> str:
+    host = settings.server.host
+    if host in ("", "0.0.0.0", "::"):
+        return "127.0.0.1"
+    return f"[{host}]" if ":" in host else host

@@ -1,0 +1,142 @@
+"""`standpipe serve`: the process tree, and the first screen."""
+
+from __future__ import annotations
+
+import importlib.util
+import secrets
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import typer
+
+from standpipe import config
+from standpipe.cli.prepared import Prepared
+from standpipe.cli.screen import show
+from standpipe.config import Settings
+from standpipe.engine import weights
+from standpipe.errors import StandpipeError
+from standpipe.server.listener import bind
+from standpipe.supervisor import ChildSpec, Supervisor
+
+ConfigOption = Annotated[
+    str | None,
+    typer.Option("--config", help="Path of standpipe.toml.", show_default=False),
+]
+
+
+def serve(config_path: ConfigOption = None) -> None:
+    """Serve the API until Ctrl-C."""
+    settings = config.load(config_path)
+    prepared = _prepare(settings)
+    listening = bind(settings.server.host, settings.server.port)
+    port = listening.getsockname()[1]
+    engine = _engine(settings)
+    supervisor = Supervisor(
+        _children(settings, listening, engine), on_stop=lambda: _stopping(listening)
+    )
+
+    def on_ready(_: dict[str, dict[str, Any]]) -> None:
+        show(settings, port, token=prepared.token, given=prepared.given, missing=_missing(engine))
+
+    raise typer.Exit(supervisor.run(on_ready))
+
+
+def _stopping(listening: socket.socket) -> None:
+    listening.close()
+    sys.stderr.write("\nstopping: running calls may finish, then the records are stored\n")
+
+
+def _prepare(settings: Settings) -> Prepared:
+    argv = [sys.executable, "-m", "standpipe.cli.prepare", settings.file or ""]
+    done = subprocess.run(argv, stdout=subprocess.PIPE, check=False)  # noqa: S603 (our own)
+    if not done.stdout:
+        raise StandpipeError(f"the data directory {settings.home} could not be prepared")
+    prepared = msgspec.json.decode(done.stdout, type=Prepared)
+    if prepared.error:
+        raise StandpipeError(prepared.error)
+    return prepared
+
+
+def _children(
+    settings: Settings, listening: socket.socket, engine: dict[str, Any] | None
+) -> list[ChildSpec]:
+    children = [_drain(settings), _worker(settings, listening, engine)]
+    if engine is not None and not engine["missing"]:
+        children.append(_engine_child(settings, engine))
+    return children
+
+
+def _drain(settings: Settings) -> ChildSpec:
+    spec = {"store_url": settings.store_url, "spool": str(settings.spool_dir)}
+    return ChildSpec("drain", _module("standpipe.drain"), spec, stop_order=2, grace=60.0)
+
+
+def _worker(
+    settings: Settings, listening: socket.socket, engine: dict[str, Any] | None
+) -> ChildSpec:
+    shared = {k: engine[k] for k in ("port", "key", "missing")} if engine else None
+    spec = {"config": settings.file, "worker": 0, "socket": listening.fileno(), "engine": shared}
+    grace = settings.server.grace + 5.0
+    return ChildSpec(
+        "worker-0", _module("standpipe.worker"), spec, (listening.fileno(),), grace=grace
+    )
+
+
+def _engine_child(settings: Settings, engine: dict[str, Any]) -> ChildSpec:
+    local = settings.local
+    spec = {
+        "gguf": engine["gguf"],
+        "port": engine["port"],
+        "key": engine["key"],
+        "name": local.model,
+        "context": local.context,
+        "slots": local.slots,
+        "threads": local.threads or None,
+    }
+    # Essential only to itself: other providers are served while it loads, or fails to.
+    return ChildSpec(
+        "engine", _module("standpipe.engine.process"), spec, essential=False, stop_order=1
+    )
+
+
+def _module(name: str) -> list[str]:
+    return [sys.executable, "-m", name]
+
+
+def _engine(settings: Settings) -> dict[str, Any] | None:
+    """Return where the engine will be, or what it lacks; None if it is not wanted."""
+    if not settings.local.enabled:
+        return None
+    gguf = Path(settings.local.gguf) if settings.local.gguf else weights.find(settings.home)
+    missing = _lacking(gguf)
+    port = 0 if missing else _free_port()
+    return {
+        "gguf": str(gguf) if gguf else None,
+        "port": port,
+        "key": secrets.token_urlsafe(32),
+        "missing": missing,
+    }
+
+
+def _lacking(gguf: Path | None) -> str | None:
+    if importlib.util.find_spec("xllamacpp") is None:
+        return "the local model needs the extra `local`: pip install 'standpipe[local]'"
+    if gguf is None:
+        return "the local model's weights are not there: run `standpipe models pull`, then restart"
+    if not gguf.is_file():
+        return f"local.gguf = {str(gguf)!r}: there is no such file"
+    return None
+
+
+def _missing(engine: dict[str, Any] | None) -> str | None:
+    return engine["missing"] if engine else None
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -1,0 +1,104 @@
+"""A worker: one process, one event loop, one listening socket, one spool writer."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import os
+import signal
+import socket
+import sys
+
+import msgspec
+import uvloop
+
+from standpipe import app, config
+from standpipe.app import Engine
+from standpipe.server.listener import serve
+from standpipe.server.protocol import Limits
+from standpipe.spool import names
+from standpipe.spool.writer import Spool
+from standpipe.store.store import Store
+
+
+class WorkerSpec(msgspec.Struct, frozen=True):
+    """What the supervisor says on standard input."""
+
+    #: Path of the configuration file, None for the usual places.
+    config: str | None
+    worker: int
+    #: The listening socket, inherited.
+    socket: int
+    engine: Engine | None = None
+
+
+def main() -> int:
+    """Serve until SIGTERM, or until standard input ends because the supervisor is gone."""
+    logging.basicConfig(
+        level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    spec = msgspec.json.decode(sys.stdin.buffer.readline(), type=WorkerSpec)
+    settings = config.load(spec.config)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    uvloop.run(_serve(settings, spec))
+    return 0
+
+
+async def _serve(settings: config.Settings, spec: WorkerSpec) -> None:
+    store = Store.open(settings.store_url)
+    spool = Spool(
+        settings.spool_dir,
+        boot=names.new_boot(),
+        worker=spec.worker,
+        segment_bytes=settings.spool.segment_bytes,
+    )
+    try:
+        await serve(
+            app.build(settings, store=store, spool=spool, engine=spec.engine),
+            [socket.socket(fileno=spec.socket)],
+            limits=limits(settings),
+            grace=settings.server.grace,
+            stop=_stop_event(),
+            on_ready=_ready,
+        )
+    finally:
+        spool.close()
+        store.close()
+
+
+def limits(settings: config.Settings) -> Limits:
+    """Return what clients are held to."""
+    return Limits(
+        header_timeout=settings.server.header_timeout,
+        body_timeout=settings.server.body_timeout,
+        body_bytes=settings.server.max_body_bytes,
+        keep_alive=settings.server.keep_alive,
+    )
+
+
+def _stop_event() -> asyncio.Event:
+    """Return an event that SIGTERM sets, and the supervisor's end."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGTERM, stop.set)
+
+    def on_input() -> None:
+        if not os.read(0, 4096):
+            loop.remove_reader(0)
+            stop.set()
+
+    loop.add_reader(0, on_input)
+    return stop
+
+
+def _ready() -> None:
+    # What is there now stays: the collector need not look at it again.
+    gc.collect()
+    gc.freeze()
+    sys.stdout.write('{"ready": true}\n')
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
