@@ -17,9 +17,13 @@ _LOOPS = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
 def run(request: pytest.FixtureRequest) -> Run:
     """Runs a coroutine on each kind of event loop; 30 s guard against hangs."""
 
+    async def guarded(main: Coroutine[Any, Any, None]) -> None:
+        async with asyncio.timeout(30):
+            await main
+
     def on_loop(main: Coroutine[Any, Any, None]) -> None:
         with asyncio.Runner(loop_factory=_LOOPS[request.param]) as runner:
-            runner.run(asyncio.wait_for(main, 30))
+            runner.run(guarded(main))
 
     return on_loop
 

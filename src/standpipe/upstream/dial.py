@@ -134,5 +134,5 @@ def _check_connected(head: bytes) -> None:
         raise ConnectionError("the proxy answered CONNECT with something that is not HTTP")
     if not status[1].startswith(b"2"):
         raise ConnectionError(f"the proxy answered CONNECT with {status[1].decode()}")
-    if not head.endswith(b"\r\n\r\n"):
+    if head.index(b"\r\n\r\n") + 4 < len(head):
         raise ConnectionError("the proxy spoke before it was asked")
