@@ -210,7 +210,7 @@ def error_headers(error: ApiError, call: Call | None = None) -> Headers:
 def _names(call: Call) -> Headers:
     """Return the headers that say which call and which model it was."""
     headers: Headers = [(b"x-request-id", call.id.encode())]
-    model = call.provider_model
+    model = call.model_name
     # The provider chose these characters: none of them may end a header.
     if model and model.isascii() and model.isprintable():
         headers.append((b"standpipe-model", model.encode()))

@@ -46,6 +46,11 @@ class Local(OpenAI):
         return super().changes(request, model, quirks) | adapt(request.fields)
 
     @override
+    def emulated(self, request: ChatRequest) -> tuple[str, ...]:
+        """Return what `adapt` changes in meaning."""
+        return emulated(request.fields)
+
+    @override
     def completion(self, body: bytes, requested: str) -> Whole:
         """Return the answer as OpenAI would put it."""
         whole = super().completion(body, requested)
