@@ -59,8 +59,10 @@ class Segment:
         self.close()
 
     def close(self) -> None:
-        """Close the file; nothing happens to what is in it."""
-        os.close(self._descriptor)
+        """Close the file, if it is open; nothing happens to what is in it."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
 
     def is_dead(self) -> bool:
         """Tell whether the writer has closed the segment or died; once True, for ever."""

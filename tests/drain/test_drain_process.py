@@ -1,0 +1,160 @@
+"""The drain as a process: when it ends, and that kills of it and of workers lose nothing."""
+
+from __future__ import annotations
+
+import os
+import random
+import select
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from spooling import start_python
+
+from standpipe.spool import Spool, names
+from standpipe.store.rows import Row
+from standpipe.store.store import Store
+
+Frames = Callable[..., bytes]
+Rows = Callable[[], dict[str, Row]]
+
+DRAIN = """
+import sys
+from pathlib import Path
+from standpipe.drain import run_process
+sys.exit(run_process(sys.argv[1], Path(sys.argv[2])))
+"""
+
+# Prints an id once its record is appended, and `begun <id>` once its stream is.
+WORKER = """
+import os, sys
+from pathlib import Path
+from standpipe.spool import Spool, new_boot
+from standpipe.wire.ids import new_id
+from standpipe.wire.record import Begin, Record, encode
+
+spool = Spool(Path(sys.argv[1]), boot=new_boot(), worker=int(sys.argv[3]), segment_bytes=1 << 18)
+project = sys.argv[2]
+while True:
+    call = new_id()
+    spool.append(encode(Begin(id=call, project=project, key="k", requested_at=1)))
+    os.write(1, f"begun {call}\\n".encode())
+    record = Record(id=call, kind="chat", project=project, key="k", requested_at=1, received_at=2,
+                    outcome="complete", status=200, logged=True, request=b"{}" + b" " * 500)
+    spool.append(encode(record))
+    os.write(1, f"{call}\\n".encode())
+"""
+
+
+def start_drain(url: str, directory: Path) -> subprocess.Popen[str]:
+    return start_python(DRAIN, url, directory, stdin=subprocess.PIPE)
+
+
+def wait_until(is_so: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not is_so():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def stop(process: subprocess.Popen[str], how: Callable[[], object]) -> int:
+    how()
+    code = process.wait(timeout=30)
+    for pipe in (process.stdin, process.stdout):
+        if pipe is not None:
+            pipe.close()
+    return code
+
+
+def end(drain: subprocess.Popen[str]) -> int:
+    """Close the drain's stdin: unlike a signal, that is noticed even if it has just begun."""
+    return stop(drain, drain.communicate)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_it_when_the_spool_is_empty(
+    url: str, spool: Spool, directory: Path, record_of: Frames, rows: Rows, number: int
+) -> None:
+    process = start_drain(url, directory)
+    spool.append(record_of("first"))
+    wait_until(lambda: "first" in rows())
+    spool.append(record_of("last"))
+    assert stop(process, lambda: process.send_signal(number)) == 0
+    assert "last" in rows()
+
+
+def test_the_end_of_stdin_ends_it_when_the_spool_is_empty(
+    url: str, spool: Spool, directory: Path, record_of: Frames, rows: Rows
+) -> None:
+    for number in range(2000):
+        spool.append(record_of(f"{number:04}"))
+    process = start_drain(url, directory)
+    assert process.stdin is not None
+    process.stdin.write("a word means nothing")
+    assert end(process) == 0
+    assert len(rows()) == 2000
+
+
+def test_a_second_drain_waits_for_the_first(
+    url: str, spool: Spool, directory: Path, record_of: Frames, rows: Rows
+) -> None:
+    first = start_drain(url, directory)
+    spool.append(record_of("a"))
+    wait_until(lambda: "a" in rows())
+    second = start_drain(url, directory)
+    first.kill()
+    spool.append(record_of("b"))
+    wait_until(lambda: "b" in rows())
+    third = start_drain(url, directory)
+    assert end(third) == 0
+    assert end(second) == 0
+    stop(first, first.kill)
+
+
+def test_every_call_is_one_row_after_kills_of_workers_and_drains(
+    url: str, directory: Path, store: Store, project: str, rows: Rows
+) -> None:
+    moments = random.Random(11)
+    told: list[str] = []
+    for kill in range(8):
+        drain = start_drain(url, directory)
+        workers = [start_python(WORKER, directory, project, number) for number in range(2)]
+        told += killed(drain, workers, 0.15 + moments.random() * 0.3, kill)
+    last = start_drain(url, directory)
+    assert end(last) == 0
+
+    found = rows()
+    ended = {line for line in told if not line.startswith("begun ")}
+    begun = {line.removeprefix("begun ") for line in told} - ended
+    assert len(ended) > 500
+    assert {found[call].outcome for call in ended} == {"complete"}
+    # A stream that only began is lost, or its record was kept and the kill came before the word.
+    assert begun <= found.keys()
+    assert len(found) - len(ended) - len(begun) <= 16
+    assert {row.outcome for row in found.values()} <= {"complete", "lost"}
+    assert names.listed(directory, names.SEGMENT) == []
+    assert (store.positions(), store.open_streams(None)) == ({}, [])
+
+
+def killed(
+    drain: subprocess.Popen[str], workers: list[subprocess.Popen[str]], after_s: float, turn: int
+) -> list[str]:
+    """Let them run, kill the drain and the workers in turns, and return all that was told."""
+    pipes = {worker.stdout.fileno(): worker for worker in workers if worker.stdout}
+    said = dict.fromkeys(pipes, b"")
+    until = time.monotonic() + after_s
+    while time.monotonic() < until or not all(said.values()):
+        for pipe in select.select(list(pipes), [], [], 0.05)[0]:
+            said[pipe] += os.read(pipe, 1 << 16)
+    order = [drain, *workers] if turn % 2 else [*workers, drain]
+    for process in order:
+        process.kill()
+    for pipe in pipes:
+        while more := os.read(pipe, 1 << 16):
+            said[pipe] += more
+    for process in order:
+        stop(process, process.kill)
+    return [line.decode() for text in said.values() for line in text.split(b"\n")[:-1]]
