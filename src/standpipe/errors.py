@@ -17,6 +17,7 @@ StandpipeError
     │   └── HeadersTooLarge   431  HEADERS_TOO_LARGE
     ├── UpstreamError        the provider's, or the network's on the way to it
     │   ├── Refused           as sent
+    │   ├── KeyRefused        502  BAD_GATEWAY; the provider does not take our key
     │   ├── Unreachable       502  BAD_GATEWAY
     │   ├── NotACompletion    502  BAD_GATEWAY
     │   ├── Cut               502  BAD_GATEWAY; in a stream, its last event
@@ -24,7 +25,7 @@ StandpipeError
     ├── Unavailable           503  SERVICE_UNAVAILABLE; our own trouble, with Retry-After
     └── InternalError         500  INTERNAL_SERVER_ERROR; a bug
 
-`body` is the one place that turns an error into what goes over the wire (spec 1.10, 5.5).
+`body` and `event` are the one place that turns an error into what goes over the wire.
 """
 
 from __future__ import annotations
@@ -187,6 +188,13 @@ class Refused(UpstreamError):
         self.body = body
 
 
+class KeyRefused(UpstreamError):
+    """The provider does not take the key that it was given; the operator must act."""
+
+    status = 502
+    code = "BAD_GATEWAY"
+
+
 class Unreachable(UpstreamError):
     """No connection to the provider could be made, or it ended before an answer began."""
 
@@ -235,10 +243,15 @@ def body(error: ApiError) -> dict[str, Any]:
     top: dict[str, Any] = {"message": error.message, "code": error.code}
     if error.issues:
         top["issues"] = [{"message": issue} for issue in error.issues]
-    top["error"] = {
+    return {**top, **event(error)}
+
+
+def event(error: ApiError) -> dict[str, Any]:
+    """Return the JSON of the event that ends a failed stream (spec 5.9)."""
+    inner = {
         "message": error.message,
         "type": error.openai_type,
         "param": error.param,
         "code": error.openai_code or error.code,
     }
-    return top
+    return {"error": inner}

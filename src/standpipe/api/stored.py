@@ -129,6 +129,7 @@ def completion(row: Row) -> dict[str, Any]:
         "created": row.requested_at // 1_000_000,
         "model": row.model or "",
         "choices": [],
+        "usage": _usage(row),
     }
     extra = {
         "request_id": row.id,
@@ -137,6 +138,14 @@ def completion(row: Row) -> dict[str, Any]:
         **shown,
     }
     return {**certain, **response, **extra}
+
+
+def _usage(row: Row) -> dict[str, Any] | None:
+    """Return the usage of a stream whose caller did not ask for it, or that was estimated."""
+    if row.usage is None:
+        return None
+    names = ("prompt_tokens", "completion_tokens", "total_tokens")
+    return {name: getattr(row.usage, name) for name in names}
 
 
 def _messages(row: Row) -> list[dict[str, Any]]:

@@ -169,13 +169,13 @@ class Chat:
 
     async def _fail(self, call: Call, error: ApiError, reply: Reply) -> None:
         call.failed(error)
-        body = msgspec.json.encode(errors.body(error))
         if call.begun:
-            event = sse.event(body)
+            event = sse.event(msgspec.json.encode(errors.event(error)))
             call.pieces.append(event)
             self._keep(call)
             await reply.end(event)
             return
+        body = msgspec.json.encode(errors.body(error))
         call.pieces, call.form = [body], "json"
         self._keep(call)
         await reply.whole(error.status, [*error_headers(error, call), *_names(call)], body)

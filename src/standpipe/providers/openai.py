@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from standpipe.errors import ApiError, Cut, NotACompletion, Refused, Unreachable
+from standpipe.errors import ApiError, Cut, KeyRefused, NotACompletion, Refused
 from standpipe.providers.dialect import Decoder, Quirks, Whole
 from standpipe.wire import sse, usage
 from standpipe.wire.chat import ChatRequest, rebuild
@@ -101,15 +101,12 @@ class OpenAI:
     ) -> ApiError:
         """Return the provider's own error; our key's trouble is 502 (decision 18)."""
         if status in (401, 403):
-            return Refused(
-                502,
-                "BAD_GATEWAY",
+            return KeyRefused(
                 f"provider {provider!r} refused its key with status {status}; "
-                f"check api_key in [providers.{provider}]",
-                body=body,
+                f"check api_key in [providers.{provider}]"
             )
         if status < 400:
-            return Unreachable(f"provider {provider!r} answered with status {status}, not with 200")
+            return NotACompletion(f"provider {provider!r} answered with status {status}, not 200")
         return _refused(status, headers, body, provider)
 
 
