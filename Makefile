@@ -1,0 +1,52 @@
+# Two commands matter: `make serve` and `make test`. Everything else is what they are made of.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+export STANDPIPE_HOME ?= $(CURDIR)/.standpipe
+
+.PHONY: serve test check format lock clean bench
+
+serve: $(VENV)/runtime.done weights ## Serve on http://127.0.0.1:8787 with the embedded model.
+	@exec $(BIN)/standpipe serve
+
+test: check weights ## Run every check and every test.
+	$(BIN)/pytest
+
+check: $(VENV)/dev.done ## Format, lint, types, import layers.
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/dev.done ## Rewrite files in the one format.
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(VENV)/dev.done weights ## Measure; see docs/benchmarks.md.
+	$(BIN)/python benchmarks/start.py
+
+.PHONY: weights
+weights: $(VENV)/runtime.done
+	@$(BIN)/standpipe models pull --quiet
+
+$(VENV)/pyvenv.cfg:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/runtime.done: $(VENV)/pyvenv.cfg requirements/runtime.lock requirements/build.lock pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/build.lock -r requirements/runtime.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/dev.done: $(VENV)/runtime.done requirements/dev.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.lock
+	@touch $@
+
+UV ?= uv
+lock: ## Make the lock files anew (needs uv).
+	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header requirements/build.in -o requirements/build.lock
+	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --extra local pyproject.toml -o requirements/runtime.lock
+	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -c requirements/runtime.lock -c requirements/build.lock requirements/dev.in -o requirements/dev.lock
+
+clean: ## Remove what was made here; .standpipe, your data, stays.
+	rm -rf $(VENV) .cache build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
