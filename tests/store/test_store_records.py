@@ -297,3 +297,14 @@ def test_operator_sees_the_calls_of_all_projects(
     store.add(Batch(rows=[row_of(11, project=other.id)]))
     assert len(store.logs(None)) == 11
     assert len(list(store.each_log(None, page=4))) == 11
+
+
+def test_operator_pages_through_all_projects_in_order_of_time(
+    store: Store, other: Project, ten: list[Row], row_of: RowMaker
+) -> None:
+    theirs = [row_of(n + 100, project=other.id, requested_at=n * 1_000_000 + 1) for n in range(10)]
+    store.add(Batch(rows=theirs))
+    merged = sorted(ten + theirs, key=lambda row: row.requested_at, reverse=True)
+    assert store.logs(None, limit=7) == merged[:7]
+    assert store.logs(None, limit=7, before=merged[6].id) == merged[7:14]
+    assert list(store.each_log(None, page=3)) == merged

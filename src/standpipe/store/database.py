@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from sqlalchemy import Connection, Engine, Table, create_engine, exc, text
+from sqlalchemy import Connection, Dialect, Engine, Table, create_engine, exc, text
 
 from standpipe.errors import ConfigError, StoreUnavailable
 from standpipe.store import sqlite
+from standpipe.store.schema import open_streams, record_metadata, records
 
 # What a caller did wrong or we did: these are not "the store is away".
 _OURS = (exc.IntegrityError, exc.ProgrammingError, exc.DataError, exc.NotSupportedError)
@@ -19,6 +20,11 @@ class Database:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        # Made once: compiling the widest takes as long as inserting a hundred rows.
+        self._inserts = {
+            table: _insert_ignoring(table, engine.dialect)
+            for table in (records, record_metadata, open_streams)
+        }
         self._writer = engine.execution_options(**{sqlite.WRITES: True})
 
     @classmethod
@@ -63,9 +69,12 @@ class Database:
 
         A row whose primary key is there already changes nothing.
         """
-        insert = table.insert().compile(dialect=self._engine.dialect)
-        key = ", ".join(column.name for column in table.primary_key)
-        return f"{insert} ON CONFLICT ({key}) DO NOTHING"
+        return self._inserts[table]
+
+
+def _insert_ignoring(table: Table, dialect: Dialect) -> str:
+    key = ", ".join(column.name for column in table.primary_key)
+    return f"{table.insert().compile(dialect=dialect)} ON CONFLICT ({key}) DO NOTHING"
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, Connection, bindparam, delete, select, upd
 
 from standpipe.errors import BadRequest
 from standpipe.store.columns import metadata_of, metadata_text
-from standpipe.store.conditions import find, has_metadata
+from standpipe.store.conditions import find, has_metadata, owned_by
 from standpipe.store.database import Database
 from standpipe.store.rows import Filter, Row, now_us
 from standpipe.store.schema import record_metadata, records
@@ -49,20 +49,18 @@ class MetadataChanges:
         query = select(records.c.id).where(
             records.c.project_id == project_id, records.c.logged.is_(True), *conditions
         )
-        matched = 0
         with self._database.reading() as connection:
-            found = connection.execute(query.execution_options(yield_per=_AT_ONCE))
-            for ids in found.scalars().partitions():
-                self._change(project_id, ids, changes)
-                matched += len(ids)
-        return matched
+            ids = connection.scalars(query).all()
+        for at in range(0, len(ids), _AT_ONCE):
+            self._change(project_id, ids[at : at + _AT_ONCE], changes)
+        return len(ids)
 
     def _change(
         self, project_id: str, ids: Sequence[str], changes: Mapping[str, str | None]
     ) -> None:
         columns = records.c
         query = select(columns.id, columns["metadata"]).where(
-            columns.project_id == project_id, columns.id.in_(ids)
+            owned_by(columns.project_id, project_id), columns.id.in_(ids)
         )
         with self._database.writing() as connection:
             maps = {
@@ -101,9 +99,8 @@ def _write(connection: Connection, project_id: str, maps: Mapping[str, Labels]) 
     texts = [{"its_id": key, "its_map": metadata_text(labels)} for key, labels in maps.items()]
     connection.execute(change, texts)
     theirs = record_metadata.c.record_id.in_(list(maps))
-    connection.execute(
-        delete(record_metadata).where(record_metadata.c.project_id == project_id, theirs)
-    )
+    owned = owned_by(record_metadata.c.project_id, project_id)
+    connection.execute(delete(record_metadata).where(owned, theirs))
     pairs = list(_pairs(project_id, maps))
     if pairs:
         connection.execute(record_metadata.insert(), pairs)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from heapq import merge
+from itertools import islice
 from typing import Unpack
 
-from sqlalchemy import func, select
+from sqlalchemy import Connection, func, select
 
 from standpipe.store.conditions import (
     Place,
@@ -18,7 +20,7 @@ from standpipe.store.conditions import (
 )
 from standpipe.store.database import Database
 from standpipe.store.rows import LogFilters, Row
-from standpipe.store.schema import records
+from standpipe.store.schema import projects, records
 
 
 class Logs:
@@ -54,8 +56,7 @@ class Logs:
         rows = self._page(project_id, page, None, filters)
         while rows:
             yield from rows
-            place = (rows[-1].requested_at, rows[-1].id)
-            rows = self._page(project_id, page, place, filters)
+            rows = self._page(project_id, page, _place(rows[-1]), filters)
 
     def counts(self, project_id: str | None) -> dict[str, int]:
         """Return how many calls there are of each outcome that occurs."""
@@ -66,9 +67,26 @@ class Logs:
     def _page(
         self, project_id: str | None, limit: int, place: Place | None, filters: LogFilters
     ) -> list[Row]:
-        conditions = passes(project_id, filters)
-        if place is not None:
-            conditions.append(beyond(place, "desc"))
-        query = select(records).where(*conditions).order_by(*in_order("desc")).limit(limit)
         with self._database.reading() as connection:
-            return rows_of(connection, query)
+            if project_id is not None:
+                return _page_of(connection, project_id, limit, place, filters)
+            # One list a project, and then merged: no index goes across projects.
+            pages = [
+                _page_of(connection, each, limit, place, filters)
+                for each in connection.scalars(select(projects.c.id)).all()
+            ]
+        return list(islice(merge(*pages, key=_place, reverse=True), limit))
+
+
+def _page_of(
+    connection: Connection, project_id: str, limit: int, place: Place | None, filters: LogFilters
+) -> list[Row]:
+    conditions = passes(project_id, filters)
+    if place is not None:
+        conditions.append(beyond(place, "desc"))
+    query = select(records).where(*conditions).order_by(*in_order("desc")).limit(limit)
+    return rows_of(connection, query)
+
+
+def _place(row: Row) -> Place:
+    return row.requested_at, row.id

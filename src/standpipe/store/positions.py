@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from itertools import islice
 
-from sqlalchemy import Column, Connection, delete, func, select, update
+from sqlalchemy import Column, Connection, bindparam, delete, func, select, update
 
 from standpipe.store.columns import storable, values_of
 from standpipe.store.database import Database
@@ -110,9 +110,11 @@ def _without_known(connection: Connection, rows: list[Row]) -> list[Row]:
 
 
 def _present(connection: Connection, column: Column[str], ids: Iterable[str]) -> set[str]:
+    # One parameter that is expanded: five hundred of their own take longer than the look-up.
+    query = select(column).where(column.in_(bindparam("ids", expanding=True)))
     found: set[str] = set()
     for some in _in_parts(ids):
-        found.update(connection.scalars(select(column).where(column.in_(some))))
+        found.update(connection.scalars(query, {"ids": some}))
     return found
 
 

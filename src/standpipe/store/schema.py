@@ -102,8 +102,9 @@ records = Table(
     Column("request", Text),
     Column("response", Text),
     Index(None, "project_id", "requested_at", "id"),
-    Index(None, "project_id", "model", "requested_at"),
-    Index(None, "project_id", "completion_id"),
+    # These two hold the order too: SQLite would rather walk the first in order than sort.
+    Index(None, "project_id", "model", "requested_at", "id"),
+    Index(None, "project_id", "completion_id", "requested_at"),
 )
 
 # The map in records.metadata again, one row a name, for filters (decision 10).

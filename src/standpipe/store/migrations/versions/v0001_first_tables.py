@@ -95,8 +95,8 @@ def _records() -> None:
     )
     for columns in (
         ["project_id", "requested_at", "id"],
-        ["project_id", "model", "requested_at"],
-        ["project_id", "completion_id"],
+        ["project_id", "model", "requested_at", "id"],
+        ["project_id", "completion_id", "requested_at"],
     ):
         op.create_index(f"ix_records_{'_'.join(columns)}", "records", columns)
 
