@@ -100,9 +100,10 @@ class HardenedProtocol(HttpToolsProtocol):
         self._active: Exchange | None = None
         self._waiting: deque[Exchange] = deque()
         self._upgrading = False
-        self._head_is_new = False
+        self._has_moved = False
         self._head_seen = 0
-        self._head_fed = 0
+        #: Bytes read since a head began or a piece of a body came.
+        self._unseen = 0
         self._body_seen = 0
         self._unsent = 0
 
@@ -160,7 +161,7 @@ class HardenedProtocol(HttpToolsProtocol):
     # The parser's side: what raises in here comes out of `feed_data` as a callback error.
 
     def _feed(self, data: bytes) -> None:
-        self._head_is_new = False
+        self._has_moved = False
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
@@ -169,10 +170,10 @@ class HardenedProtocol(HttpToolsProtocol):
             self._refuse(_cause(failure))
         except httptools.HttpParserError as failure:
             self._refuse(Unparsable(f"this is not HTTP that can be read: {failure}"))
-        if self._reading is Reading.HEAD and not self._head_is_new:
-            # A header is only seen once the next one begins; this sees it grow.
-            self._head_fed += len(data)
-            if self._head_fed > self.limits.header_bytes:
+        if not self._has_moved and self._reading is not Reading.NOTHING:
+            # A header or trailer is only seen once the next one begins; this sees it grow.
+            self._unseen += len(data)
+            if self._unseen > self.limits.header_bytes:
                 self._refuse(_too_long(self.limits))
 
     def _replay(self, rest: bytes) -> None:
@@ -190,8 +191,8 @@ class HardenedProtocol(HttpToolsProtocol):
         self.url = b""
         self.headers = []
         self.expect_100_continue = False
-        self._head_is_new = True
-        self._head_seen = self._head_fed = self._body_seen = 0
+        self._has_moved = True
+        self._head_seen = self._unseen = self._body_seen = 0
         self._reading = Reading.HEAD
         self._deadline.set(self.limits.header_timeout)
 
@@ -239,6 +240,8 @@ class HardenedProtocol(HttpToolsProtocol):
             **target(self.url),
         }
         self._reading = Reading.BODY
+        self._has_moved = True
+        self._unseen = 0
         self._deadline.set(self.limits.body_timeout)
         self._admit(
             Exchange(
@@ -256,6 +259,8 @@ class HardenedProtocol(HttpToolsProtocol):
 
     @override
     def on_body(self, body: bytes) -> None:
+        self._has_moved = True
+        self._unseen = 0
         self._body_seen += len(body)
         if self._body_seen > self.limits.body_bytes:
             raise BodyTooLarge(f"the request body is over {self.limits.body_bytes} bytes")
