@@ -160,4 +160,4 @@ class Faults(RuleBasedStateMachine):
 
 
 TestFaults = Faults.TestCase
-TestFaults.settings = settings(max_examples=30, stateful_step_count=25, deadline=None)
+TestFaults.settings = settings(max_examples=40, stateful_step_count=25, deadline=None)

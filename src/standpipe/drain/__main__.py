@@ -24,9 +24,12 @@ def main() -> int:
         level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
     spec = msgspec.json.decode(sys.stdin.buffer.readline(), type=DrainSpec)
+    return run_process(spec.store_url, Path(spec.spool), on_ready=_ready)
+
+
+def _ready() -> None:
     sys.stdout.write('{"ready": true}\n')
     sys.stdout.flush()
-    return run_process(spec.store_url, Path(spec.spool))
 
 
 if __name__ == "__main__":

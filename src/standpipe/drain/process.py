@@ -8,7 +8,7 @@ import os
 import select
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from types import FrameType
@@ -23,17 +23,20 @@ _STDIN = 0
 log = logging.getLogger(__name__)
 
 
-def run_process(store_url: str, spool: Path) -> int:
+def run_process(store_url: str, spool: Path, *, on_ready: Callable[[], None] = lambda: None) -> int:
     """Drain a spool until SIGTERM, SIGINT or the end of stdin, then what is left; return the exit.
 
     The end of stdin means that the supervisor is gone. 0 if nothing is left in the spool, 1 if
-    something had to be: it is drained after the next start.
+    something had to be: it is drained after the next start. `on_ready` is called once signals are
+    heard, whether or not the store is there and another drain still at work.
     """
-    with _until_told() as stop, _alone(spool, stop) as is_ours:
-        if not is_ours:
-            return 0  # another drain is at it and will finish
-        with closing(Store.open(store_url)) as store, closing(Drain(spool, store)) as drain:
-            is_empty = drain.run(stop)
+    with closing(Store.open(store_url)) as store, _until_told() as stop:
+        on_ready()
+        with _alone(spool, stop) as is_ours:
+            if not is_ours:
+                return 0  # another drain is at it and will finish
+            with closing(Drain(spool, store)) as drain:
+                is_empty = drain.run(stop)
     if is_empty:
         return 0
     log.warning("the spool is not empty; the rest is drained after the next start")
