@@ -550,8 +550,8 @@ async def _serve(
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
-    # Connections still shaking hands are not in the set; their ends need a few turns of the loop.
-    await asyncio.sleep(0.02)
+    # With TLS, connections still shaking hands are not in the set; let them end.
+    await asyncio.sleep(0.02 if tls else 0)
 
 
 def _allow_files(count: int) -> None:

@@ -8,6 +8,8 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from misbehaving import serving
 
 from standpipe.errors import Cut, Unreachable, UpstreamError
@@ -197,20 +199,44 @@ def test_answer_before_the_whole_request_is_read_and_not_kept(run: Run) -> None:
 
 def test_provider_that_takes_a_large_request_slowly_is_not_silent(run: Run) -> None:
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        left = 20_000_000
+        left = 30_000_000
         await reader.readuntil(b"\r\n\r\n")
         while left > 0:
             left -= len(await reader.read(1_000_000))
-            await asyncio.sleep(0.003)
+            # Slow for longer than first_byte, while the kernel's buffers cannot hold the rest.
+            await asyncio.sleep(0.01 if left > 20_000_000 else 0)
         writer.write(OK + b"Content-Length: 2\r\n\r\nhi")
         await reader.read()
 
     async def main() -> None:
         async with serving(serve) as port:
-            times = Timeouts(first_byte=0.3)
+            times = Timeouts(first_byte=0.4)
             pool = Pool(Origin.parse(f"http://127.0.0.1:{port}"), timeouts=times)
-            async with await pool.send(Request("POST", "/x", (), bytes(20_000_000))) as answer:
+            async with await pool.send(Request("POST", "/x", (), bytes(30_000_000))) as answer:
                 assert await answer.body(10) == b"hi"
             await pool.close()
 
     run(main())
+
+
+PIECES = st.sampled_from(
+    [
+        OK, b"HTTP/1.1 100 Continue\r\n\r\n", b"Content-Length: 2\r\n", b"\r\n", b"hi",
+        b"0\r\n\r\n",
+        b"Transfer-Encoding: chunked\r\n", b"2\r\nhi\r\n", b"Content-Encoding: gzip\r\n",
+        b"Content-Encoding: deflate\r\n", b"Connection: close\r\n", b"HTTP/1.0 500 No\r\n",
+    ]
+)  # fmt: skip
+
+
+@given(st.lists(PIECES | st.binary(max_size=8), max_size=8))
+@settings(max_examples=200, deadline=None)
+def test_no_bytes_are_anything_but_an_answer_or_an_upstream_error(pieces: list[bytes]) -> None:
+    async def main() -> None:
+        async with asyncio.timeout(10), answering(b"".join(pieces)) as pool:
+            with contextlib.suppress(UpstreamError):
+                answer, _ = await call(pool)
+                assert 200 <= answer.status <= 999
+            await asyncio.sleep(0)
+
+    asyncio.run(main())

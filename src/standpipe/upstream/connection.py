@@ -22,6 +22,8 @@ KEEP_ALIVE = 30.0
 
 _HEAD_BYTES = 128 * 1024
 _HEADERS = 300
+#: A body over it may take longer to send than one write.
+_LARGE_BYTES = 16 * 1024
 
 _LATE = {
     "first_byte": "did not begin to answer",
@@ -100,6 +102,8 @@ class Connection(asyncio.Protocol):
         self._headers = []
         if self._transport is not None:
             self._transport.write(head + body)
+            if len(body) > _LARGE_BYTES:
+                self._unsent = self._transport.get_write_buffer_size()
         return answer
 
     def resume(self) -> None:
