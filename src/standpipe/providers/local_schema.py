@@ -6,6 +6,7 @@ other call wait while it works on a large one (a thousand enum values: 2 s). Pur
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -35,7 +36,10 @@ _UNENFORCED = frozenset(
 )
 _BOUNDS = frozenset({"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"})
 _FORMATS = frozenset({"date", "time", "date-time", "uuid"})
-_REPEATED_GROUP = re.compile(r"\)\{")
+# What may be left out, over and over: (a?){0,20} takes 0.4 s, (a?){0,100} 7 s, (a?){0,1000} hangs.
+MAX_PATTERN_COST = 40
+_QUANTIFIER = re.compile(r"[?*{]")
+_GROUP_COUNT = re.compile(r"\)\{(\d{0,9}),?(\d{0,9})")
 
 
 def check(param: str, value: Any) -> None:
@@ -96,9 +100,13 @@ def _choices(part: Mapping[str, Any]) -> int:
 
 def _check_pattern(part: Mapping[str, Any]) -> None:
     pattern = part.get("pattern")
-    # Repeated groups inside one another multiply: ((a?){0,10}){0,10} took 6 s.
-    if isinstance(pattern, str) and len(_REPEATED_GROUP.findall(pattern)) > 1:
-        raise _bad(f"pattern {pattern[:60]!r} repeats more than one group", "use a simpler one")
+    if isinstance(pattern, str) and _pattern_cost(pattern) > MAX_PATTERN_COST:
+        raise _bad(f"pattern {pattern[:60]!r} repeats too much", "use a simpler one")
+
+
+def _pattern_cost(pattern: str) -> int:
+    counts = (max(int(n or 1) for n in bounds) for bounds in _GROUP_COUNT.findall(pattern))
+    return len(_QUANTIFIER.findall(pattern)) * math.prod(counts)
 
 
 def _check_enforced(part: Mapping[str, Any]) -> None:
