@@ -1,0 +1,144 @@
+"""Settings: order, errors, secrets, and that all of them are documented."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from standpipe import config
+from standpipe.errors import ConfigError
+
+DOCS = (Path(__file__).parents[2] / "docs" / "configuration.md").read_text()
+
+EXAMPLE = """
+[server]
+port = 9000
+[providers.my-vllm]
+base_url = "http://127.0.0.1:8000/v1"
+api_key = "env:MY_VLLM_KEY"
+models = ["llama-3"]
+timeouts = { connect = 1, first_byte = 2, idle = 3, total = 4 }
+[routes."fast"]
+targets = [{ provider = "my-vllm", model = "llama-3" }]
+retries = 0
+"""
+
+
+def write(folder: Path, text: str) -> Path:
+    file = folder / "standpipe.toml"
+    file.write_text(text)
+    return file
+
+
+def test_file_is_read_and_the_environment_wins(tmp_path: Path) -> None:
+    file = write(tmp_path, EXAMPLE)
+    settings = config.load(file, {"MY_VLLM_KEY": "k", "STANDPIPE_SERVER_PORT": "9001"})
+    provider = settings.providers["my-vllm"]
+    assert settings.server.port == 9001
+    assert provider.api_key is not None
+    assert provider.api_key.reveal() == "k"
+    assert provider.timeouts == config.Timeouts(connect=1, first_byte=2, idle=3, total=4)
+    assert settings.routes["fast"].targets[0].model == "llama-3"
+    assert settings.sources["server.port"] == "STANDPIPE_SERVER_PORT"
+    assert settings.sources["routes.fast.targets"] == str(file)
+
+
+def test_file_is_found_by_variable_and_in_the_working_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = write(tmp_path, "[server]\nport = 1234\n")
+    assert config.load(None, {"STANDPIPE_CONFIG": str(file)}).server.port == 1234
+    monkeypatch.chdir(tmp_path)
+    assert config.load(None, {}).server.port == 1234
+
+
+def test_home_follows_the_desktop_convention() -> None:
+    assert config.load(None, {"XDG_DATA_HOME": "/data"}).home == Path("/data/standpipe")
+    assert config.load(None, {"STANDPIPE_HOME": "/here"}).home == Path("/here")
+
+
+def test_openai_needs_no_table() -> None:
+    environ = {"OPENAI_API_KEY": "sk-1", "OPENAI_BASE_URL": "http://127.0.0.1:1/v1"}
+    openai = config.load(None, environ).providers["openai"]
+    assert openai.base_url == "http://127.0.0.1:1/v1"
+    assert openai.api_key is not None
+    assert config.load(None, {}).providers == {}
+
+
+def test_kubernetes_service_variables_are_not_ours() -> None:
+    environ = {"STANDPIPE_PORT": "tcp://10.0.0.1:8787", "STANDPIPE_SERVICE_HOST": "10.0.0.1"}
+    assert config.load(None, environ).server.port == 8787
+
+
+def test_secrets_do_not_show_themselves(tmp_path: Path) -> None:
+    file = write(tmp_path, EXAMPLE)
+    environ = {"MY_VLLM_KEY": "canary-provider", "STANDPIPE_API_KEY": "canary-first-key-xyz"}
+    settings = config.load(file, environ)
+    assert "canary" not in f"{settings!r} {settings}"
+
+
+BAD = [
+    ("[server]\nprot = 1\n", {}, "unknown setting 'server.prot'; did you mean 'port'?"),
+    ("[sever]\nport = 1\n", {}, "unknown setting 'sever'; did you mean 'server'?"),
+    ("[server]\nport = 'x'\n", {}, "server.port: expected `int`, got `str`"),
+    ("[server]\nport = 70000\n", {}, "server.port = 70000: must be from 0 to 65535"),
+    ("[logging]\ndefault = 'yes'\n", {}, "logging.default: invalid enum value 'yes'"),
+    ("[providers.x]\nbase_url = 'ftp://h'\n", {}, "not an http(s) URL"),
+    ("[providers.x]\nbase_url = 'http://u:p@h'\n", {}, "must have no user, password"),
+    ("[providers.local]\nbase_url = 'http://h'\n", {}, "the name `local` is the embedded"),
+    ("[providers.'a b']\nbase_url = 'http://h'\n", {}, "a provider's name is letters"),
+    ("[providers.x]\n", {}, "missing required field `base_url`"),
+    ("[providers.x]\nbase_url = 'http://h'\napi_key = 'env:NO'\n", {}, "variable NO is not set"),
+    ("[providers.x]\nbase_url = 'http://h'\napi_key = \"a\\nb\"\n", {}, "printable ASCII"),
+    ("[providers.x]\nbase_url = 'http://h'\ntimeouts = {idle = 0}\n", {}, "timeouts.idle"),
+    ("[providers.x]\nbase_url = 'http://h'\ntimeouts = {idel = 1}\n", {}, "did you mean 'idle'?"),
+    ("[providers.x]\nbase_url = 'http://h'\nmax_connections = 0\n", {}, "at least 1"),
+    ("[routes.r]\ntargets = []\n", {}, "exactly one target"),
+    ("[routes.r]\ntargets = [{provider = 'nope', model = 'm'}]\n", {}, "provider nope"),
+    ("[routes.r]\ntargets = [{provder = 'x', model = 'm'}]\n", {}, "did you mean 'provider'?"),
+    ("[routes.r]\nretries = 99\ntargets = [{provider = 'local', model = 'm'}]\n", {}, "0 to 10"),
+    ("not toml", {}, "is not TOML"),
+    ("", {"STANDPIPE_SERVER_PROT": "1"}, "did you mean 'STANDPIPE_SERVER_PORT'?"),
+    ("", {"STANDPIPE_SERVER_PORT": "x"}, "server.port"),
+    ("", {"STANDPIPE_API_KEY": "short"}, "16 or more"),
+    ("first_key = 'x'\n", {}, "unknown setting 'first_key'"),
+]
+
+
+@pytest.mark.parametrize(("text", "environ", "message"), BAD)
+def test_wrong_setting_is_named(
+    tmp_path: Path, text: str, environ: dict[str, str], message: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        config.load(write(tmp_path, text), environ)
+    assert message in str(caught.value)
+
+
+def test_missing_file_is_named() -> None:
+    with pytest.raises(ConfigError, match=r"/nowhere\.toml"):
+        config.load("/nowhere.toml", {})
+
+
+def test_every_plain_setting_is_documented_with_its_variable() -> None:
+    for dotted, _ in config.plain_settings():
+        assert f"| `{dotted}` | `{config.variable(dotted)}` |" in DOCS
+    for name in config.SPECIAL_VARIABLES:
+        assert f"`{name}`" in DOCS
+
+
+@pytest.mark.parametrize("struct", [config.Provider, config.Route, config.Timeouts])
+def test_every_setting_of_a_table_is_documented(struct: type[Any]) -> None:
+    prefix = "timeouts." if struct is config.Timeouts else ""
+    for setting in msgspec.structs.fields(struct):
+        if setting.name != "timeouts":
+            assert f"| `{prefix}{setting.name}` |" in DOCS
+
+
+def test_documentation_names_no_setting_that_is_not_there() -> None:
+    known = {dotted for dotted, _ in config.plain_settings()}
+    named = re.findall(r"^\| `((?:server|logging|store|spool|local)\.\w+)`", DOCS, re.MULTILINE)
+    assert set(named) == known
