@@ -24,6 +24,8 @@ logger = logging.getLogger("standpipe.server")
 #: Where the scope's `extensions` hold the `Connection`.
 EXTENSION = "standpipe.connection"
 
+_BUG = "internal server error; the log has more under this request's id"
+
 
 class Connection:
     """What an application may know of its client's connection, for one request.
@@ -90,7 +92,8 @@ class Exchange:
         self.written = False
         #: Bytes of the request's body that nobody has asked for yet.
         self.buffered = 0
-        self._event = asyncio.Event()
+        #: Made when `receive` has to wait, which it seldom has to.
+        self._event: asyncio.Event | None = None
         self._pieces: list[bytes] = []
         self._more_body = True
         self._end_told = False
@@ -106,18 +109,18 @@ class Exchange:
         """Take a piece of the request's body."""
         self._pieces.append(data)
         self.buffered += len(data)
-        self._event.set()
+        self._wake()
 
     def feed_end(self) -> None:
         """Take the end of the request's body."""
         self._more_body = False
-        self._event.set()
+        self._wake()
 
     def lose(self) -> None:
         """Give up: the client is gone or was answered otherwise; what is sent now is lost."""
         if not self.complete:
             self.connection.lose()
-        self._event.set()
+        self._wake()
 
     # The application's side.
 
@@ -135,7 +138,7 @@ class Exchange:
         except Exception:
             request_id = new_id()
             logger.exception("request %s failed at %s", request_id, self.scope["path"])
-            self._fail(errors.InternalError("internal server error"), request_id)
+            self._fail(errors.InternalError(_BUG), request_id)
         else:
             self._expect_complete()
 
@@ -145,10 +148,9 @@ class Exchange:
             self._continue_owed = False
             self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         while not self._has_news():
-            self._event.clear()
             if self._more_body:
                 self.flow.resume_reading()
-            await self._event.wait()
+            await self._news()
         if self.connection.lost or self.complete:
             return {"type": "http.disconnect"}
         body = b"".join(self._pieces)
@@ -169,6 +171,16 @@ class Exchange:
             self._write(message.get("body", b""), last=not message.get("more_body", False))
         else:
             raise RuntimeError(f"no such answer message: {message['type']}")
+
+    async def _news(self) -> None:
+        if self._event is None:
+            self._event = asyncio.Event()
+        self._event.clear()
+        await self._event.wait()
+
+    def _wake(self) -> None:
+        if self._event is not None:
+            self._event.set()
 
     def _has_news(self) -> bool:
         if self.connection.lost or self.complete:
@@ -243,13 +255,14 @@ class Exchange:
     def _finish(self) -> None:
         self.complete = True
         self.connection.on_lost = None
-        self._event.set()
+        self._wake()
         self.on_complete(self)
 
     def _expect_complete(self) -> None:
         if not self.complete and not self.connection.lost:
-            logger.error("no whole answer was made at %s", self.scope["path"])
-            self._fail(errors.InternalError("internal server error"))
+            request_id = new_id()
+            logger.error("request %s got no whole answer at %s", request_id, self.scope["path"])
+            self._fail(errors.InternalError(_BUG), request_id)
 
     def _fail(self, error: errors.ApiError, request_id: str | None = None) -> None:
         """End the exchange: with the error, or by a visible cut if the answer has begun."""

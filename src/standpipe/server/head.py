@@ -21,20 +21,22 @@ _HOST = re.compile(rb"[A-Za-z0-9._~!$&'()*+,;=%:\[\]-]*")
 _VERSIONS = frozenset({"1.0", "1.1"})
 
 
-def check(method: bytes, version: str, headers: Iterable[Header], *, longest_body: int) -> None:
-    """Refuse a head that is not HTTP/1.x as we accept it; `longest_body` is in bytes."""
+def check(method: bytes, version: str, headers: Iterable[Header], *, longest_body: int) -> bool:
+    """Refuse a head that is not HTTP/1.x as we accept it; `longest_body` is in bytes.
+
+    Returns whether the client waits for a word from us before it sends the body.
+    """
     if version not in _VERSIONS:
         raise Unparsable(f"HTTP/{version} is not spoken here, HTTP/1.1 is")
     if method == b"CONNECT":
         raise MethodNotAllowed("CONNECT is not supported: this server is no proxy")
-    hosts = 0
-    for name, value in headers:
-        rule = _RULES.get(name)
-        if rule is not None:
-            rule(value, version, longest_body)
-            hosts += name == b"host"
+    ruled = [header for header in headers if header[0] in _RULES]
+    for name, value in ruled:
+        _RULES[name](value, version, longest_body)
+    hosts = [name for name, _ in ruled].count(b"host")
     if hosts > 1 or (hosts == 0 and version == "1.1"):
         raise BadRequest("a request needs exactly one Host header")
+    return version == "1.1" and dict(ruled).get(b"expect", b"").lower() == b"100-continue"
 
 
 def _check_host(value: bytes, _version: str, _longest: int) -> None:
@@ -57,8 +59,13 @@ def _check_transfer(value: bytes, version: str, _longest: int) -> None:
         raise Unparsable("the only Transfer-Encoding accepted is chunked, in HTTP/1.1")
 
 
+def _check_nothing(_value: bytes, _version: str, _longest: int) -> None:
+    """Take any value: an expectation we don't know is one we don't disappoint."""
+
+
 _RULES: dict[bytes, Callable[[bytes, str, int], None]] = {
     b"host": _check_host,
+    b"expect": _check_nothing,
     b"content-length": _check_length,
     b"content-encoding": _check_encoding,
     b"transfer-encoding": _check_transfer,

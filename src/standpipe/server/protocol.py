@@ -100,8 +100,9 @@ class HardenedProtocol(HttpToolsProtocol):
         self._active: Exchange | None = None
         self._waiting: deque[Exchange] = deque()
         self._upgrading = False
+        #: Whether the bytes being read brought anything, and how many they are.
         self._has_moved = False
-        self._head_seen = 0
+        self._feeding = 0
         #: Bytes read since a head began or a piece of a body came.
         self._unseen = 0
         self._body_seen = 0
@@ -139,7 +140,7 @@ class HardenedProtocol(HttpToolsProtocol):
             if self._deaf:
                 return
             self._feed(data[start : start + _SLICE])
-        self._deadline.arm()
+            self._reset_deadline()
 
     @override
     def shutdown(self) -> None:
@@ -149,6 +150,8 @@ class HardenedProtocol(HttpToolsProtocol):
             self._active.keep_alive = False
         elif self._reading is Reading.NOTHING:
             self.transport.close()
+        elif self._reading is Reading.BODY:
+            self._linger()  # answered already: nobody will read the rest
 
     def _lose_client(self) -> None:
         exchanges = [self._active, *self._waiting]
@@ -162,6 +165,7 @@ class HardenedProtocol(HttpToolsProtocol):
 
     def _feed(self, data: bytes) -> None:
         self._has_moved = False
+        self._feeding = len(data)
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
@@ -175,6 +179,22 @@ class HardenedProtocol(HttpToolsProtocol):
             self._unseen += len(data)
             if self._unseen > self.limits.header_bytes:
                 self._refuse(_too_long(self.limits))
+
+    def _reset_deadline(self) -> None:
+        """Give what is awaited now its time, if the last bytes brought anything."""
+        if self._has_moved:
+            match self._reading:
+                case Reading.HEAD:
+                    self._deadline.set(self.limits.header_timeout)
+                case Reading.BODY:
+                    self._deadline.set(self.limits.body_timeout)
+                case Reading.NOTHING if self._active is None:
+                    self._deadline.set(self.limits.keep_alive)
+                case Reading.NOTHING:
+                    self._deadline.clear()
+                case Reading.CLOSING:
+                    pass
+        self._deadline.arm()
 
     def _replay(self, rest: bytes) -> None:
         """Read the request again as the plain one it also is, and what came behind it."""
@@ -190,39 +210,21 @@ class HardenedProtocol(HttpToolsProtocol):
             raise Unparsable("a request came after the connection's last")
         self.url = b""
         self.headers = []
-        self.expect_100_continue = False
         self._has_moved = True
-        self._head_seen = self._unseen = self._body_seen = 0
+        self._unseen = self._body_seen = 0
         self._reading = Reading.HEAD
-        self._deadline.set(self.limits.header_timeout)
-
-    @override
-    def on_url(self, url: bytes) -> None:
-        self.url += url
-        self._count_head(len(url))
 
     @override
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._count_head(len(name) + len(value) + 4)
-        if self._reading is Reading.BODY:
-            return  # a trailer: counted, never a header
-        if len(self.headers) >= self.limits.headers:
-            raise HeadersTooLarge(f"the request has over {self.limits.headers} headers")
-        name = name.lower()
-        if name == b"expect" and value.lower() == b"100-continue":
-            self.expect_100_continue = True
-        self.headers.append((name, value))
-
-    def _count_head(self, size: int) -> None:
-        self._head_seen += size
-        if self._head_seen > self.limits.header_bytes:
-            raise _too_long(self.limits)
+        if self._reading is Reading.HEAD:  # else it is a trailer
+            self.headers.append((name.lower(), value))
 
     @override
     def on_headers_complete(self) -> None:
         method = self.parser.get_method()
         version = self.parser.get_http_version()
-        check(method, version, self.headers, longest_body=self.limits.body_bytes)
+        self._check_size()
+        waits = check(method, version, self.headers, longest_body=self.limits.body_bytes)
         if self.parser.should_upgrade():
             self._upgrading = True  # llhttp reads no body now; see `_replay`
             return
@@ -242,17 +244,26 @@ class HardenedProtocol(HttpToolsProtocol):
         self._reading = Reading.BODY
         self._has_moved = True
         self._unseen = 0
-        self._deadline.set(self.limits.body_timeout)
         self._admit(
             Exchange(
                 scope,
                 transport=self.transport,
                 flow=self.flow,
                 keep_alive=self._keeps_alive(version),
-                expects_continue=self.expect_100_continue and version == "1.1",
+                expects_continue=waits,
                 on_complete=self._complete,
             )
         )
+
+    def _check_size(self) -> None:
+        if len(self.headers) > self.limits.headers:
+            raise HeadersTooLarge(f"the request has over {self.limits.headers} headers")
+        if self._unseen + self._feeding <= self.limits.header_bytes:
+            return
+        size = len(self.url) + 4 * len(self.headers)
+        size += sum([len(name) + len(value) for name, value in self.headers])
+        if size > self.limits.header_bytes:
+            raise _too_long(self.limits)
 
     def _keeps_alive(self, version: str) -> bool:
         return version == "1.1" and not self._stopping and self.parser.should_keep_alive()
@@ -264,7 +275,6 @@ class HardenedProtocol(HttpToolsProtocol):
         self._body_seen += len(body)
         if self._body_seen > self.limits.body_bytes:
             raise BodyTooLarge(f"the request body is over {self.limits.body_bytes} bytes")
-        self._deadline.set(self.limits.body_timeout)
         exchange = self._incoming
         if exchange is not None and not exchange.complete:
             exchange.feed(body)
@@ -277,12 +287,9 @@ class HardenedProtocol(HttpToolsProtocol):
         if self._upgrading or exchange is None:
             return
         self._reading = Reading.NOTHING
+        self._has_moved = True
         self._deaf = not exchange.keep_alive
         exchange.feed_end()
-        if self._active is None:
-            self._deadline.set(self.limits.keep_alive)
-        else:
-            self._deadline.clear()
 
     # What becomes of a request.
 
@@ -308,7 +315,7 @@ class HardenedProtocol(HttpToolsProtocol):
             return
         self.flow.resume_reading()
         if not exchange.keep_alive or self._stopping:
-            self._close()
+            self._linger()
         elif self._waiting:
             self._start(self._waiting.popleft())
         elif self._refusal is not None:
@@ -344,19 +351,8 @@ class HardenedProtocol(HttpToolsProtocol):
         self.transport.write(error_answer(error, new_id()))
         self._linger()
 
-    def _close(self) -> None:
-        """Close once all is sent; if a request is still coming, not before it was read."""
-        if self._reading is not Reading.NOTHING:
-            self._linger()
-            return
-        self._reading = Reading.CLOSING
-        self._deaf = True
-        self._deadline.set(self.limits.keep_alive)
-        self._deadline.arm()
-        self.transport.close()
-
     def _linger(self) -> None:
-        """Close our side only: bytes that nobody reads would reset the answer away."""
+        """Close our side, and soon theirs: bytes left unread would reset the answer away."""
         self._reading = Reading.CLOSING
         self._deaf = True
         self._incoming = None
