@@ -60,6 +60,10 @@ ACCEPTED: dict[str, tuple[bytes, dict[str, str]]] = {
         b"HTTP2-Settings: AAMAAABkAAQAoAAAAAIAAAAA\r\nContent-Length: 3\r\n\r\nabc",
         {"path": "/a", "body": "abc"},
     ),
+    "an upgrade in http 1.0": (
+        b"GET /a HTTP/1.0\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n",
+        {"path": "/a"},
+    ),
     "a websocket nobody wants": (
         GET % b"a" + b"Connection: Upgrade\r\nConnection: close\r\nUpgrade: websocket\r\n\r\n",
         {"path": "/a"},

@@ -243,3 +243,10 @@ def greeting(listening: socket.socket) -> int:
             # A worker that is killed with our connection in its hands says nothing.
             if said := client.recv(64):
                 return int(said)
+
+
+def test_hang_up_of_the_terminal_stops_in_order_too(tmp_path: Path) -> None:
+    with tree(tmp_path, {"name": "worker"}) as running:
+        running.ready()
+        assert running.end(signal.SIGHUP) == 0
+        assert running.notes()[-1] == "worker ended"

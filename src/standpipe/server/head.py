@@ -85,8 +85,8 @@ def target(url: bytes) -> dict[str, Any]:
     return {"path": path, "raw_path": raw_path, "query_string": parsed.query or b""}
 
 
-def without_upgrade(method: bytes, url: bytes, headers: Iterable[Header]) -> bytes:
-    """Return the head of an HTTP/1.1 request again, as it reads without its Upgrade header."""
-    lines = [b"%b %b HTTP/1.1\r\n" % (method, url)]
+def without_upgrade(method: bytes, url: bytes, version: str, headers: Iterable[Header]) -> bytes:
+    """Return the head of a request again, as it reads without its Upgrade header."""
+    lines = [b"%b %b HTTP/%b\r\n" % (method, url, version.encode())]
     lines += [b"%b: %b\r\n" % header for header in headers if header[0] != b"upgrade"]
     return b"".join(lines) + b"\r\n"

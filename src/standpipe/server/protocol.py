@@ -198,7 +198,8 @@ class HardenedProtocol(HttpToolsProtocol):
 
     def _replay(self, rest: bytes) -> None:
         """Read the request again as the plain one it also is, and what came behind it."""
-        head = without_upgrade(self.parser.get_method(), self.url, self.headers)
+        version = self.parser.get_http_version()
+        head = without_upgrade(self.parser.get_method(), self.url, version, self.headers)
         self._upgrading = False
         self._reading = Reading.NOTHING
         self.parser = httptools.HttpRequestParser(self)
