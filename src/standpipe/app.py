@@ -16,6 +16,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
+from typing_extensions import override
 
 from standpipe.api import docs
 from standpipe.api.chat import ChatRoute
@@ -33,7 +34,7 @@ from standpipe.calls.chat import Chat
 from standpipe.calls.embedded import Absent, Embedded
 from standpipe.calls.routes import Routes, Target
 from standpipe.config import Provider as ProviderSettings
-from standpipe.config import Settings
+from standpipe.config import Settings, Timeouts
 from standpipe.errors import ApiError, ConfigError, MethodNotAllowed, NotFound, StoreUnavailable
 from standpipe.providers.dialect import Quirks
 from standpipe.providers.table import DIALECTS, Provider
@@ -41,7 +42,7 @@ from standpipe.spool.writer import Spool
 from standpipe.store.store import Store
 from standpipe.upstream.pool import Pool
 from standpipe.upstream.proxy import proxy_for
-from standpipe.upstream.transport import Origin, Timeouts, Transport
+from standpipe.upstream.transport import Origin, Transport
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -57,6 +58,7 @@ class Engine(msgspec.Struct, frozen=True):
     #: What to do to have it, None if it is there.
     missing: str | None = None
 
+    @override
     def __repr__(self) -> str:
         return f"Engine(port={self.port}, missing={self.missing!r})"
 
@@ -149,7 +151,7 @@ def _upstreams(settings: Settings, engine: Engine | None) -> dict[str, Upstream]
 def _upstream(provider: Provider, row: ProviderSettings, proxies: dict[str, str]) -> Upstream:
     transport = Pool(
         Origin.parse(row.base_url),
-        timeouts=Timeouts(**msgspec.structs.asdict(row.timeouts)),
+        timeouts=row.timeouts,
         max_connections=row.max_connections,
         ca_file=Path(row.ca_file) if row.ca_file else None,
         proxy=proxy_for(row.base_url, proxies),

@@ -17,6 +17,7 @@ from typing import Any, Literal, get_args, get_type_hints
 from urllib.parse import urlsplit
 
 import msgspec
+from typing_extensions import override
 
 from standpipe.errors import ConfigError
 
@@ -48,6 +49,7 @@ class Secret:
         """Return the secret itself."""
         return self._value
 
+    @override
     def __repr__(self) -> str:
         return "***"
 
@@ -80,12 +82,13 @@ class Server(Section, frozen=True, kw_only=True):
 class Timeouts(Section, frozen=True, kw_only=True):
     """How long a provider may take, in seconds."""
 
+    #: Waiting for a free connection, DNS, TCP, proxy and TLS together.
     connect: float = 5.0
-    #: From the request sent to the first byte of the answer.
+    #: From the request sent to the whole head of the answer.
     first_byte: float = 60.0
-    #: Between two pieces of an answer.
+    #: Between two pieces of the answer.
     idle: float = 60.0
-    #: The whole attempt.
+    #: From the request sent to the end of the answer.
     total: float = 600.0
 
 

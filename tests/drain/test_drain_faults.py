@@ -9,6 +9,7 @@ from pathlib import Path
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from typing_extensions import override
 
 from standpipe.drain import Drain
 from standpipe.errors import StoreUnavailable
@@ -146,6 +147,7 @@ class Faults(RuleBasedStateMachine):
         for call in [*self.running[0], *self.running[1]]:
             assert call not in self.store.rows
 
+    @override
     def teardown(self) -> None:
         for worker in (0, 1):
             self.die(worker)

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 from misbehaving import Misbehaving, body_for
 
+from standpipe.config import Timeouts
 from standpipe.errors import Cut, NotACompletion, Silent, Unreachable, UpstreamError
-from standpipe.upstream import Origin, Pool, Request, Timeouts
+from standpipe.upstream import Origin, Pool, Request
 from standpipe.upstream.connection import BUFFER_BYTES
 
 Run = Callable[[Coroutine[Any, Any, None]], None]

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 from misbehaving import Misbehaving, body_for, running
 
+from standpipe.config import Timeouts
 from standpipe.errors import ApiError, Unreachable
-from standpipe.upstream import Origin, Pool, Request, Timeouts, connection
+from standpipe.upstream import Origin, Pool, Request, connection
 from standpipe.upstream.dial import Addresses
 
 Run = Callable[[Coroutine[Any, Any, None]], None]

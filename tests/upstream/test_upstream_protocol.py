@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from misbehaving import serving
 
+from standpipe.config import Timeouts
 from standpipe.errors import Cut, Unreachable, UpstreamError
-from standpipe.upstream import Answer, Origin, Pool, Request, Timeouts
+from standpipe.upstream import Answer, Origin, Pool, Request
 
 Run = Callable[[Coroutine[Any, Any, None]], None]
 

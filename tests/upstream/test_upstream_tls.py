@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 from misbehaving import Misbehaving, body_for, running, serving
 
+from standpipe.config import Timeouts
 from standpipe.errors import ConfigError, Cut, Unreachable
-from standpipe.upstream import Origin, Pool, Request, Timeouts
+from standpipe.upstream import Origin, Pool, Request
 
 Run = Callable[[Coroutine[Any, Any, None]], None]
 

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Mapping
 
 import msgspec
+from typing_extensions import override
 
 from standpipe.calls.call import Call, now_us
 from standpipe.calls.routes import Target
@@ -35,6 +36,7 @@ class Upstream(msgspec.Struct, frozen=True):
     #: The key itself, to keep it out of what the provider says of it.
     key: bytes | None = None
 
+    @override
     def __repr__(self) -> str:
         return f"Upstream({self.provider.name})"
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import IO, Any, NoReturn
 
 import msgspec
+from typing_extensions import override
 
 HOST = "127.0.0.1"
 LOAD_FAILED = 3  # exit code
@@ -37,6 +38,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     slots: int = 4
     threads: int | None = None
 
+    @override
     def __repr__(self) -> str:
         """Leave the key out."""
         return f"Config(gguf={self.gguf!r}, port={self.port}, name={self.name!r})"

@@ -3,7 +3,7 @@
 from standpipe.upstream.answer import Answer
 from standpipe.upstream.pool import Pool
 from standpipe.upstream.proxy import proxy_for
-from standpipe.upstream.transport import Headers, Origin, Request, Timeouts, Transport
+from standpipe.upstream.transport import Headers, Origin, Request, Transport
 
 __all__ = [
     "Answer",
@@ -11,7 +11,6 @@ __all__ = [
     "Origin",
     "Pool",
     "Request",
-    "Timeouts",
     "Transport",
     "proxy_for",
 ]

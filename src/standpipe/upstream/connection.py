@@ -11,9 +11,9 @@ from typing import Protocol, cast
 import httptools
 from typing_extensions import override
 
+from standpipe.config import Timeouts
 from standpipe.errors import Cut, Silent, Unreachable, UpstreamError
 from standpipe.upstream.answer import Answer
-from standpipe.upstream.transport import Timeouts
 
 #: Unread bytes of an answer at which a connection stops reading.
 BUFFER_BYTES = 256 * 1024

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from typing_extensions import override
 
+from standpipe.config import Timeouts
 from standpipe.errors import Unreachable
 from standpipe.upstream import tls
 from standpipe.upstream.answer import Answer
@@ -21,7 +22,6 @@ from standpipe.upstream.transport import (
     Headers,
     Origin,
     Request,
-    Timeouts,
     Transport,
     head_of,
     lines_of,

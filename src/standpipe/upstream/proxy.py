@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from urllib.parse import unquote, urlsplit
 
 import msgspec
+from typing_extensions import override
 
 from standpipe.upstream.transport import Origin
 
@@ -20,6 +21,7 @@ class Proxy(msgspec.Struct, frozen=True):
     #: Value of Proxy-Authorization, None without a user.
     authorization: bytes | None = None
 
+    @override
     def __repr__(self) -> str:
         return f"Proxy({self.host}:{self.port})"
 

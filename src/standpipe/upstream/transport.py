@@ -1,4 +1,4 @@
-"""What goes to a provider and where: `Origin`, `Request`, `Timeouts`, and the seam `Transport`.
+"""What goes to a provider and where: `Origin`, `Request`, and the seam `Transport`.
 
 Nothing here opens a socket. Whatever has `Transport`'s two methods can stand in for the pool.
 """
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 from urllib.parse import urlsplit
 
 import msgspec
+from typing_extensions import override
 
 if TYPE_CHECKING:
     from standpipe.upstream.answer import Answer
@@ -25,19 +26,6 @@ _VALUE = re.compile(rb"[\t\x20-\x7e\x80-\xff]*\Z")
 _POOLS_OWN = frozenset(
     (b"host", b"content-length", b"transfer-encoding", b"accept-encoding", b"connection")
 )
-
-
-class Timeouts(msgspec.Struct, frozen=True):
-    """How long a provider may take, in seconds."""
-
-    #: Waiting for a free connection, DNS, TCP, proxy and TLS together.
-    connect: float = 5.0
-    #: From the request to the whole head of the answer.
-    first_byte: float = 60.0
-    #: Between two arrivals of the body.
-    idle: float = 60.0
-    #: From the request to the end of the body.
-    total: float = 600.0
 
 
 class Origin(msgspec.Struct, frozen=True):
@@ -96,6 +84,7 @@ class Request(msgspec.Struct, frozen=True):
     body: bytes = b""
     extra: Headers = ()
 
+    @override
     def __repr__(self) -> str:
         # The headers hold the provider's key.
         return f"Request({self.method} {self.path}, {len(self.body)} bytes)"
