@@ -1,0 +1,57 @@
+"""One server a module, in front of a provider that does as it is told, with the local model on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from local_engine import gguf
+from misbehaving import Misbehaving, running
+from serving import Standpipe, call, provider, serving
+
+from standpipe.store import Store, new_token
+
+#: Route names to models of the provider, each tried once.
+ROUTES = {"busy": "status:429", "broken": "status:500", "locked": "status:401"}
+ROUTE = '[routes.{}]\nretries = 0\ntargets = [{{ provider = "openai", model = "{}" }}]\n'
+
+
+@pytest.fixture(scope="module")
+def upstream() -> Iterator[Misbehaving]:
+    with running() as state:
+        yield state
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory, upstream: Misbehaving) -> Iterator[Standpipe]:
+    models = '["ok", "echo", "tools"]'
+    table = provider("openai", upstream.url, api_key='"sk-provider"', models=models)
+    configuration = table + "".join(ROUTE.format(*pair) for pair in ROUTES.items())
+    settings = {"SERVER_LOCAL_TESTING": "true", "LOCAL_ENABLED": "true", "LOCAL_GGUF": str(gguf())}
+    with serving(tmp_path_factory.mktemp("home"), configuration, **settings) as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def read_only_key(server: Standpipe) -> str:
+    """Return a key of the default project that may only read."""
+    store = Store.open(f"sqlite:///{server.home / 'standpipe.db'}")
+    _, token = new_token()
+    (first,) = store.keys(None)
+    store.add_key(first.project, name="reader", read_only=True, token=token)
+    store.close()
+    return token
+
+
+@pytest.fixture
+def latest(server: Standpipe) -> Callable[[], Any]:
+    """Return what asks the server for its newest logged call."""
+    return lambda: call(server, "GET", "/local-testing-only-get-latest-logged-call").json
+
+
+@pytest.fixture
+def count(server: Standpipe) -> Callable[[], int]:
+    """Return what counts the logged calls, without changing any."""
+    nothing: dict[str, Any] = {"filters": [], "metadata": {}}
+    return lambda: int(call(server, "POST", "/logs/update-metadata", nothing).json["matchedLogs"])

@@ -1,0 +1,78 @@
+"""A client's program, running in the client's own environment: asked for a scenario, it plays it.
+
+The program reads scenarios from standard input, one JSON object a line, and answers each with one
+line: {"saw": ...}, or {"failed": "a traceback"}. See `playing.py` for the other side.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from clients import environments
+
+HERE = Path(__file__).parent
+
+
+@dataclass
+class Program:
+    """A running program."""
+
+    process: subprocess.Popen[str]
+
+    def play(self, scenario: str, **arguments: Any) -> Any:
+        """Return what the scenario saw; AssertionError with its traceback if it failed."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write(json.dumps({"scenario": scenario, **arguments}) + "\n")
+        self.process.stdin.flush()
+        line = self.process.stdout.readline()
+        assert line, f"the program ended with {self.process.wait(10)} during {scenario}"
+        answer = json.loads(line)
+        assert "saw" in answer, answer["failed"]
+        return answer["saw"]
+
+
+@contextlib.contextmanager
+def python_program(environment: str, module: str, **places: str) -> Iterator[Program]:
+    """Run `clients.<module>`; `places` (URLs, keys) are the arguments of all its scenarios."""
+    command = [str(environments.python(environment)), "-m", f"clients.{module}"]
+    with _program(command, places, PYTHONPATH=str(HERE.parent)) as program:
+        yield program
+
+
+@contextlib.contextmanager
+def node_program(script: str, **places: str) -> Iterator[Program]:
+    """Run a script of this folder with Node, as if it lay beside the packages."""
+    folder = environments.npm()
+    # Node looks for packages from where a script lies.
+    link = folder / script
+    with contextlib.suppress(FileExistsError):
+        link.symlink_to(HERE / script)
+    command = [str(environments.node()), "--preserve-symlinks-main", str(link)]
+    with _program(command, places) as program:
+        yield program
+
+
+@contextlib.contextmanager
+def _program(command: list[str], places: dict[str, str], **more: str) -> Iterator[Program]:
+    ours = ("OPENAI_", "OPENPIPE_", "STANDPIPE_")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+    process = subprocess.Popen(
+        [*command, json.dumps(places)],
+        env={**kept, **more},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    with process:
+        try:
+            yield Program(process)
+        finally:
+            process.kill()
