@@ -13,8 +13,9 @@ from typing import Any
 import uvloop
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from standpipe.server.listener import bind, serve
+from standpipe.server.listener import serve
 from standpipe.server.protocol import Limits
+from standpipe.server.sockets import bind
 
 #: A guard against hangs, in seconds; nothing is measured against it.
 DEADLINE = 20.0

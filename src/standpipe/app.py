@@ -23,7 +23,7 @@ from standpipe.api.chat import ChatRoute
 from standpipe.api.endpoints import ENDPOINTS, PREFIXES, ROOT_ENDPOINTS, Endpoint
 from standpipe.api.freshness import Freshness
 from standpipe.api.health import Health
-from standpipe.api.http import RequestIds, error_response, on_error
+from standpipe.api.http import RequestIds, error_response, on_bug, on_error
 from standpipe.api.logs import Logs
 from standpipe.api.models import Models
 from standpipe.api.report import Reports
@@ -37,6 +37,7 @@ from standpipe.config import Provider as ProviderSettings
 from standpipe.config import Settings, Timeouts
 from standpipe.errors import ApiError, ConfigError, MethodNotAllowed, NotFound, StoreUnavailable
 from standpipe.providers.dialect import Quirks
+from standpipe.providers.local import Local
 from standpipe.providers.table import DIALECTS, Provider
 from standpipe.spool.writer import Spool
 from standpipe.store.store import Store
@@ -105,6 +106,7 @@ def build(settings: Settings, *, store: Store, spool: Spool, engine: Engine | No
             ApiError: on_error,
             StoreUnavailable: on_error,
             HTTPException: _on_http_error,
+            Exception: on_bug,
         },
     )
     rest.router.redirect_slashes = False
@@ -115,8 +117,10 @@ def providers(settings: Settings) -> dict[str, Provider]:
     """Return the configured providers, the embedded one last."""
     found = {name: _provider(name, row) for name, row in settings.providers.items()}
     if settings.local.enabled:
+        # The default system message and sampling are what the default model needs, no other.
+        dialect = Local(system=None, sampling={}) if settings.local.gguf else DIALECTS["local"]
         models = (settings.local.model,)
-        found["local"] = Provider("local", DIALECTS["local"], models=models, retries=0)
+        found["local"] = Provider("local", dialect, models=models, retries=0)
     return found
 
 

@@ -12,8 +12,9 @@ from raw_http import DEADLINE, Echo, ask, hang_up, listening, parse, read_body, 
 from starlette.types import Receive, Scope, Send
 
 from standpipe.errors import ConfigError
-from standpipe.server.listener import bind, bind_each, serve
+from standpipe.server.listener import serve
 from standpipe.server.protocol import Limits
+from standpipe.server.sockets import bind, bind_each
 
 GET = b"GET /a HTTP/1.1\r\nHost: a\r\n\r\n"
 

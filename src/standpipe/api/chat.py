@@ -54,13 +54,13 @@ def check_json(content_type: bytes | None) -> None:
 async def read_body(receive: Receive) -> bytes:
     """Return the request's body; ClientDisconnect if the client leaves before its end."""
     message = await receive()
-    body: bytes = message.get("body", b"")
+    pieces: list[bytes] = [message.get("body", b"")]
     while message.get("more_body"):
         message = await receive()
-        body += message.get("body", b"")
+        pieces.append(message.get("body", b""))
     if message["type"] == "http.disconnect":
         raise ClientDisconnect
-    return body
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
 @contextlib.contextmanager

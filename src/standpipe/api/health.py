@@ -28,8 +28,8 @@ class Health:
             "version": __version__,
             "store": await self._store_state(),
             "records": {
-                "appended": self._spool.appended,
-                "lost": self._spool.append_errors,
+                "written": self._spool.appended,
+                "refused_by_disk": self._spool.append_errors,
             },
         }
         return Json(state)

@@ -19,7 +19,7 @@ from standpipe.cli.screen import show
 from standpipe.config import Settings
 from standpipe.engine import weights
 from standpipe.errors import StandpipeError
-from standpipe.server.listener import bind
+from standpipe.server.sockets import bind
 from standpipe.supervisor import ChildSpec, Supervisor
 
 ConfigOption = Annotated[

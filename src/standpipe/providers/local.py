@@ -30,9 +30,18 @@ SYSTEM = "You are a helpful assistant."
 
 
 class Local(OpenAI):
-    """The dialect of our own engine."""
+    """The dialect of our own engine.
+
+    `system` and `sampling` are as for `adapt`; other models than the default one need neither.
+    """
 
     name = "local"
+
+    def __init__(
+        self, *, system: str | None = SYSTEM, sampling: Mapping[str, float] = SAMPLING
+    ) -> None:
+        self._system = system
+        self._sampling = sampling
 
     @override
     def prepare(self, request: ChatRequest, model: str, quirks: Quirks) -> bytes:
@@ -43,7 +52,8 @@ class Local(OpenAI):
     @override
     def changes(self, request: ChatRequest, model: str, quirks: Quirks) -> dict[str, object]:
         """Return the fields that are sent otherwise than they came."""
-        return super().changes(request, model, quirks) | adapt(request.fields)
+        adapted = adapt(request.fields, system=self._system, sampling=self._sampling)
+        return super().changes(request, model, quirks) | adapted
 
     @override
     def emulated(self, request: ChatRequest) -> tuple[str, ...]:
