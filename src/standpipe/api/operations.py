@@ -1,0 +1,314 @@
+"""What each operation of `endpoints` takes and gives: the rest of its description, as data."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from standpipe import errors
+from standpipe.api.schema import Schema, either, mapping, one_of, ref, text, whole
+from standpipe.errors import ApiError
+
+JSON = "application/json"
+EVENTS = "text/event-stream"
+
+
+class Header(msgspec.Struct, frozen=True):
+    """A header that means something, in a request or in an answer."""
+
+    description: str
+    schema: Schema
+    deprecated: bool = False
+
+
+class Query(msgspec.Struct, frozen=True):
+    """A query parameter; `style` deepObject is `name[key]=value`."""
+
+    name: str
+    description: str
+    schema: Schema
+    style: str = "form"
+
+
+class Operation(msgspec.Struct, frozen=True):
+    """One operation: its group, what it takes, what it gives, how it fails."""
+
+    group: str
+    #: What 200 brings, in words.
+    gives: str
+    #: Content type to schema.
+    answer: dict[str, Schema]
+    more: str = ""
+    #: Name of the body's schema, None where none is read.
+    body: str | None = None
+    #: Bodies to begin with; the first is the simplest.
+    examples: dict[str, Any] = {}
+    query: tuple[Query, ...] = ()
+    #: Names of CONTROL that are heeded.
+    headers: tuple[str, ...] = ()
+    #: Names of ANSWER_HEADERS on a 200, besides `x-request-id`.
+    answer_headers: tuple[str, ...] = ()
+    #: Besides those that any operation with a key, or with a body, may meet.
+    errors: tuple[type[ApiError], ...] = ()
+
+
+#: Request headers, besides `Authorization` and HTTP's own.
+CONTROL: dict[str, Header] = {
+    "op-log-request": Header(
+        "Keep the text of this call, or do not. Goes before the body's `store` and the configured "
+        "default. A call that is not logged leaves its numbers alone.",
+        one_of("true", "false"),
+    ),
+    "op-tags": Header(
+        "The older way to give `metadata`: a JSON object of strings, numbers, booleans or nulls. "
+        "Numbers and booleans become text, empty values are dropped, and in a name whatever is "
+        "not a letter, digit, `_`, `$` or `.` becomes `_`. Where both give a name, this wins.",
+        text(),
+        deprecated=True,
+    ),
+    "op-cache": Header(
+        "The response cache, which this version does not have: `readWrite`, `readOnly` and "
+        "`writeOnly` are refused with 400; `false` is taken.",
+        text(),
+    ),
+    "op-criteria": Header(
+        "Criteria to judge the answer by, which this version does not do: anything but an empty "
+        "JSON array is refused with 400.",
+        text(),
+    ),
+    "traceparent": Header("W3C trace context; kept with the call.", text()),
+    "x-stainless-retry-count": Header(
+        "How often the client tried before; OpenAI's clients send it. Kept with the call.", text()
+    ),
+    "user-agent": Header("Kept with the call.", text()),
+}
+
+ANSWER_HEADERS: dict[str, Header] = {
+    "x-request-id": Header(
+        "Names this request, on every answer. Of a call it is the id of its record, and finds it "
+        "as a stored completion.",
+        text(format="uuid"),
+    ),
+    "standpipe-model": Header("The model as its provider names it.", text()),
+    "standpipe-fidelity": Header(
+        "What of the request the model could not take as it was, so that it was emulated, such as "
+        "`messages.role=developer`; several are joined by commas. What can be neither honoured "
+        "nor emulated is refused with 400, never ignored.",
+        text(),
+    ),
+    "retry-after": Header("Seconds to wait before another try.", whole(1, 10**6)),
+    "x-should-retry": Header(
+        "`false` where the gateway has tried again itself; OpenAI's clients heed it.",
+        one_of("false"),
+    ),
+    "allow": Header("With 405: the methods that the path has.", text()),
+}
+
+_MESSAGES = [{"role": "user", "content": "Name three rivers."}]
+#: Any model that a provider of the name `openai` has; the page leaves the choice open.
+_MODEL = "gpt-4o-mini"
+
+_CHAT_EXAMPLES: dict[str, Any] = {
+    "simple": {"model": _MODEL, "messages": _MESSAGES},
+    "logged": {
+        "model": _MODEL,
+        "messages": _MESSAGES,
+        "store": True,
+        "metadata": {"prompt_id": "rivers-1"},
+    },
+    "streamed": {
+        "model": _MODEL,
+        "messages": _MESSAGES,
+        "stream": True,
+        "stream_options": {"include_usage": True},
+    },
+    "tools": {
+        "model": _MODEL,
+        "messages": [{"role": "user", "content": "How warm is it in Paris?"}],
+        "tools": [
+            {
+                "type": "function",
+                "function": {
+                    "name": "get_weather",
+                    "parameters": {
+                        "type": "object",
+                        "properties": {"city": {"type": "string"}},
+                        "required": ["city"],
+                    },
+                },
+            }
+        ],
+        "tool_choice": "auto",
+    },
+    "json": {
+        "model": _MODEL,
+        "messages": _MESSAGES,
+        "response_format": {
+            "type": "json_schema",
+            "json_schema": {
+                "name": "rivers",
+                "schema": {"type": "array", "items": {"type": "string"}},
+            },
+        },
+    },
+}
+
+_AFTER = Query("after", "The `last_id` of the page before.", text())
+_LIMIT = Query("limit", "How many.", whole(1, 100) | {"default": 20})
+_ORDER = Query("order", "By time.", one_of("asc", "desc") | {"default": "asc"})
+_LABELS = Query(
+    "metadata", "Only those with this label: `metadata[name]=value`.", mapping(text()), "deepObject"
+)
+
+_NOT_FOUND = (errors.NotFound,)
+_CHAT_ERRORS = (
+    errors.Forbidden,
+    errors.NotFound,
+    errors.KeyRefused,
+    errors.Unreachable,
+    errors.NotACompletion,
+    errors.Cut,
+    errors.Silent,
+)
+
+
+def _json(name: str) -> dict[str, Schema]:
+    return {JSON: ref(name)}
+
+
+INFERENCE, STORED, LOGS, MODELS, SERVICE = (
+    "Inference",
+    "Stored completions",
+    "Logs",
+    "Models",
+    "Service",
+)
+
+_MATCHED = "How many calls passed the filters."
+_ERROR_EVENT = ref("ErrorEvent")
+
+OPERATIONS: dict[str, Operation] = {
+    "createChatCompletion": Operation(
+        INFERENCE,
+        "The completion; with `stream: true`, its chunks as events.",
+        {JSON: ref("Completion"), EVENTS: either(ref("Chunk"), _ERROR_EVENT)},
+        more="Errors of a provider come with its own status and message, and as 502 or 504 where "
+        "it gave none that is of use. An error before the first event of a stream is an ordinary "
+        "answer; a later one is the stream's last event, and no `[DONE]` follows.",
+        body="ChatRequest",
+        examples=_CHAT_EXAMPLES,
+        headers=tuple(CONTROL),
+        answer_headers=("standpipe-model", "standpipe-fidelity"),
+        errors=_CHAT_ERRORS,
+    ),
+    "listChatCompletions": Operation(
+        STORED,
+        "A page of completions.",
+        _json("StoredCompletionList"),
+        query=(
+            Query("model", "Only of this model, as it was asked for.", text()),
+            _LABELS,
+            _AFTER,
+            _LIMIT,
+            _ORDER,
+        ),
+        errors=(errors.BadRequest, errors.NotFound),
+    ),
+    "getChatCompletion": Operation(
+        STORED, "The completion.", _json("StoredCompletion"), errors=_NOT_FOUND
+    ),
+    "updateChatCompletion": Operation(
+        STORED,
+        "The completion, with its new labels.",
+        _json("StoredCompletion"),
+        body="StoredUpdate",
+        examples={"labels": {"metadata": {"prompt_id": "rivers-1", "checked": "yes"}}},
+        errors=_NOT_FOUND,
+    ),
+    "deleteChatCompletion": Operation(
+        STORED, "What was deleted.", _json("StoredDeletion"), errors=_NOT_FOUND
+    ),
+    "getChatCompletionMessages": Operation(
+        STORED,
+        "A page of messages.",
+        _json("StoredMessageList"),
+        query=(_AFTER, _LIMIT, _ORDER),
+        errors=(errors.BadRequest, errors.NotFound),
+    ),
+    "report": Operation(
+        LOGS,
+        "It is recorded.",
+        _json("ReportAnswer"),
+        more="The payloads may be anything; model, labels and usage are taken from them as far "
+        "as they have the form of a chat request and its completion.",
+        body="Report",
+        examples={
+            "call": {
+                "requestedAt": 1_750_000_000_000,
+                "receivedAt": 1_750_000_001_250,
+                "reqPayload": {"model": _MODEL, "messages": _MESSAGES},
+                "respPayload": None,
+                "statusCode": 200,
+                "tags": {"prompt_id": "rivers-1"},
+            }
+        },
+    ),
+    "updateLogMetadata": Operation(
+        LOGS,
+        _MATCHED,
+        _json("UpdateAnswer"),
+        body="MetadataUpdate",
+        examples={
+            "relabel": {
+                "filters": [{"field": "metadata.prompt_id", "equals": "rivers-1"}],
+                "metadata": {"relabel": "true", "checked": None},
+            }
+        },
+    ),
+    "updateLogTags": Operation(
+        LOGS,
+        _MATCHED,
+        _json("UpdateAnswer"),
+        body="TagsUpdate",
+        examples={
+            "relabel": {
+                "filters": [{"field": "tags.prompt_id", "equals": "rivers-1"}],
+                "tags": {"relabel": True},
+            }
+        },
+    ),
+    "checkCache": Operation(
+        LOGS, "Always null.", _json("CacheAnswer"), body="Anything", examples={"empty": {}}
+    ),
+    "localTestingOnlyGetLatestLoggedCall": Operation(
+        LOGS,
+        "The call, or null if there is none.",
+        {JSON: either(ref("LoggedCall"), {"type": "null"})},
+        more="Served only with `server.local_testing`.",
+    ),
+    "listModels": Operation(
+        MODELS, "The models: routes first, then each provider's.", _json("ModelList")
+    ),
+    "getModel": Operation(
+        MODELS,
+        "The model.",
+        _json("Model"),
+        more="The id may be written with `openpipe:` before it, and may hold slashes.",
+        errors=_NOT_FOUND,
+    ),
+    "openapi": Operation(
+        SERVICE, "An OpenAPI 3.1 document.", {JSON: mapping()}, more="Open to all."
+    ),
+    "health": Operation(
+        SERVICE,
+        "Calls are served. `store` is `unavailable` while the database is away: calls go on, "
+        "reading waits.",
+        _json("Health"),
+        more="Open to all.",
+    ),
+    "docs": Operation(SERVICE, "The page.", {"text/html": text()}, more="Open to all."),
+}
+
+#: Schemas that only operations name.
+SCHEMAS: dict[str, Schema] = {"Anything": mapping()}
