@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
+import re
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
 import msgspec
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from typing_extensions import override
@@ -15,8 +17,18 @@ from standpipe import errors
 from standpipe.api.chat import check_json
 from standpipe.calls.callers import Caller, Callers
 from standpipe.calls.chat import error_headers
-from standpipe.errors import ApiError, BadRequest, StoreUnavailable, Unavailable, Unparsable
+from standpipe.calls.incoming import read
+from standpipe.errors import (
+    ApiError,
+    BadRequest,
+    InternalError,
+    StoreUnavailable,
+    Unavailable,
+    Unparsable,
+)
 from standpipe.wire.ids import new_id
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -48,10 +60,15 @@ async def on_error(_: Request, error: Exception) -> Response:
     return error_response(error)
 
 
+async def on_bug(request: Request, _: Exception) -> Response:
+    """Answer what nobody foresaw; `RequestIds` logs it under the same id."""
+    request_id = request.scope[REQUEST_ID]
+    return error_response(InternalError(f"internal error; request id {request_id}"))
+
+
 async def reader(request: Request, callers: Callers) -> Caller:
     """Return who asks; any key may read."""
-    authorization = request.headers.get("authorization")
-    return await callers.check(authorization.encode("latin-1") if authorization else None)
+    return await callers.check(read(request.scope["headers"]).authorization)
 
 
 async def writer(request: Request, callers: Callers) -> Caller:
@@ -92,25 +109,40 @@ def convert(value: Mapping[str, Any], kind: type[T]) -> T:
 def invalid(error: msgspec.ValidationError) -> BadRequest:
     """Return the 400 for a field of the wrong form."""
     what, _, where = str(error).partition(" - at `$")
-    param = where.rstrip("`").lstrip(".") or None
+    field = _FIELD.search(what)
+    param = f"{where.rstrip('`')}.{field[1] if field else ''}".strip(".") or None
     issue = f"{param}: {what}" if param else what
     return BadRequest(f"Input validation failed: {issue}", param=param, issues=[issue])
 
 
+#: What the decoder says of a field that is missing, or that is one too many.
+_FIELD = re.compile(r"\bfield `(.*)`", re.DOTALL)
+
+#: Where the scope holds the id that the answer will have.
+REQUEST_ID = "standpipe.request_id"
+
+
 class RequestIds:
-    """Puts an `x-request-id` on every answer that has none."""
+    """Puts an `x-request-id` on every answer, and into the log with what went wrong."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass on, and add the header to the head of the answer."""
+        request_id = new_id()
 
         async def send_with_id(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = list(message.get("headers", []))
-                headers.append((b"x-request-id", new_id().encode()))
+                headers.append((b"x-request-id", request_id.encode()))
                 message["headers"] = headers
             await send(message)
 
-        await self._app(scope, receive, send_with_id)
+        try:
+            await self._app({**scope, REQUEST_ID: request_id}, receive, send_with_id)
+        except ClientDisconnect:
+            raise
+        except Exception:
+            # Answered by `on_bug`, unless the answer had begun: then it stays without an end.
+            log.exception("request %s: a bug at %s", request_id, scope.get("path"))
