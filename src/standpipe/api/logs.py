@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 from starlette.requests import Request
@@ -26,17 +26,21 @@ class FilterBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     equals: Scalar | int
 
 
+#: Each is a condition of one query, and a database takes only so many.
+Filters = Annotated[list[FilterBody], msgspec.Meta(max_length=100)]
+
+
 class MetadataUpdate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The body of /logs/update-metadata."""
 
-    filters: list[FilterBody]
+    filters: Filters
     metadata: dict[str, str | None]
 
 
 class TagsUpdate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The body of /logs/update-tags."""
 
-    filters: list[FilterBody]
+    filters: Filters
     tags: dict[str, Scalar | int | None]
 
 

@@ -104,7 +104,10 @@ def _outcome(status: int | None) -> Outcome:
 
 
 def _object(raw: msgspec.Raw) -> dict[str, Any]:
-    value = msgspec.json.decode(raw)
+    try:
+        value = msgspec.json.decode(raw)
+    except (msgspec.DecodeError, RecursionError):  # JSON it is, but not all of it can be held
+        return {}
     return value if isinstance(value, dict) else {}
 
 

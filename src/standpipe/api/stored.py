@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 from starlette.requests import Request
@@ -25,6 +25,9 @@ Metadata = Annotated[
     dict[Annotated[str, msgspec.Meta(max_length=64)], Annotated[str, msgspec.Meta(max_length=512)]],
     msgspec.Meta(max_length=16),
 ]
+
+
+T = TypeVar("T")
 
 
 class Page(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -124,7 +127,6 @@ def completion(row: Row) -> dict[str, Any]:
     request, response = _object(row.request), _object(row.response)
     shown = {name: request.get(name) for name in _SHOWN}
     certain = {
-        "id": row.completion_id or row.id,
         "object": "chat.completion",
         "created": row.requested_at // 1_000_000,
         "model": row.model or "",
@@ -132,12 +134,14 @@ def completion(row: Row) -> dict[str, Any]:
         "usage": _usage(row),
     }
     extra = {
+        # Also where a report's answer has an id that is no text: a list goes on from this one.
+        "id": row.completion_id or row.id,
         "request_id": row.id,
         "input_user": request.get("user"),
         "metadata": row.metadata,
         **shown,
     }
-    return {**certain, **response, **extra}
+    return {"id": "", **certain, **response, **extra}
 
 
 def _usage(row: Row) -> dict[str, Any] | None:
@@ -149,16 +153,15 @@ def _usage(row: Row) -> dict[str, Any] | None:
 
 
 def _messages(row: Row) -> list[dict[str, Any]]:
-    request = _object(row.request)
-    found = request.get("messages")
-    messages = [m for m in found if isinstance(m, dict)] if isinstance(found, list) else []
+    found = _decoded(_object(row.request).get("messages"), list[msgspec.Raw]) or []
+    messages = [m for raw in found if (m := _decoded(raw, dict[str, msgspec.Raw])) is not None]
     name = row.completion_id or row.id
     return [_message(message, f"{name}-{index}") for index, message in enumerate(messages)]
 
 
-def _message(message: dict[str, Any], name: str) -> dict[str, Any]:
+def _message(message: dict[str, msgspec.Raw], name: str) -> dict[str, Any]:
     content = message.get("content")
-    parts = content if isinstance(content, list) else None
+    parts = _decoded(content, list[msgspec.Raw])
     text = None if parts is not None else content
     return {**message, "id": name, "content": text, "content_parts": parts}
 
@@ -182,11 +185,17 @@ def _listing(items: list[dict[str, Any]], *, has_more: bool) -> dict[str, Any]:
     }
 
 
+#: Conditions on metadata that a list takes: no call has more names than this.
+_MOST_LABELS = 16
+
 _LABEL = re.compile(r"metadata\[(.*)\]", re.DOTALL)
 
 
 def _query(request: Request) -> tuple[dict[str, str], dict[str, str]]:
-    """Return the plain parameters and the `metadata[name]` ones; BadRequest on a repeated one."""
+    """Return the plain parameters and the `metadata[name]` ones.
+
+    Raises BadRequest for one that is given twice, and for too many of the latter.
+    """
     plain: dict[str, str] = {}
     labels: dict[str, str] = {}
     for name, value in request.query_params.multi_items():
@@ -195,12 +204,21 @@ def _query(request: Request) -> tuple[dict[str, str], dict[str, str]]:
         if key in into:
             raise BadRequest(f"{name}: given twice", param=name)
         into[key] = value
+    if len(labels) > _MOST_LABELS:
+        raise BadRequest(f"metadata: at most {_MOST_LABELS} names", param="metadata")
     return plain, labels
 
 
-def _object(text: str | None) -> dict[str, Any]:
-    value = msgspec.json.decode(text) if text else None
-    return value if isinstance(value, dict) else {}
+def _object(text: str | None) -> dict[str, msgspec.Raw]:
+    """Return the fields as they came: some cannot be decoded, such as a number no float holds."""
+    return _decoded(text, dict[str, msgspec.Raw]) or {}
+
+
+def _decoded(text: str | bytes | msgspec.Raw | None, kind: type[T]) -> T | None:
+    try:
+        return msgspec.json.decode(text, type=kind) if text else None
+    except (msgspec.DecodeError, RecursionError):  # anything may have been reported
+        return None
 
 
 def _id(request: Request) -> str:
