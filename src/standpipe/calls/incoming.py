@@ -20,6 +20,9 @@ NAMES = {
     b"x-stainless-retry-count": "retry_count",
 }
 
+#: Those that a request may have once: of two, each reader could believe another.
+ONCE = frozenset(NAMES) - {b"user-agent", b"traceparent", b"x-stainless-retry-count"}
+
 #: Longest text of a header that a record keeps, in characters.
 KEPT = 256
 
@@ -39,12 +42,18 @@ class Incoming(msgspec.Struct):
 
 
 def read(headers: list[tuple[bytes, bytes]]) -> Incoming:
-    """Pick what means something out of a request's headers; names are in lower case."""
+    """Pick what means something out of a request's headers; names are in lower case.
+
+    Raises BadRequest for one of ONCE that is given twice.
+    """
     incoming = Incoming()
     for name, value in headers:
         field = NAMES.get(name)
-        if field is not None:
-            setattr(incoming, field, value)
+        if field is None:
+            continue
+        if name in ONCE and getattr(incoming, field) is not None:
+            raise BadRequest(f"{name.decode()}: given twice", param=name.decode())
+        setattr(incoming, field, value)
     return incoming
 
 
