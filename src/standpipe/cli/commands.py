@@ -7,7 +7,8 @@ from typing import Annotated
 import typer
 
 from standpipe import __version__
-from standpipe.cli import serve
+from standpipe.cli import doctor, keys, logs, models, projects
+from standpipe.cli.options import ConfigOption
 
 commands = typer.Typer(
     name="standpipe",
@@ -38,4 +39,16 @@ def standpipe(
     del version
 
 
-commands.command("serve")(serve.serve)
+@commands.command()
+def serve(*, config_path: ConfigOption = None) -> None:
+    """Serve the API until Ctrl-C."""
+    from standpipe.cli.serve import serve as run
+
+    run(config_path)
+
+
+commands.add_typer(keys.commands, name="keys")
+commands.add_typer(projects.commands, name="projects")
+commands.add_typer(logs.commands, name="logs")
+commands.add_typer(models.commands, name="models")
+commands.command("doctor")(doctor.doctor)

@@ -1,0 +1,238 @@
+"""What `standpipe doctor` looks at: one function a thing, each yields what it found.
+
+A check changes nothing, and no finding shows a key.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import http.client
+import ipaddress
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from standpipe import app
+from standpipe.calls.routes import overlaps
+from standpipe.cli import local, reach, stores
+from standpipe.config import DEFAULT_OPENAI_URL, Settings
+from standpipe.engine import weights
+from standpipe.errors import ConfigError, StandpipeError
+from standpipe.server.sockets import bind
+from standpipe.store.store import Store
+from standpipe.store.tokens import hash_token
+
+_MIB = 1 << 20
+#: Free bytes below which a disk is worth a word.
+_ROOM = 1024 * _MIB
+#: Seconds that our own server may take to answer.
+_HEALTH_S = 3.0
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a check found, and for anything but `ok` what to do."""
+
+    state: Literal["ok", "note", "wrong"]
+    what: str
+    found: str
+    advice: str = ""
+
+
+@dataclass(frozen=True)
+class Patient:
+    """What the checks look at."""
+
+    settings: Settings
+    #: None if it cannot be used, which a check of its own explains.
+    store: Store | None
+    #: What GET /health of a running Standpipe says, None if none runs.
+    health: dict[str, Any] | None
+
+
+Check = Callable[[Patient], Iterator[Finding]]
+
+
+def configuration(patient: Patient) -> Iterator[Finding]:
+    """Say which file was read and which settings came from elsewhere."""
+    settings = patient.settings
+    file = settings.file or "no file, defaults"
+    variables = sorted({name for name in settings.sources.values() if name != settings.file})
+    more = f"; from the environment: {', '.join(variables)}" if variables else ""
+    yield Finding("ok", "Configuration", file + more)
+
+
+def home(patient: Patient) -> Iterator[Finding]:
+    """Check that the data directory can be written and has room."""
+    settings = patient.settings
+    there = next(p for p in (settings.home, *settings.home.absolute().parents) if p.exists())
+    try:
+        with tempfile.TemporaryFile(dir=there):
+            pass
+    except OSError as error:
+        advice = "give its owner the right to write, or set STANDPIPE_HOME"
+        yield Finding("wrong", "Data directory", f"{there}: {error.strerror}", advice)
+        return
+    made = "" if there == settings.home else ", to be made by `standpipe serve`"
+    yield Finding("ok", "Data directory", f"{settings.home}{made}")
+    yield _room(there, settings.spool.segment_bytes)
+
+
+def _room(directory: Path, segment_bytes: int) -> Finding:
+    free = shutil.disk_usage(directory).free
+    told = f"{free // _MIB:,} MiB free"
+    # A worker holds a segment and a spare one.
+    if free < 2 * segment_bytes:
+        return Finding("wrong", "Disk", told, "calls that must be logged get 503: make room")
+    if free < _ROOM:
+        return Finding("note", "Disk", told, "make room before calls that must be logged get 503")
+    return Finding("ok", "Disk", told)
+
+
+def store(patient: Patient) -> Iterator[Finding]:
+    """Check that the store can be used as it is."""
+    settings = patient.settings
+    if stores.is_absent(settings):
+        yield Finding("note", "Store", f"none at {stores.place(settings)}", "serve makes it")
+        return
+    try:
+        with stores.opened(settings):
+            yield Finding("ok", "Store", stores.place(settings))
+    except StandpipeError as error:
+        yield Finding("wrong", "Store", str(error))
+
+
+def keys(patient: Patient) -> Iterator[Finding]:
+    """Check that somebody may call."""
+    if patient.store is None:
+        return
+    working = [key for key in patient.store.keys(None) if key.revoked_at is None]
+    if not working:
+        yield Finding("wrong", "Keys", "none works", "`standpipe keys create` makes one")
+    else:
+        yield Finding("ok", "Keys", f"{len(working):,} work")
+    first = patient.settings.first_key
+    if first is not None and patient.store.key_by_hash(hash_token(first.reveal())) is None:
+        advice = "callers with it get 401: use one that `standpipe keys create` prints"
+        yield Finding("wrong", "STANDPIPE_API_KEY", "is none of the working keys", advice)
+
+
+def port(patient: Patient) -> Iterator[Finding]:
+    """Check that the port is ours or free."""
+    server = patient.settings.server
+    place = f"{server.host} port {server.port}"
+    if patient.health is not None:
+        version = patient.health.get("version")
+        yield Finding("ok", "Server", f"Standpipe {version} answers at {place}")
+        yield from _told(patient.health)
+        return
+    try:
+        bind(server.host, server.port).close()
+    except ConfigError as error:
+        yield Finding("wrong", "Server", str(error))
+    else:
+        yield Finding("ok", "Server", f"not running; {place} is free")
+
+
+def _told(health: dict[str, Any]) -> Iterator[Finding]:
+    """Yield what a running server says is wrong with it."""
+    if health.get("store") != "ok":
+        yield Finding("wrong", "Server", "it cannot use its store", "calls wait in the spool")
+    lost = health.get("records", {}).get("lost")
+    if lost:
+        yield Finding("wrong", "Server", f"{lost:,} records could not be written", "see its log")
+
+
+def exposure(patient: Patient) -> Iterator[Finding]:
+    """Tell an operator that others can reach the server."""
+    host = patient.settings.server.host
+    if not _is_loopback(host):
+        advice = "calls and keys travel unencrypted: put a TLS proxy in front"
+        yield Finding("note", "Address", f"server.host = {host!r} is open to the network", advice)
+
+
+def embedded(patient: Patient) -> Iterator[Finding]:
+    """Check the embedded model's extra and weights."""
+    settings = patient.settings
+    if not settings.local.enabled:
+        yield Finding("ok", "Local model", "off")
+        return
+    lacking = local.lacking(settings)
+    file = local.gguf(settings)
+    if lacking is not None or file is None:
+        yield Finding("note", "Local model", lacking or "", "or set local.enabled = false")
+    elif file.name == weights.FILE and not weights.verify(file):
+        advice = "delete it and run `standpipe models pull`"
+        yield Finding("wrong", "Local model", f"{file} is damaged", advice)
+    else:
+        yield Finding("ok", "Local model", f"{settings.local.model}, {file}")
+
+
+def names(patient: Patient) -> Iterator[Finding]:
+    """Check what model names lead to."""
+    known = app.providers(patient.settings)
+    if not known:
+        advice = "add a table [providers.<name>] to standpipe.toml, or set OPENAI_API_KEY"
+        yield Finding("wrong", "Models", "nothing answers", advice)
+    for model, owners in overlaps(known).items():
+        advice = f"the bare name is {owners[0]}'s; say {owners[1]}:{model} for the other"
+        yield Finding("note", "Models", f"{model} is listed by {', '.join(owners)}", advice)
+
+
+def providers(patient: Patient) -> Iterator[Finding]:
+    """Check that each provider can be reached and has the key that it wants."""
+    rows = patient.settings.providers
+    faults = asyncio.run(_faults(patient.settings))
+    for name, row in rows.items():
+        what = f"Provider {name}"
+        if faults[name] is not None:
+            advice = "check base_url, the network and the proxy variables"
+            yield Finding("wrong", what, f"{row.base_url}: {faults[name]}", advice)
+        elif row.api_key is None:
+            yield _keyless(patient.settings, name)
+        else:
+            yield Finding("ok", what, f"{row.base_url} can be reached; a key is set")
+
+
+async def _faults(settings: Settings) -> dict[str, str | None]:
+    rows = settings.providers
+    found = await asyncio.gather(*(reach.fault(row, settings.proxies) for row in rows.values()))
+    return dict(zip(rows, found, strict=True))
+
+
+def _keyless(settings: Settings, name: str) -> Finding:
+    url = settings.providers[name].base_url
+    routes = [r for r, route in settings.routes.items() if route.targets[0].provider == name]
+    used = f"; the routes {', '.join(routes)} lead there" if routes else ""
+    told = f"{url} can be reached; no key is set{used}"
+    advice = f"if it wants one, set providers.{name}.api_key"
+    is_certain = url.rstrip("/") == DEFAULT_OPENAI_URL
+    return Finding("wrong" if is_certain else "note", f"Provider {name}", told, advice)
+
+
+def health(settings: Settings) -> dict[str, Any] | None:
+    """Return what a Standpipe at the configured address says; None if there is none."""
+    host = settings.server.host
+    if host in ("", "0.0.0.0", "::"):
+        host = "::1" if host == "::" else "127.0.0.1"
+    connection = http.client.HTTPConnection(host, settings.server.port, timeout=_HEALTH_S)
+    try:
+        connection.request("GET", "/health")
+        said = msgspec.json.decode(connection.getresponse().read(1 << 16))
+    except (OSError, http.client.HTTPException, msgspec.DecodeError):
+        return None
+    finally:
+        connection.close()
+    return said if isinstance(said, dict) and {"version", "records"} <= said.keys() else None
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

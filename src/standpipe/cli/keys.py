@@ -1,0 +1,134 @@
+"""`standpipe keys`: who may call."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from standpipe import config
+from standpipe.cli import output
+from standpipe.cli.options import ConfigOption, JsonOption, ProjectOption
+from standpipe.errors import ConfigError
+
+if TYPE_CHECKING:
+    from standpipe.store import Key, Store
+
+commands = typer.Typer(help="Make, list and end the keys that callers hold.", no_args_is_help=True)
+
+KeyArgument = Annotated[str, typer.Argument(metavar="ID", help="Id of the key, or its beginning.")]
+
+_KEEP = """\
+This is shown once and kept nowhere: store it now where its holder finds it.
+Send it as `Authorization: Bearer <key>`; OpenAI's client takes it as `api_key`.
+"""
+
+
+@commands.command()
+def create(
+    *,
+    project: ProjectOption = None,
+    name: Annotated[str, typer.Option("--name", help="What the key is for.")] = "",
+    read_only: Annotated[bool, typer.Option("--read-only", help="No logging, no writing.")] = False,
+    config_path: ConfigOption = None,
+) -> None:
+    """Make a key and print it: the one time that it can be seen."""
+    from standpipe.cli import stores
+
+    with stores.made(config.load(config_path)) as store:
+        owner = stores.project_named(store, project) if project else stores.first(store)
+        _add(store, owner.id, name=name, read_only=read_only)
+
+
+@commands.command("list")
+def list_keys(
+    *, project: ProjectOption = None, as_json: JsonOption = False, config_path: ConfigOption = None
+) -> None:
+    """List the keys, revoked ones too; what is listed opens nothing."""
+    from standpipe.cli import stores
+
+    with stores.opened(config.load(config_path)) as store:
+        names = stores.project_names(store)
+        keys = store.keys(stores.project_id(store, project))
+    if as_json:
+        for key in keys:
+            output.print_json(_as_json(key, names[key.project]))
+    else:
+        _print_table(keys, names)
+
+
+@commands.command()
+def revoke(key: KeyArgument, *, config_path: ConfigOption = None) -> None:
+    """End a key for good; running servers learn of it within 2 seconds."""
+    from standpipe.cli import stores
+
+    with stores.opened(config.load(config_path)) as store:
+        found = _find(store, key)
+        store.revoke_key(found.id)
+    typer.echo(f"{found.id} is revoked")
+
+
+@commands.command()
+def rotate(key: KeyArgument, *, config_path: ConfigOption = None) -> None:
+    """Replace a key: make a new one of the same project, name and rights, then revoke the old."""
+    from standpipe.cli import stores
+
+    with stores.opened(config.load(config_path)) as store:
+        old = _find(store, key)
+        # In this order: if the second step fails, its holder still has a key that works.
+        _add(store, old.project, name=old.name, read_only=old.read_only)
+        store.revoke_key(old.id)
+    typer.echo(f"{old.id} is revoked", err=True)
+
+
+def _add(store: Store, project_id: str, *, name: str, read_only: bool) -> None:
+    from standpipe.store import new_token
+
+    _, token = new_token()
+    store.add_key(project_id, name=name, read_only=read_only, token=token)
+    typer.echo(token)
+    typer.echo(_KEEP, err=True, nl=False)
+
+
+def _find(store: Store, beginning: str) -> Key:
+    """Return the one key that works whose id begins so; ConfigError where that is not one."""
+    found = [key for key in store.keys(None) if beginning and key.id.startswith(beginning)]
+    exact = [key for key in found if key.id == beginning]
+    working = [key for key in exact or found if key.revoked_at is None]
+    if len(working) == 1:
+        return working[0]
+    if working:
+        raise ConfigError(f"several keys begin with {beginning!r}: {_ids(working)}")
+    if found:
+        raise ConfigError(f"{_ids(found)}: revoked before")
+    raise ConfigError(f"there is no key {beginning!r}; `standpipe keys list` shows their ids")
+
+
+def _ids(keys: list[Key]) -> str:
+    return ", ".join(key.id for key in keys)
+
+
+def _print_table(keys: list[Key], names: dict[str, str]) -> None:
+    table = output.table("ID", "Project", "Name", "Rights", "Created", "Revoked")
+    for key in keys:
+        style = "" if key.revoked_at is None else "dim"
+        cells = (key.id, names[key.project], key.name, _rights(key))
+        dates = (output.date(key.created_at), output.date(key.revoked_at))
+        table.add_row(*(output.cell(text, style) for text in (*cells, *dates)))
+    output.console().print(table)
+
+
+def _rights(key: Key) -> str:
+    return "read-only" if key.read_only else "read/write"
+
+
+def _as_json(key: Key, project: str) -> dict[str, str | bool | None]:
+    revoked = None if key.revoked_at is None else output.iso(key.revoked_at)
+    return {
+        "id": key.id,
+        "project": project,
+        "name": key.name,
+        "read_only": key.read_only,
+        "created_at": output.iso(key.created_at),
+        "revoked_at": revoked,
+    }

@@ -1,0 +1,80 @@
+"""`standpipe models`: what answers, and the weights of the embedded model."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import typer
+
+from standpipe import config
+from standpipe.cli import output
+from standpipe.cli.options import ConfigOption
+from standpipe.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from standpipe.config import Settings
+
+commands = typer.Typer(help="List what answers, and fetch the local model.", no_args_is_help=True)
+
+
+@commands.command()
+def pull(*, config_path: ConfigOption = None) -> None:
+    """Fetch the local model's weights into the data directory (93 MB), and check them."""
+    from standpipe.engine import weights
+
+    settings = config.load(config_path)
+    console = output.console(stderr=True)
+    with console.status("starting") as status:
+
+        def tell(step: str) -> None:
+            status.update(step)
+            console.print(step, markup=False, soft_wrap=True)
+
+        try:
+            weights.pull(settings.home, tell)
+        except OSError as error:
+            raise ConfigError(f"{settings.home}: {error.strerror or error}") from error
+
+
+@commands.command("list")
+def list_models(*, config_path: ConfigOption = None) -> None:
+    """List the names that callers may use, and where each leads."""
+    settings = config.load(config_path)
+    table = output.table("Model", "Provider", "State")
+    for row in (*_routes(settings), *_providers(settings), *_local(settings)):
+        table.add_row(*map(output.cell, row))
+    table.columns[2].no_wrap = False
+    table.columns[2].overflow = "fold"
+    if table.row_count:
+        output.console().print(table)
+    else:
+        typer.echo("nothing answers: add a table [providers.<name>] to standpipe.toml")
+
+
+Names = tuple[str, str, str]
+
+
+def _routes(settings: Settings) -> Iterator[Names]:
+    for name, route in settings.routes.items():
+        target = route.targets[0]
+        yield name, target.provider, f"route to {target.model}"
+
+
+def _providers(settings: Settings) -> Iterator[Names]:
+    first: dict[str, str] = {}
+    for name, row in settings.providers.items():
+        for model in row.models:
+            owner = first.setdefault(model, name)
+            taken = "" if owner == name else f"only as {name}:{model}; the bare name is {owner}'s"
+            yield model, name, taken or row.base_url
+        yield f"{name}:<model>", name, f"any model of {row.base_url}"
+
+
+def _local(settings: Settings) -> Iterator[Names]:
+    from standpipe.cli import local
+
+    if settings.local.enabled:
+        lacking = local.lacking(settings)
+        yield settings.local.model, "local", lacking or f"on this machine: {local.gguf(settings)}"

@@ -1,0 +1,93 @@
+"""The store as commands need it: opened if it is there, or made if it is not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from standpipe.cli.prepare import DEFAULT_PROJECT
+from standpipe.config import Settings
+from standpipe.errors import ConfigError
+from standpipe.store.rows import Project
+from standpipe.store.store import Store
+
+_SQLITE = "sqlite:///"
+
+
+@contextmanager
+def opened(settings: Settings) -> Iterator[Store]:
+    """Open a store that is there; ConfigError says what to do where it is not."""
+    if is_absent(settings):
+        raise ConfigError(
+            f"there is no store at {place(settings)} yet: run `standpipe serve` first"
+        )
+    with closing(Store.open(settings.store_url)) as store:
+        if not store.is_current():
+            raise ConfigError(
+                f"the tables at {place(settings)} are not this version's: "
+                "`standpipe serve` brings them up to date"
+            )
+        yield store
+
+
+@contextmanager
+def made(settings: Settings) -> Iterator[Store]:
+    """Open the store; make what is missing of data directory, tables and a first project."""
+    try:
+        settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"{settings.home} cannot be made: {error.strerror}") from error
+    with closing(Store.open(settings.store_url)) as store:
+        if not store.is_current():
+            store.migrate()
+        if not store.projects():
+            store.add_project(DEFAULT_PROJECT)
+        yield store
+
+
+def first(store: Store) -> Project:
+    """Return the project that is meant where none is named."""
+    return store.project(DEFAULT_PROJECT) or store.projects()[0]
+
+
+def is_absent(settings: Settings) -> bool:
+    """Tell whether the store is a file that is not there; opening it would make an empty one."""
+    file = _file(settings)
+    return file is not None and not file.exists()
+
+
+def place(settings: Settings) -> str:
+    """Return where the store is, without the password that a URL may have."""
+    file = _file(settings)
+    if file is not None:
+        return str(file)
+    url = urlsplit(settings.store_url)
+    return f"{url.scheme.partition('+')[0]}://{url.hostname or ''}{url.path}"
+
+
+def project_named(store: Store, name: str) -> Project:
+    """Return the project of a name or id; ConfigError lists those that there are."""
+    project = store.project(name)
+    if project is None:
+        known = ", ".join(each.name for each in store.projects()) or "none yet"
+        raise ConfigError(f"there is no project {name!r}; there are: {known}")
+    return project
+
+
+def project_id(store: Store, name: str | None) -> str | None:
+    """Return the id of the project that was named; None, which means all, where none was."""
+    return None if name is None else project_named(store, name).id
+
+
+def project_names(store: Store) -> dict[str, str]:
+    """Return the projects' names by their ids."""
+    return {project.id: project.name for project in store.projects()}
+
+
+def _file(settings: Settings) -> Path | None:
+    url = settings.store_url
+    if not url.startswith(_SQLITE):
+        return None
+    return Path(url.removeprefix(_SQLITE).partition("?")[0])
