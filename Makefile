@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export STANDPIPE_HOME ?= $(CURDIR)/.standpipe
 
-.PHONY: serve test check format lock clean bench
+.PHONY: serve test check format lock clean readme bench
 
 serve: $(VENV)/runtime.done weights ## Serve on http://127.0.0.1:8787 with the embedded model.
 	@exec $(BIN)/standpipe serve
@@ -22,6 +22,9 @@ check: $(VENV)/dev.done ## Format, lint, types, import layers.
 format: $(VENV)/dev.done ## Rewrite files in the one format.
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+readme: $(VENV)/dev.done ## Write the README's tree anew.
+	$(BIN)/python tools/tree.py
 
 bench: $(VENV)/dev.done weights ## Measure; see docs/benchmarks.md.
 	$(BIN)/python benchmarks/start.py

@@ -1,4 +1,4 @@
-"""Which provider a model's name leads to (decision 14)."""
+"""Which provider a model's name leads to."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reading your own writes: waiting for the drain to pass what is in the spool (decision 9)."""
+"""Reading your own writes: waiting for the drain to pass what is in the spool."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""GET /health: open to all, and silent about content (decision 29)."""
+"""GET /health: open to all, and silent about content."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """OpenAI's stored completions: list, retrieve, update, delete, and their messages.
 
 Source: https://platform.openai.com/docs/api-reference/chat/list. What is stored are the logged
-calls that ended well, reported ones among them (decision 8).
+calls that ended well, reported ones among them.
 """
 
 from __future__ import annotations

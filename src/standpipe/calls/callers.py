@@ -1,4 +1,4 @@
-"""Who calls: keys checked from memory, looked up once, forgotten when they change (decision 24)."""
+"""Who calls: keys checked from memory, looked up once, forgotten when they change."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The seam between a call and whatever carries its answer to the client (decision 31)."""
+"""The seam between a call and whatever carries its answer to the client."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From the model that was asked for to the provider that answers (decision 14)."""
+"""From the model that was asked for to the provider that answers."""
 
 from __future__ import annotations
 

@@ -99,7 +99,7 @@ class OpenAI:
     def error(
         self, status: int, headers: Mapping[bytes, bytes], body: bytes, provider: str
     ) -> ApiError:
-        """Return the provider's own error; our key's trouble is 502 (decision 18)."""
+        """Return the provider's own error; our key's trouble is 502."""
         if status in (401, 403):
             return KeyRefused(
                 f"provider {provider!r} refused its key with status {status}; "

@@ -1,4 +1,4 @@
-"""HTTP/1.1 on one connection: uvicorn's httptools protocol, hardened (decision 19).
+"""HTTP/1.1 on one connection: uvicorn's httptools protocol, hardened.
 
 It reads requests, holds them to the limits, answers the bad ones itself and starts the
 application for the good ones, one after the other. What happens to a good one is `exchange`'s.

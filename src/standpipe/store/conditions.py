@@ -13,7 +13,7 @@ from standpipe.store.columns import row_of
 from standpipe.store.rows import LogFilters, Order, Row
 from standpipe.store.schema import record_metadata, records
 
-#: A stored completion is a logged call that was answered with 200 (decision 8).
+#: A stored completion is a logged call that was answered with 200.
 IS_STORED: tuple[ColumnElement[bool], ...] = (
     records.c.logged.is_(True),
     records.c.status == 200,

@@ -1,4 +1,4 @@
-"""The verbs of the drain: it commits rows together with how far it has read (decision 3)."""
+"""The verbs of the drain: it commits rows together with how far it has read."""
 
 from __future__ import annotations
 

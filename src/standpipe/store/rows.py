@@ -91,7 +91,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class OpenStream(msgspec.Struct, frozen=True):
-    """A stream that has begun and whose record was not yet read (decision 2)."""
+    """A stream that has begun and whose record was not yet read."""
 
     #: Record id.
     id: str

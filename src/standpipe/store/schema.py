@@ -107,7 +107,7 @@ records = Table(
     Index(None, "project_id", "completion_id", "requested_at"),
 )
 
-# The map in records.metadata again, one row a name, for filters (decision 10).
+# The map in records.metadata again, one row a name, for filters.
 record_metadata = Table(
     "record_metadata",
     metadata,
@@ -136,7 +136,7 @@ open_streams = Table(
     Index(None, "writer"),
 )
 
-# A record that was deleted and must not come back when its segment is read again (decision 3).
+# A record that was deleted and must not come back when its segment is read again.
 # Where record_id is the project's own id, none of that project's records may come back.
 tombstones = Table(
     "tombstones",

@@ -13,7 +13,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 #: Execution option of a transaction that will write.
 WRITES = "standpipe_writes"
 
-# page_size only counts before the first table, and must come before journal_mode (decision 32).
+# page_size only counts before the first table, and must come before journal_mode.
 _PRAGMAS = (
     "PRAGMA busy_timeout = {busy_timeout_ms}",
     "PRAGMA page_size = 16384",

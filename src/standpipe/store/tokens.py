@@ -1,4 +1,4 @@
-"""Keys as their holders know them: `sp_<10 base62 public id>_<43 base64url secret>` (decision 24).
+"""Keys as their holders know them: `sp_<10 base62 public id>_<43 base64url secret>`.
 
 The public id names a key in lists and logs; the secret is seen once, when the key is made.
 """

@@ -1,4 +1,4 @@
-"""Content encodings that a provider used though asked for none (decision 17)."""
+"""Content encodings that a provider used though asked for none."""
 
 from __future__ import annotations
 

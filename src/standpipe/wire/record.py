@@ -34,7 +34,7 @@ class Begin(msgspec.Struct, frozen=True, tag="begin", omit_defaults=True):
     """A stream has an id and is about to send its first byte; a `Record` must follow.
 
     A `Begin` whose writer is dead and which no `Record` follows becomes one row with outcome
-    `lost` (decision 2).
+    `lost`.
     """
 
     id: str
