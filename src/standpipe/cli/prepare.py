@@ -40,7 +40,7 @@ def _first_key(store: Store, settings: Settings) -> Prepared:
         token = settings.first_key.reveal()
         if not has_keys:
             store.add_key(project.id, name="first", read_only=False, token=token)
-        return Prepared(given=True)
+        return Prepared(given=store.key_by_hash(tokens.hash_token(token)) is not None)
     if has_keys:
         return Prepared()
     _, token = tokens.new_token()

@@ -10,7 +10,7 @@ class Prepared(msgspec.Struct, frozen=True):
 
     #: The first key, if one was made now; it is shown once and kept nowhere.
     token: str | None = None
-    #: The first key is the operator's own (STANDPIPE_API_KEY).
+    #: STANDPIPE_API_KEY is set, and is a key.
     given: bool = False
     #: Why the start must not go on, None if it may.
     error: str | None = None

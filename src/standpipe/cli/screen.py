@@ -47,7 +47,7 @@ def _table(
     table.add_column(overflow="fold")
     table.add_row("  Base URL", f"{root}/api/v1")
     table.add_row("", Text(f"or {root}/v1, with OpenAI's shapes throughout", style="dim"))
-    table.add_row("  Key", _key_line(token, given=given))
+    table.add_row("  Key", _key_line(settings, token, given=given))
     table.add_row("  Data", str(settings.home.absolute()))
     for index, line in enumerate(_models(settings, missing)):
         table.add_row("" if index else "  Models", line)
@@ -55,11 +55,14 @@ def _table(
     return table
 
 
-def _key_line(token: str | None, *, given: bool) -> Text:
+def _key_line(settings: Settings, token: str | None, *, given: bool) -> Text:
     if token is not None:
         return Text.assemble((token, "green"), ("  shown this once: keep it", "dim"))
     if given:
         return Text("the one in STANDPIPE_API_KEY, and those you made")
+    if settings.first_key is not None:
+        said = "STANDPIPE_API_KEY counts at the first start only, and is no key here; "
+        return Text.assemble((said, "yellow"), ("`standpipe keys create` makes one", "dim"))
     return Text("as made before; `standpipe keys create` makes another", style="dim")
 
 
