@@ -257,8 +257,8 @@ SERVICE: dict[str, Schema] = {
             "version": text(),
             "store": one_of("ok", "unavailable"),
             "records": record(
-                {"appended": _COUNT, "lost": _COUNT},
-                description="Of this worker, since it started.",
+                {"written": _COUNT, "refused_by_disk": _COUNT},
+                description="Of the worker that answers, since it started.",
             ),
         }
     ),

@@ -155,7 +155,7 @@ _FORMATS = ("text", "json_object", "structural_tag", "regex", "grammar", "ebnf")
 
 _REQUIRED: dict[str, Schema] = {
     "model": text(
-        "Which model, and by that which provider; see `GET /models`. The answer names it so too.",
+        "Which model; the name says which provider is asked. The answer repeats it as it was.",
         minLength=1,
         maxLength=256,
         # No C0 or C1 control character, nor DEL.

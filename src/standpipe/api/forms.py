@@ -56,7 +56,7 @@ def kind(schema: Schema, *, nulls: bool) -> Html:
         return el("code", _literal(schema["const"]))
     if "enum" in schema:
         words = [el("code", _literal(w)) for w in schema["enum"] if nulls or w is not None]
-        return raw(" ".join(words))
+        return raw(", ".join(words))
     return _plain(schema, nulls=nulls)
 
 

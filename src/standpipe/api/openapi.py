@@ -22,7 +22,7 @@ from standpipe.api.operations import (
     Query,
 )
 from standpipe.api.schema import ref, text
-from standpipe.errors import ApiError
+from standpipe.errors import ApiError, UpstreamError
 
 Json = dict[str, Any]
 
@@ -127,10 +127,20 @@ def _operation(endpoint: Endpoint, seen: set[str]) -> Json:
 def _parameters(endpoint: Endpoint, told: Operation) -> list[Json]:
     names = _PATH_PARAMETER.findall(endpoint.path)
     return [
-        *({"name": name, "in": "path", "required": True, "schema": text()} for name in names),
+        *(_path(name, told.names) for name in names),
         *(_query(query) for query in told.query),
         *({"name": name, "in": "header", **_header(CONTROL[name])} for name in told.headers),
     ]
+
+
+def _path(name: str, meaning: str) -> Json:
+    return {
+        "name": name,
+        "in": "path",
+        "required": True,
+        "description": meaning,
+        "schema": text(),
+    }
 
 
 def _query(query: Query) -> Json:
@@ -169,17 +179,18 @@ def _responses(endpoint: Endpoint, told: Operation) -> Json:
     by_status: dict[int, list[type[ApiError]]] = {}
     for error in sorted(dict.fromkeys(classes), key=lambda each: each.status):
         by_status.setdefault(error.status, []).append(error)
-    bad = {str(status): _failure(found) for status, found in by_status.items()}
+    relays = any(issubclass(error, UpstreamError) for error in classes)
+    bad = {str(status): _failure(found, relays=relays) for status, found in by_status.items()}
     # Such as 405, and in calls whatever status a provider answered with.
     other = _error_answer("Any other error.", "x-request-id", "retry-after", "x-should-retry")
     return {"200": good, **bad, "default": other}
 
 
-def _failure(classes: list[type[ApiError]]) -> Json:
+def _failure(classes: list[type[ApiError]], *, relays: bool) -> Json:
+    """Return the answer of one status; `relays` if a provider may have said the same."""
     told = " ".join(f"`{error.code}`: {meaning(error)}" for error in classes)
-    waits = any(error.retry_after is not None for error in classes)
-    upstream = any(issubclass(error, errors.UpstreamError) for error in classes)
-    extra = [*(["retry-after"] if waits else []), *(["x-should-retry"] if upstream else [])]
+    waits = relays or any(error.retry_after is not None for error in classes)
+    extra = [*(["retry-after"] if waits else []), *(["x-should-retry"] if relays else [])]
     return _error_answer(told, "x-request-id", *extra)
 
 

@@ -45,6 +45,8 @@ class Operation(msgspec.Struct, frozen=True):
     #: Bodies to begin with; the first is the simplest.
     examples: dict[str, Any] = {}
     query: tuple[Query, ...] = ()
+    #: What `{id}` in the path is.
+    names: str = ""
     #: Names of CONTROL that are heeded.
     headers: tuple[str, ...] = ()
     #: Names of ANSWER_HEADERS on a 200, besides `x-request-id`.
@@ -185,6 +187,7 @@ INFERENCE, STORED, LOGS, MODELS, SERVICE = (
     "Service",
 )
 
+_ANSWER_ID = "The answer's `id`, or the `x-request-id` of the call."
 _MATCHED = "How many calls passed the filters."
 _ERROR_EVENT = ref("ErrorEvent")
 
@@ -216,24 +219,26 @@ OPERATIONS: dict[str, Operation] = {
         errors=(errors.BadRequest, errors.NotFound),
     ),
     "getChatCompletion": Operation(
-        STORED, "The completion.", _json("StoredCompletion"), errors=_NOT_FOUND
+        STORED, "The completion.", _json("StoredCompletion"), names=_ANSWER_ID, errors=_NOT_FOUND
     ),
     "updateChatCompletion": Operation(
         STORED,
         "The completion, with its new labels.",
         _json("StoredCompletion"),
         body="StoredUpdate",
+        names=_ANSWER_ID,
         examples={"labels": {"metadata": {"prompt_id": "rivers-1", "checked": "yes"}}},
         errors=_NOT_FOUND,
     ),
     "deleteChatCompletion": Operation(
-        STORED, "What was deleted.", _json("StoredDeletion"), errors=_NOT_FOUND
+        STORED, "What was deleted.", _json("StoredDeletion"), names=_ANSWER_ID, errors=_NOT_FOUND
     ),
     "getChatCompletionMessages": Operation(
         STORED,
         "A page of messages.",
         _json("StoredMessageList"),
         query=(_AFTER, _LIMIT, _ORDER),
+        names=_ANSWER_ID,
         errors=(errors.BadRequest, errors.NotFound),
     ),
     "report": Operation(
@@ -294,20 +299,17 @@ OPERATIONS: dict[str, Operation] = {
         MODELS,
         "The model.",
         _json("Model"),
-        more="The id may be written with `openpipe:` before it, and may hold slashes.",
+        names="The model's name, also with `openpipe:` before it; it may hold slashes.",
         errors=_NOT_FOUND,
     ),
-    "openapi": Operation(
-        SERVICE, "An OpenAPI 3.1 document.", {JSON: mapping()}, more="Open to all."
-    ),
+    "openapi": Operation(SERVICE, "An OpenAPI 3.1 document.", {JSON: mapping()}),
     "health": Operation(
         SERVICE,
         "Calls are served. `store` is `unavailable` while the database is away: calls go on, "
         "reading waits.",
         _json("Health"),
-        more="Open to all.",
     ),
-    "docs": Operation(SERVICE, "The page.", {"text/html": text()}, more="Open to all."),
+    "docs": Operation(SERVICE, "The page.", {"text/html": text()}),
 }
 
 #: Schemas that only operations name.

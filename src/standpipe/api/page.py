@@ -56,7 +56,8 @@ def render(root: str) -> str:
         el("title", "Standpipe API"),
         el("style", raw(_STYLE)),
     )
-    body = el("body", _contents(), el("main", _top(), start, _rest()))
+    jump = el("details", el("summary", "Contents"), _links(), class_="jump")
+    body = el("body", _sidebar(), el("main", _top(), jump, start, _rest()))
     return "<!doctype html>\n" + el("html", head, body, lang="en")
 
 
@@ -85,7 +86,7 @@ def _start(root: str) -> Html:
                 "belongs. What to put for `MODEL`: "
             ),
             el("a", "GET /models", href="#listModels"),
-            " lists the names this key may call.",
+            " lists the names this key may call. A read-only key may read, and change nothing.",
         ),
         name="start",
     )
@@ -118,24 +119,25 @@ def _code(title: str, code: str) -> Html:
     return el("figure", el("figcaption", title), el("pre", el("code", code)))
 
 
+def _sidebar() -> Html:
+    brand = el("a", raw(_MARK), "Standpipe", href="#top", class_="brand")
+    return el("nav", brand, _links(), aria_label="Contents")
+
+
 @cache
-def _contents() -> Html:
-    paths = document()["paths"]
-    groups: dict[str, list[Html]] = {}
-    for method, path, operation, _ in operations(paths):
+def _links() -> Html:
+    groups: dict[str, list[Html]] = {"Using it": [_link("Base URL", "start")]}
+    for method, path, operation, _ in operations(document()["paths"]):
         if name := operation.get("operationId"):
             link = el("a", _method(method), el("span", _breakable(path)), href=f"#{name}")
             groups.setdefault(operation["tags"][0], []).append(el("li", link))
-    listed = [join(el("h2", group), el("ul", *links)) for group, links in groups.items()]
-    top = el("a", raw(_MARK), "Standpipe", href="#top", class_="brand")
-    about = [
-        ("Base URL", "start"),
-        ("Headers", "headers"),
-        ("Errors", "errors"),
-        ("Forms", "forms"),
-    ]
-    links = [el("li", el("a", title, href=f"#{name}")) for title, name in about]
-    return el("nav", top, el("ul", *links), *listed, aria_label="Contents")
+    about = ("Headers", "Errors", "Forms")
+    groups["Reference"] = [_link(title, title.lower()) for title in about]
+    return join(*(join(el("h2", group), el("ul", *links)) for group, links in groups.items()))
+
+
+def _link(title: str, name: str) -> Html:
+    return el("li", el("a", title, href=f"#{name}"))
 
 
 @cache
@@ -149,20 +151,33 @@ def _rest() -> Html:
         _section(group, *articles, name=group.lower().replace(" ", "-"))
         for group, articles in groups.items()
     ]
-    return join(_headers(), *sections, _errors(), _forms(), _foot())
+    return join(*sections, _headers(), _errors(), _forms(), _foot())
 
 
 def _article(method: str, path: str, operation: Json, item: Json) -> Html:
     title = el("h3", _method(method), el("code", _breakable(path)), *_badges(operation, item))
     told = " ".join(filter(None, (operation["summary"], operation.get("description"))))
     parts = [title, el("p", prose(told))]
-    listed = [p for p in operation.get("parameters", []) if p["in"] != "header"]
-    if listed:
-        parts.append(parameters(listed))
+    listed = operation.get("parameters", [])
+    if found := [p for p in listed if p["in"] != "header"]:
+        parts.append(parameters(found))
+    if names := [p["name"] for p in listed if p["in"] == "header"]:
+        parts.append(_heeded(names))
     if "requestBody" in operation:
         parts += _body(operation["requestBody"]["content"]["application/json"])
     parts += [_answer(operation["responses"]["200"]), _statuses(operation["responses"])]
     return el("article", *parts, id=operation["operationId"])
+
+
+def _heeded(names: list[str]) -> Html:
+    link = el("a", "Headers", href="#headers")
+    return el(
+        "p",
+        link,
+        " that it heeds: ",
+        *(join(el("code", name), " ") for name in names),
+        class_="heeded",
+    )
 
 
 def _badges(operation: Json, item: Json) -> list[Html]:
