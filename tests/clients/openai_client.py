@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Literal
 
 import openai
 from clients.playing import done, each, error_of, main, told
@@ -27,7 +27,7 @@ TOOL = {
 
 
 class City(BaseModel):
-    city: str
+    city: Literal["Paris", "Rome"]
 
 
 def prepare(arguments: SimpleNamespace) -> Any:
@@ -41,6 +41,7 @@ async def create(client: Any, arguments: SimpleNamespace) -> Any:
             model=arguments.model,
             messages=MESSAGES,
             max_tokens=8,
+            temperature=0,
             store=True,
             metadata={"scenario": "create", "mode": arguments.mode},
             extra_body=arguments.extra,
@@ -48,6 +49,10 @@ async def create(client: Any, arguments: SimpleNamespace) -> Any:
     )
     assert completion._request_id
     return {**completion.model_dump(), "_request_id": completion._request_id}
+
+
+async def create_with(client: Any, arguments: SimpleNamespace) -> Any:
+    return (await done(client.chat.completions.create(**arguments.body))).model_dump()
 
 
 async def not_stored(client: Any, arguments: SimpleNamespace) -> Any:
@@ -69,7 +74,11 @@ async def tools(client: Any, arguments: SimpleNamespace) -> Any:
 async def stream(client: Any, arguments: SimpleNamespace) -> Any:
     create = client.chat.completions.create
     chunks = each(
-        await done(create(model=arguments.model, messages=MESSAGES, stream=True, max_tokens=8))
+        await done(
+            create(
+                model=arguments.model, messages=MESSAGES, stream=True, max_tokens=8, temperature=0
+            )
+        )
     )
     return [chunk.model_dump() async for chunk in chunks]
 
@@ -77,7 +86,12 @@ async def stream(client: Any, arguments: SimpleNamespace) -> Any:
 async def stream_usage(client: Any, arguments: SimpleNamespace) -> Any:
     options = {"include_usage": True}
     answer = client.chat.completions.create(
-        model=arguments.model, messages=MESSAGES, stream=True, stream_options=options, max_tokens=8
+        model=arguments.model,
+        messages=MESSAGES,
+        stream=True,
+        stream_options=options,
+        max_tokens=8,
+        temperature=0,
     )
     return [chunk.model_dump() async for chunk in each(await done(answer))]
 
@@ -104,6 +118,7 @@ async def parse(client: Any, arguments: SimpleNamespace) -> Any:
             messages=[{"role": "user", "content": "Name one city, as JSON."}],
             response_format=City,
             max_tokens=64,
+            temperature=0,
         )
     )
     parsed = completion.choices[0].message.parsed
@@ -215,6 +230,7 @@ SCENARIOS = {
     play.__name__: play
     for play in (
         create,
+        create_with,
         not_stored,
         tools,
         stream,

@@ -50,6 +50,8 @@ const SCENARIOS = {
     return completion;
   },
 
+  typed: ({ platform }, { body }) => platform.baseClient.default.createChatCompletion(body),
+
   async stream({ wrapper }, { body }) {
     const stream = await wrapper.chat.completions.create({ ...body, stream: true });
     const chunks = await collected(stream);
@@ -67,7 +69,7 @@ const SCENARIOS = {
   async parse({ wrapper }, { body }) {
     const schema = {
       type: "object",
-      properties: { city: { type: "string" } },
+      properties: { city: { enum: ["Paris", "Rome"] } },
       required: ["city"],
       additionalProperties: false,
     };

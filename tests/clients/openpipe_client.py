@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Literal
 
 import openai
 import openpipe
@@ -18,7 +18,7 @@ from pydantic import BaseModel
 
 
 class City(BaseModel):
-    city: str
+    city: Literal["Paris", "Rome"]
 
 
 def prepare(arguments: SimpleNamespace) -> Any:
@@ -37,6 +37,12 @@ async def create(client: Any, arguments: SimpleNamespace) -> Any:
     completion = await done(client.openai.chat.completions.create(**arguments.body))
     assert isinstance(completion, openai.types.chat.ChatCompletion)
     return completion.model_dump()
+
+
+async def typed(client: Any, arguments: SimpleNamespace) -> Any:
+    """Call by the generated client, which checks the answer against the closed schema."""
+    answer = await done(client.openpipe.base_client.create_chat_completion(**arguments.body))
+    return json.loads(answer.json())
 
 
 async def stream(client: Any, arguments: SimpleNamespace) -> Any:
@@ -125,6 +131,7 @@ SCENARIOS = {
     play.__name__: play
     for play in (
         create,
+        typed,
         stream,
         refused,
         keyless,

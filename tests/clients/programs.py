@@ -10,6 +10,7 @@ import contextlib
 import json
 import os
 import subprocess
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,8 @@ from typing import Any
 from clients import environments
 
 HERE = Path(__file__).parent
+#: Seconds that a scenario may take before its program is ended; a guard, not a goal.
+PATIENCE = 60.0
 
 
 @dataclass
@@ -27,12 +30,15 @@ class Program:
     process: subprocess.Popen[str]
 
     def play(self, scenario: str, **arguments: Any) -> Any:
-        """Return what the scenario saw; AssertionError with its traceback if it failed."""
+        """Return what the scenario saw; AssertionError, with its traceback, if it failed."""
         assert self.process.stdin is not None
         assert self.process.stdout is not None
+        guard = threading.Timer(PATIENCE, self.process.kill)
+        guard.start()
         self.process.stdin.write(json.dumps({"scenario": scenario, **arguments}) + "\n")
         self.process.stdin.flush()
         line = self.process.stdout.readline()
+        guard.cancel()
         assert line, f"the program ended with {self.process.wait(10)} during {scenario}"
         answer = json.loads(line)
         assert "saw" in answer, answer["failed"]
@@ -54,7 +60,7 @@ def node_program(script: str, **places: str) -> Iterator[Program]:
     # Node looks for packages from where a script lies.
     link = folder / script
     with contextlib.suppress(FileExistsError):
-        link.symlink_to(HERE / script)
+        link.symlink_to(os.path.relpath(HERE / script, folder))
     command = [str(environments.node()), "--preserve-symlinks-main", str(link)]
     with _program(command, places) as program:
         yield program
