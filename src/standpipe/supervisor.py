@@ -48,6 +48,9 @@ class ChildSpec(NamedTuple):
     stop_order: int = 0
     #: Seconds from SIGTERM to SIGKILL.
     grace: float = 25.0
+    #: True for a child that has work to finish at the stop: it is started for that if it is not
+    #: there, and not signalled before it is ready.
+    finishes: bool = False
 
 
 class Backoff(NamedTuple):
@@ -95,9 +98,10 @@ class Supervisor:
     def run(self, on_ready: Callable[[Ready], None]) -> int:
         """Run until SIGTERM, SIGINT or SIGHUP; return the exit status.
 
-        `on_ready` is called once, with the ready line of each child by name, when all essential
-        children are ready. If one of them cannot start, all are stopped and the status is 1. At
-        a second SIGINT every child is killed at once and the status is 130.
+        `on_ready` is called once, with the ready line of each child that has one by name, when all
+        are ready or, if not essential, have failed. If an essential one cannot start, all are
+        stopped and the status is 1. At a second SIGINT every child is killed at once and the
+        status is 130.
         """
         self._on_ready = on_ready
         with self._signals():
@@ -132,7 +136,7 @@ class Supervisor:
         essential = [child for child in self._children if child.spec.essential]
         if any(child.has_failed_to_start() for child in essential):
             self._failed = self._stopping = True
-        elif all(child.phase == "ready" for child in essential):
+        elif all(child.is_settled() for child in self._children):
             self._on_ready = None
             ready = [child for child in self._children if child.phase == "ready"]
             on_ready({child.spec.name: child.report for child in ready})
@@ -205,12 +209,17 @@ class _Child:
         self._first_started = math.inf
         self._delay = backoff.first
         self._is_ending = False
+        self._is_told = False
         self._has_refused = False
         self._output = b""
 
     def state(self) -> ChildState:
         pid = None if self._process is None else self._process.pid
         return ChildState(self.spec.name, self.phase, pid, max(0, self._starts - 1))
+
+    def is_settled(self) -> bool:
+        """Whether it is ready or, if others can do without it, is not about to be."""
+        return self.phase == "ready" or (not self.spec.essential and self.phase != "starting")
 
     def has_failed_to_start(self) -> bool:
         """Whether it said that it cannot, or was not ready in all the time it has."""
@@ -227,7 +236,7 @@ class _Child:
             self._process = self._spawn()
         except OSError as failure:
             self._refuse(str(failure))
-            self._plan_restart("could not be started")
+            self._ended("could not be started")
             return
         self.phase = "starting"
         self.due = self._started + self.spec.ready_timeout
@@ -267,7 +276,8 @@ class _Child:
         elif report["ready"]:
             self.report = report
             self.phase = "ready"
-            self.due = math.inf
+            if not self._is_told:
+                self.due = math.inf
         else:
             self._refuse(str(report.get("error", "it did not say why")))
 
@@ -289,11 +299,14 @@ class _Child:
         with contextlib.suppress(BrokenPipeError):
             stdin.close()
         self._process = None
+        self._ended(_ending(process.returncode))
+
+    def _ended(self, ending: str) -> None:
         if self._is_ending:
             self.phase = "stopped"
             self.due = math.inf
         else:
-            self._plan_restart(_ending(process.returncode))
+            self._plan_restart(ending)
 
     def _plan_restart(self, ending: str) -> None:
         now = time.monotonic()
@@ -316,17 +329,27 @@ class _Child:
         self.kill()
 
     def end(self) -> None:
-        """Let it run, but start it no more."""
+        """Let it run, but start it no more, unless it has work to finish."""
         self._is_ending = True
         self.due = math.inf
-        if self._process is None:
-            self.phase = "stopped"
+        if self._process is not None:
+            return
+        self.phase = "stopped"
+        if self.spec.finishes and self._starts:
+            self.start()
 
     def terminate(self) -> None:
         """Ask it to end, within its grace."""
-        if self._process is not None:
+        if self._process is None:
+            return
+        self._is_told = True
+        self.due = time.monotonic() + self.spec.grace
+        if self.spec.finishes and self.phase == "starting":
+            # A signal would end it before it can hear one; the end of its input waits for it.
+            with contextlib.suppress(BrokenPipeError):
+                _pipes(self._process)[0].close()
+        else:
             self._process.terminate()
-            self.due = time.monotonic() + self.spec.grace
 
     def kill(self) -> None:
         """End it, and all that it started."""

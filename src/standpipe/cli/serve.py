@@ -39,8 +39,9 @@ def serve(config_path: ConfigOption = None) -> None:
         _children(settings, listening, engine), on_stop=lambda: _stopping(listening)
     )
 
-    def on_ready(_: dict[str, dict[str, Any]]) -> None:
-        show(settings, port, token=prepared.token, given=prepared.given, missing=_missing(engine))
+    def on_ready(ready: dict[str, dict[str, Any]]) -> None:
+        missing = _missing(engine, ready)
+        show(settings, port, token=prepared.token, given=prepared.given, missing=missing)
 
     raise typer.Exit(supervisor.run(on_ready))
 
@@ -72,7 +73,9 @@ def _children(
 
 def _drain(settings: Settings) -> ChildSpec:
     spec = {"store_url": settings.store_url, "spool": str(settings.spool_dir)}
-    return ChildSpec("drain", _module("standpipe.drain"), spec, stop_order=2, grace=60.0)
+    return ChildSpec(
+        "drain", _module("standpipe.drain"), spec, stop_order=2, grace=60.0, finishes=True
+    )
 
 
 def _worker(
@@ -132,8 +135,11 @@ def _lacking(gguf: Path | None) -> str | None:
     return None
 
 
-def _missing(engine: dict[str, Any] | None) -> str | None:
-    return engine["missing"] if engine else None
+def _missing(engine: dict[str, Any] | None, ready: dict[str, dict[str, Any]]) -> str | None:
+    """Return what keeps the embedded model from answering, None if nothing does."""
+    if engine is None or engine["missing"] or "engine" in ready:
+        return engine["missing"] if engine else None
+    return "its engine did not start, for the reason above"
 
 
 def _free_port() -> int:
