@@ -11,7 +11,7 @@ from rich.text import Text
 from standpipe import config
 from standpipe.cli import output
 from standpipe.cli.options import ConfigOption
-from standpipe.errors import StandpipeError
+from standpipe.errors import ConfigError, StandpipeError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,10 +32,9 @@ def doctor(*, config_path: ConfigOption = None) -> None:
     Nothing is changed, and no key is shown.
     """
     console = output.console()
-    settings = config.load(config_path)
     wrong = 0
     with ExitStack() as stack:
-        for finding in _findings(settings, stack):
+        for finding in _findings(config_path, stack):
             wrong += finding.state == "wrong"
             _print(console, finding)
     if wrong:
@@ -43,9 +42,15 @@ def doctor(*, config_path: ConfigOption = None) -> None:
         raise typer.Exit(1)
 
 
-def _findings(settings: Settings, stack: ExitStack) -> Iterator[Finding]:
+def _findings(config_path: str | None, stack: ExitStack) -> Iterator[Finding]:
     from standpipe.cli import checks, spool_check
 
+    try:
+        settings = config.load(config_path)
+    except ConfigError as error:
+        advice = "nothing else can be checked before this"
+        yield checks.Finding("wrong", "Configuration", str(error), advice)
+        return
     patient = checks.Patient(settings, _store(settings, stack), checks.health(settings))
     for check in (
         checks.configuration,
@@ -59,7 +64,10 @@ def _findings(settings: Settings, stack: ExitStack) -> Iterator[Finding]:
         checks.names,
         checks.providers,
     ):
-        yield from check(patient)
+        try:
+            yield from check(patient)
+        except (StandpipeError, OSError) as error:
+            yield checks.Finding("wrong", check.__name__.capitalize(), str(error))
 
 
 def _store(settings: Settings, stack: ExitStack) -> Store | None:

@@ -18,6 +18,10 @@ commands = typer.Typer(help="Make, list and end the keys that callers hold.", no
 
 KeyArgument = Annotated[str, typer.Argument(metavar="ID", help="Id of the key, or its beginning.")]
 
+_COLUMNS = ("ID", "Project", "Name", "Rights", "Created", "Revoked")
+#: Ours are shorter; those of foreign keys are UUIDs, which their beginning tells apart.
+_SHORT_ID = 13
+
 _KEEP = """\
 This is shown once and kept nowhere: store it now where its holder finds it.
 Send it as `Authorization: Bearer <key>`; OpenAI's client takes it as `api_key`.
@@ -109,10 +113,10 @@ def _ids(keys: list[Key]) -> str:
 
 
 def _print_table(keys: list[Key], names: dict[str, str]) -> None:
-    table = output.table("ID", "Project", "Name", "Rights", "Created", "Revoked")
+    table = output.table(*_COLUMNS, elastic=("Project", "Name"))
     for key in keys:
         style = "" if key.revoked_at is None else "dim"
-        cells = (key.id, names[key.project], key.name, _rights(key))
+        cells = (key.id[:_SHORT_ID], names[key.project], key.name, _rights(key))
         dates = (output.date(key.created_at), output.date(key.revoked_at))
         table.add_row(*(output.cell(text, style) for text in (*cells, *dates)))
     output.console().print(table)

@@ -88,12 +88,11 @@ def _summary(done: Exported, where: str) -> str:
 
 
 def _line(row: Row) -> bytes:
-    duration = milliseconds(row)
     fields: dict[str, Any] = {
         "input": raw(row.request),
         "output": raw(row.response),
         "cacheHit": row.cache_hit,
-        "durationMs": int(duration) if duration.is_integer() else duration,
+        "durationMs": round(milliseconds(row)),
         "tags": row.metadata,
     }
     return msgspec.json.encode(fields)

@@ -19,6 +19,7 @@ _WIDE_ENOUGH = 130
 _SHORT_ID = 13
 _LONGER_IDS = (_SHORT_ID, 18, 23, 36)
 
+_COLUMNS = ("Time", "ID", "Model", "Status", "Tokens", "ms", "Metadata")
 _TEXTS = ("request", "response")
 _TIMES = ("requested_at", "first_byte_at", "received_at", "updated_at")
 _STYLES = {"complete": "green", "refused": "yellow", "abandoned": "yellow"}
@@ -29,19 +30,10 @@ TAIL_WIDTHS = (14, _SHORT_ID, 24, 9, 11, 8)
 
 def table(rows: Sequence[Row], width: int) -> Table:
     """Return the calls as a table that fits `width` columns."""
-    made = output.table(
-        "Time", "ID", "Model", "Status", "Tokens", "ms", "Metadata", right=("Tokens", "ms")
-    )
-    for column in (made.columns[2], made.columns[6]):
-        column.ratio = 1
+    made = output.table(*_COLUMNS, right=("Tokens", "ms"), elastic=("Model", "Metadata"))
     length = 36 if width >= _WIDE_ENOUGH else _id_length(rows)
-    # The two that may be cut share what the others leave.
-    for column in (made.columns[0], made.columns[1], *made.columns[3:6]):
-        column.overflow = "fold"
     for row in rows:
         made.add_row(*cells(row, length))
-    made.padding = (0, 2 if width >= _WIDE_ENOUGH else 1, 0, 0)
-    made.expand = True
     return made
 
 
@@ -97,6 +89,8 @@ def numbers(row: Row) -> dict[str, Any]:
         del fields[name]
     for name in _TIMES:
         fields[name] = None if fields[name] is None else output.iso(fields[name])
+    for attempt in fields["attempts"]:
+        attempt["started_at"] = output.iso(attempt["started_at"])
     return fields
 
 

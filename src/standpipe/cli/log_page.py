@@ -35,7 +35,7 @@ def _numbers(row: Row, project: str) -> Table:
     grid.add_column(overflow="fold")
     for name, value in _facts(row, project).items():
         if value not in (None, ""):
-            grid.add_row(name, output.cell(str(value)))
+            grid.add_row(name, output.folded(str(value)))
     return grid
 
 
@@ -77,15 +77,15 @@ def _usage(row: Row) -> str | None:
 
 
 def _attempts(row: Row) -> Table:
-    table = output.table("At", "Provider", "Model", "Status", "First byte", "Error")
+    table = output.table(
+        "At", "Provider", "Model", "Status", "First byte", "Error", elastic=("Error",)
+    )
     for each in row.attempts:
         at = f"+{(each.started_at - row.requested_at) / 1000:,.1f} ms"
         first = "" if each.first_byte_us is None else f"{each.first_byte_us / 1000:,.1f} ms"
         status = "none" if each.status is None else str(each.status)
-        cells = (at, each.provider, each.model, status, first, each.error or "")
-        table.add_row(*map(output.cell, cells))
-    table.columns[-1].no_wrap = False
-    table.columns[-1].overflow = "fold"
+        cells = (at, each.provider, each.model, status, first)
+        table.add_row(*map(output.cell, cells), output.folded(each.error or ""))
     return table
 
 

@@ -42,11 +42,10 @@ def pull(*, config_path: ConfigOption = None) -> None:
 def list_models(*, config_path: ConfigOption = None) -> None:
     """List the names that callers may use, and where each leads."""
     settings = config.load(config_path)
-    table = output.table("Model", "Provider", "State")
+    table = output.table("Model", "Provider", "State", elastic=("State",))
     for row in (*_routes(settings), *_providers(settings), *_local(settings)):
-        table.add_row(*map(output.cell, row))
-    table.columns[2].no_wrap = False
-    table.columns[2].overflow = "fold"
+        *first, state = row
+        table.add_row(*map(output.cell, first), output.folded(state))
     if table.row_count:
         output.console().print(table)
     else:

@@ -26,14 +26,18 @@ def console(*, stderr: bool = False) -> Console:
     return Console(highlight=False, width=width, stderr=stderr, soft_wrap=False)
 
 
-def table(*columns: str, right: tuple[str, ...] = ()) -> Table:
-    """Return an empty table without lines; columns in `right` hold figures."""
+def table(*columns: str, right: tuple[str, ...] = (), elastic: tuple[str, ...] = ()) -> Table:
+    """Return an empty table without lines.
+
+    Columns in `right` hold figures. Those in `elastic` are cut where the terminal is too narrow
+    for all; the others stay whole.
+    """
     made = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for name in columns:
         made.add_column(
             name,
             justify="right" if name in right else "left",
-            no_wrap=True,
+            no_wrap=name not in elastic,
             overflow="ellipsis",
         )
     return made
@@ -45,8 +49,13 @@ def plain(text: str, *, keep: str = "") -> str:
 
 
 def cell(text: str, style: str = "") -> Text:
-    """Return a cell of a table that shows the text as it is."""
-    return Text(plain(text), style=style)
+    """Return a cell of a table that shows the text as it is, on one line."""
+    return Text(plain(text), style=style, no_wrap=True, overflow="ellipsis")
+
+
+def folded(text: str, style: str = "") -> Text:
+    """Return a cell that takes as many lines as it needs."""
+    return Text(plain(text), style=style, overflow="fold")
 
 
 def local_time(microseconds: int) -> datetime:

@@ -48,7 +48,9 @@ def list_projects(*, as_json: JsonOption = False, config_path: ConfigOption = No
     """List the projects, with how many working keys and calls each has."""
     from standpipe.cli import stores
 
-    table = output.table("Name", "Keys", "Calls", "Created", "ID", right=("Keys", "Calls"))
+    table = output.table(
+        "Name", "Keys", "Calls", "Created", "ID", right=("Keys", "Calls"), elastic=("Name",)
+    )
     with stores.opened(config.load(config_path)) as store:
         for project in store.projects():
             keys, calls = _counts(store, project.id)
