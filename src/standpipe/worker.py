@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import logging
 import os
+import resource
 import signal
 import socket
 import sys
@@ -41,8 +43,16 @@ def main() -> int:
     spec = msgspec.json.decode(sys.stdin.buffer.readline(), type=WorkerSpec)
     settings = config.load(spec.config)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _allow_files()
     uvloop.run(_serve(settings, spec))
     return 0
+
+
+def _allow_files() -> None:
+    """Take all the open files we may have: each call needs two, and 1024 is a usual soft limit."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):  # macOS has a hard limit that it does not allow
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 async def _serve(settings: config.Settings, spec: WorkerSpec) -> None:
