@@ -48,6 +48,6 @@ def test_page_has_every_option_of_the_command_and_no_other(name: str) -> None:
 def test_every_option_has_help(name: str) -> None:
     command = typer.main.get_command(commands)
     for word in name.split()[1:]:
-        command = getattr(command, "commands")[word]  # noqa: B009 (not on every command's type)
+        command = vars(command)["commands"][word]
     assert command.help
     assert all(getattr(parameter, "help", None) for parameter in command.params)

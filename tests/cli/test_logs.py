@@ -215,6 +215,23 @@ def test_tail_shows_earlier_calls_and_each_new_one_once(cli: CommandLine, add: R
     assert tail.returncode == 0
 
 
+def test_tail_keeps_each_call_on_one_line(cli: CommandLine, add: RowAdder) -> None:
+    add(model="m" * 60, metadata={"prompt": "p" * 90})
+    add()
+    with subprocess.Popen(
+        [sys.executable, "-m", "standpipe", "logs", "tail"],
+        env=cli.environment(COLUMNS="80"),
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as tail:
+        assert tail.stdout is not None
+        lines = [tail.stdout.readline() for _ in range(2)]
+        tail.send_signal(signal.SIGINT)
+        lines += tail.stdout.readlines()
+    assert len(lines) == 2
+    assert all(len(line.rstrip("\n")) <= 80 for line in lines)
+
+
 def test_terminal_gets_colours_and_its_own_width(cli: CommandLine, add: RowAdder) -> None:
     row = add()
     primary, secondary = pty.openpty()

@@ -40,7 +40,7 @@ def table(rows: Sequence[Row], width: int) -> Table:
 def line(row: Row) -> Text:
     """Return a call as a line whose columns stand under those of the others."""
     *first, last = cells(row, _SHORT_ID)
-    text = Text(no_wrap=True, overflow="ellipsis")
+    text = Text()
     for part, wide in zip(first, TAIL_WIDTHS, strict=True):
         part.truncate(wide, overflow="ellipsis", pad=True)
         text.append_text(part).append(" ")

@@ -111,7 +111,7 @@ def tail(
                 if as_json:
                     output.print_json(log_lines.numbers(row))
                 else:
-                    console.print(log_lines.line(row), crop=True)
+                    console.print(log_lines.line(row), no_wrap=True, overflow="ellipsis")
         except KeyboardInterrupt:
             return
 
