@@ -36,7 +36,7 @@ from standpipe.wire.ids import new_id
 
 logger = logging.getLogger("standpipe.server")
 
-#: Bytes parsed at a time: what a head may pass its limit by, unseen.
+#: Bytes parsed at a time: what is held of a head may pass its limit by this much, unseen.
 _SLICE = 65536
 #: Requests that may wait behind the one being answered before we stop reading.
 _PIPELINE = 16
@@ -103,6 +103,8 @@ class HardenedProtocol(HttpToolsProtocol):
         #: Whether the bytes being read brought anything, and how many they are.
         self._has_moved = False
         self._feeding = 0
+        #: The head being read began with the bytes being read, not before them.
+        self._has_begun = False
         #: Bytes read since a head began or a piece of a body came.
         self._unseen = 0
         self._body_seen = 0
@@ -164,7 +166,7 @@ class HardenedProtocol(HttpToolsProtocol):
     # The parser's side: what raises in here comes out of `feed_data` as a callback error.
 
     def _feed(self, data: bytes) -> None:
-        self._has_moved = False
+        self._has_moved = self._has_begun = False
         self._feeding = len(data)
         try:
             self.parser.feed_data(data)
@@ -211,7 +213,7 @@ class HardenedProtocol(HttpToolsProtocol):
             raise Unparsable("a request came after the connection's last")
         self.url = b""
         self.headers = []
-        self._has_moved = True
+        self._has_moved = self._has_begun = True
         self._unseen = self._body_seen = 0
         self._reading = Reading.HEAD
 
@@ -259,7 +261,7 @@ class HardenedProtocol(HttpToolsProtocol):
     def _check_size(self) -> None:
         if len(self.headers) > self.limits.headers:
             raise HeadersTooLarge(f"the request has over {self.limits.headers} headers")
-        if self._unseen + self._feeding <= self.limits.header_bytes:
+        if self._has_begun and self._feeding <= self.limits.header_bytes:
             return
         size = len(self.url) + 4 * len(self.headers)
         size += sum([len(name) + len(value) for name, value in self.headers])
