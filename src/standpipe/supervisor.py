@@ -302,11 +302,17 @@ class _Child:
         self._ended(_ending(process.returncode))
 
     def _ended(self, ending: str) -> None:
-        if self._is_ending:
-            self.phase = "stopped"
-            self.due = math.inf
+        if self._is_told or (self._is_ending and not self._must_finish()):
+            self._rest()
         else:
             self._plan_restart(ending)
+
+    def _must_finish(self) -> bool:
+        return self.spec.finishes and not self._has_refused
+
+    def _rest(self) -> None:
+        self.phase = "stopped"
+        self.due = math.inf
 
     def _plan_restart(self, ending: str) -> None:
         now = time.monotonic()
@@ -331,18 +337,19 @@ class _Child:
     def end(self) -> None:
         """Let it run, but start it no more, unless it has work to finish."""
         self._is_ending = True
-        self.due = math.inf
         if self._process is not None:
-            return
-        self.phase = "stopped"
-        if self.spec.finishes and self._starts:
-            self.start()
+            self.due = math.inf
+        elif not self._must_finish():
+            self._rest()
 
     def terminate(self) -> None:
         """Ask it to end, within its grace."""
-        if self._process is None:
-            return
+        if self.phase == "waiting":
+            self.start()
         self._is_told = True
+        if self._process is None:
+            self._rest()
+            return
         self.due = time.monotonic() + self.spec.grace
         if self.spec.finishes and self.phase == "starting":
             # A signal would end it before it can hear one; the end of its input waits for it.
