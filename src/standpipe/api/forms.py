@@ -28,8 +28,8 @@ def fields(schema: Schema, *, nulls: bool) -> Html:
         return table(rows, "Field", "Type", "Meaning")
     choices = [c for c in schema.get("anyOf", []) if "properties" in c and "title" not in c]
     if not choices:
-        return el("p", kind(schema, nulls=nulls), class_="form")
-    which = el("p", kind(schema, nulls=nulls), class_="form")
+        return el("p", kind(schema, nulls=nulls))
+    which = el("p", kind(schema, nulls=nulls))
     return join(which, *(fields(choice, nulls=nulls) for choice in choices))
 
 

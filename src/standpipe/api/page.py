@@ -78,11 +78,12 @@ def _start(root: str) -> Html:
     return _section(
         "Base URL",
         el("dl", *(el("div", el("dt", url), el("dd", use)) for url, use in bases), class_="bases"),
-        el("div", _code("curl", _curl(root)), _code("Python", _python(root)), class_="pair"),
+        _code("curl", _curl(root)),
+        _code("Python", _python(root)),
         el(
             "p",
             prose(
-                "The key goes into `Authorization: Bearer …`, and says to which project a call "
+                "The key goes into `Authorization: Bearer KEY`, and says to which project a call "
                 "belongs. What to put for `MODEL`: "
             ),
             el("a", "GET /models", href="#listModels"),
