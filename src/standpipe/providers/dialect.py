@@ -7,12 +7,17 @@ and is data (`table.Provider`).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Literal, Protocol
 
 import msgspec
 
+
 from standpipe.errors import ApiError
 from standpipe.wire.chat import ChatRequest
+
+
+#: `native`: the provider does it. `emulated`: we do it, and say so. `refused`: a 400 names it.
+Fidelity = Literal["native", "emulated", "refused"]
 
 
 class Quirks(msgspec.Struct, frozen=True):
@@ -22,6 +27,16 @@ class Quirks(msgspec.Struct, frozen=True):
     forward_store: bool = False
     #: Ask for usage on every stream.
     stream_usage: bool = True
+
+
+class Outgoing(msgspec.Struct, frozen=True):
+    """A request to a provider, without what stays the same from call to call."""
+
+    #: Path under the provider's base URL, query included.
+    path: str
+    body: bytes
+    #: Headers of this call alone; `Dialect.headers` are the others.
+    extra: tuple[tuple[bytes, bytes], ...] = ()
 
 
 class Whole(msgspec.Struct, frozen=True):
@@ -62,22 +77,19 @@ class Dialect(Protocol):
     """One upstream wire form."""
 
     name: str
-    #: Path under the provider's base URL.
-    path: str
+    #: What becomes of each feature (`wire.features`) that is not native: see `fidelity`.
+    fidelity: Mapping[str, Fidelity]
 
     def headers(self, key: str | None) -> tuple[tuple[bytes, bytes], ...]:
-        """Return the headers of a request; `key` None for a place that wants none."""
+        """Return the headers of every request; `key` None for a place that wants none."""
 
-    def prepare(self, request: ChatRequest, model: str, quirks: Quirks) -> bytes:
-        """Return the body to send for `model`.
+    def prepare(self, request: ChatRequest, model: str, quirks: Quirks) -> Outgoing:
+        """Return what to send for `model`; the request has no feature that is refused.
 
-        Raises BadRequest naming a field that can be neither honoured nor emulated.
+        Raises BadRequest naming a field whose value cannot be said in this dialect.
         """
 
-    def emulated(self, request: ChatRequest) -> tuple[str, ...]:
-        """Return what of `request` is honoured otherwise than by the provider itself."""
-
-    def completion(self, body: bytes, requested: str) -> Whole:
+    def completion(self, body: bytes, request: ChatRequest) -> Whole:
         """Return a whole answer in OpenAI's form; raises NotACompletion if it is none."""
 
     def decoder(self, request: ChatRequest, quirks: Quirks) -> Decoder:
