@@ -31,7 +31,7 @@ bench: $(VENV)/dev.done weights ## Measure; see docs/benchmarks.md.
 
 .PHONY: weights
 weights: $(VENV)/runtime.done
-	@$(BIN)/standpipe models pull --quiet
+	@$(BIN)/standpipe models pull
 
 $(VENV)/pyvenv.cfg:
 	$(PYTHON) -m venv $(VENV)
