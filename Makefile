@@ -31,7 +31,7 @@ bench: $(VENV)/dev.done weights ## Measure; see docs/benchmarks.md.
 
 .PHONY: weights
 weights: $(VENV)/runtime.done
-	@$(BIN)/standpipe models pull --quiet
+	@$(BIN)/standpipe models pull
 
 $(VENV)/pyvenv.cfg:
 	$(PYTHON) -m venv $(VENV)
@@ -46,10 +46,14 @@ $(VENV)/dev.done: $(VENV)/runtime.done requirements/dev.lock
 	@touch $@
 
 UV ?= uv
-lock: ## Make the lock files anew (needs uv).
-	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header requirements/build.in -o requirements/build.lock
-	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --extra local pyproject.toml -o requirements/runtime.lock
-	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -c requirements/runtime.lock -c requirements/build.lock requirements/dev.in -o requirements/dev.lock
+COMPILE = $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
+CLIENTS := tests/clients
+lock: ## Make the lock files anew (needs uv and npm).
+	$(COMPILE) requirements/build.in -o requirements/build.lock
+	$(COMPILE) --extra local pyproject.toml -o requirements/runtime.lock
+	$(COMPILE) -c requirements/runtime.lock -c requirements/build.lock requirements/dev.in -o requirements/dev.lock
+	for name in openai-current openpipe node; do $(COMPILE) $(CLIENTS)/$$name.in -o $(CLIENTS)/$$name.lock || exit; done
+	cd $(CLIENTS)/npm && npm install --package-lock-only --omit-lockfile-registry-resolved
 
 clean: ## Remove what was made here; .standpipe, your data, stays.
 	rm -rf $(VENV) .cache build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -14,7 +14,7 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import Match, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 from typing_extensions import override
 
@@ -47,6 +47,9 @@ from standpipe.upstream.transport import Origin, Transport
 
 Handler = Callable[[Request], Awaitable[Response]]
 
+#: Under both prefixes; a POST of it never comes to the router.
+CHAT_PATH = "/chat/completions"
+
 #: How long the engine may take: a long answer on one core takes minutes.
 ENGINE_TIMEOUTS = Timeouts(connect=5.0, first_byte=600.0, idle=600.0, total=600.0)
 
@@ -76,7 +79,7 @@ class App:
         if scope["type"] == "http":
             path = _plain(scope["path"])
             prefix = next((p for p in PREFIXES if path.startswith(p + "/")), None)
-            if scope["method"] == "POST" and prefix and path[len(prefix) :] == "/chat/completions":
+            if scope["method"] == "POST" and prefix and path[len(prefix) :] == CHAT_PATH:
                 await self._chat(scope, receive, send)
                 return
             scope = {**scope, "path": path, "standpipe.prefix": prefix}
@@ -235,8 +238,19 @@ async def _on_http_error(request: Request, error: Exception) -> Response:
     status = error.status_code if isinstance(error, HTTPException) else 500
     if status == 405:
         answer = error_response(MethodNotAllowed(f"{request.method} is not offered here"))
-        answer.headers.update(getattr(error, "headers", None) or {})
+        answer.headers["allow"] = ", ".join(sorted(_allowed(request)))
         return answer
     if request.method == "HEAD":
         return Response(status_code=204)
     return error_response(NotFound("Not found"))
+
+
+def _allowed(request: Request) -> set[str]:
+    """Return the methods that the path has; the router itself tells those of one route alone."""
+    chat = {"POST"} if request.scope["path"].endswith(CHAT_PATH) else set()
+    matching = (
+        route.methods or set()
+        for route in request.app.routes
+        if isinstance(route, Route) and route.matches(request.scope)[0] is not Match.NONE
+    )
+    return chat.union(*matching)

@@ -60,6 +60,7 @@ def test_first_screen_has_a_key_and_snippets_that_work_when_pasted(tmp_path: Pat
         assert server.stop(signal.SIGINT) == 0
     for file in home.glob("standpipe.db*"):
         assert token.encode() not in file.read_bytes()
+        assert file.stat().st_mode & 0o077 == 0
     with serving(home, LOCAL_ENABLED="true", API_KEY="") as again:
         later = screen_of(again, screen)
         assert "is ready" in later

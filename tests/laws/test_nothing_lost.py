@@ -365,6 +365,31 @@ def test_running_calls_finish_after_sigterm_and_no_new_one_begins(tmp_path: Path
     assert segments(server) == []
 
 
+def test_calls_that_outlast_the_grace_end_with_an_error_and_a_row(tmp_path: Path) -> None:
+    calls = [Call("up:silent", name=f"whole-{n}") for n in range(10)]
+    calls += [Call("up:stall", stream=True, name=f"stream-{n}") for n in range(10)]
+    with running() as upstream:
+        configuration = provider("up", upstream.url)
+        with serving(tmp_path, configuration, SERVER_GRACE="0.2") as server:
+
+            async def stop() -> None:
+                await upstream.until(lambda: len(upstream.requests) == len(calls))
+                await upstream.until(lambda: all(call.body for call in calls if call.stream))
+                server.process.send_signal(signal.SIGTERM)
+
+            asyncio.run(together(server, calls, stop))
+            assert server.process.wait(PATIENCE) == 0
+    assert {(call.stream, call.status, call.end) for call in calls} == {
+        (False, 503, "whole"),
+        (True, 200, "failed"),
+    }
+    assert all(b"the server is stopping" in call.body for call in calls)
+    assert {row.id: (row.status, row.outcome) for row in rows_of(server)} == {
+        call.id: (200, "cut") if call.stream else (503, "failed") for call in calls
+    }
+    assert segments(server) == []
+
+
 async def refused(server: Standpipe) -> None:
     """Return once nobody takes connections any more."""
     while True:

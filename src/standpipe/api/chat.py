@@ -29,8 +29,9 @@ class ChatRoute:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        reply = AsgiReply(send)
-        with _cancelled_when_gone(scope):
+        connection: Connection = scope["extensions"][EXTENSION]
+        reply = AsgiReply(send, connection)
+        with _cancelled_when_gone(connection):
             try:
                 incoming = read(scope["headers"])
                 caller = await self._callers.check(incoming.authorization)
@@ -64,9 +65,8 @@ async def read_body(receive: Receive) -> bytes:
 
 
 @contextlib.contextmanager
-def _cancelled_when_gone(scope: Scope) -> Iterator[None]:
+def _cancelled_when_gone(connection: Connection) -> Iterator[None]:
     """Cancel the body of the `with` when the client leaves, and end quietly then."""
-    connection: Connection = scope["extensions"][EXTENSION]
     task = asyncio.current_task()
     assert task is not None  # noqa: S101 (the type of asyncio's answer, not a condition)
     connection.on_lost = task.cancel  # type: ignore[assignment]  # its answer is not needed

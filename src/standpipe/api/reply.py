@@ -5,13 +5,20 @@ from __future__ import annotations
 from starlette.types import Send
 
 from standpipe.calls.reply import Headers
+from standpipe.server.exchange import Connection
 
 
 class AsgiReply:
     """Sends a reply as ASGI messages; whoever serves them joins head and first bytes."""
 
-    def __init__(self, send: Send) -> None:
+    def __init__(self, send: Send, connection: Connection) -> None:
         self._send = send
+        self._connection = connection
+
+    @property
+    def gone(self) -> bool:
+        """True once the client is."""
+        return self._connection.lost
 
     async def whole(self, status: int, headers: Headers, body: bytes) -> None:
         """Send a complete answer."""

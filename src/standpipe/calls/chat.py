@@ -79,6 +79,11 @@ class Chat:
             await self._serve(call, reply)
         except ApiError as error:
             await self._fail(call, error, reply)
+        except asyncio.CancelledError:
+            # By a client that has left, or else by a server that stops and can wait no longer.
+            if not reply.gone and not call.kept:
+                await self._fail(call, Unavailable("the server is stopping"), reply)
+            raise
         except Exception:
             log.exception("call %s: a bug", call.id)
             await self._fail(call, InternalError(f"internal error; request id {call.id}"), reply)

@@ -14,6 +14,10 @@ class Reply(Protocol):
     gone: the call is cancelled then.
     """
 
+    @property
+    def gone(self) -> bool:
+        """True once the client is."""
+
     async def whole(self, status: int, headers: Headers, body: bytes) -> None:
         """Send a complete answer."""
 

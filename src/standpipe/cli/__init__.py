@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 from standpipe.errors import ApiError, StandpipeError
@@ -9,6 +10,8 @@ from standpipe.errors import ApiError, StandpipeError
 
 def main() -> None:
     """Run the command line; an error that we know is one line, not a stack trace."""
+    # What we write holds what people asked: it is its owner's alone.
+    os.umask(0o077)
     from standpipe.cli.commands import commands
 
     try:

@@ -10,31 +10,22 @@ import sys
 import msgspec
 
 from standpipe import config
+from standpipe.cli import stores
 from standpipe.cli.prepared import Prepared
 from standpipe.config import Settings
 from standpipe.errors import ApiError, StandpipeError
 from standpipe.store import tokens
 from standpipe.store.store import Store
 
-DEFAULT_PROJECT = "default"
-
 
 def prepare(settings: Settings) -> Prepared:
     """Make what is missing; leave what is there."""
-    settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
-    store = Store.open(settings.store_url)
-    try:
-        if not store.is_current():
-            store.migrate()
-        if not store.projects():
-            store.add_project(DEFAULT_PROJECT)
+    with stores.made(settings) as store:
         return _first_key(store, settings)
-    finally:
-        store.close()
 
 
 def _first_key(store: Store, settings: Settings) -> Prepared:
-    project = store.project(DEFAULT_PROJECT) or store.projects()[0]
+    project = stores.first(store)
     has_keys = bool(store.keys(None))
     if settings.first_key is not None:
         token = settings.first_key.reveal()

@@ -2,30 +2,24 @@
 
 from __future__ import annotations
 
-import importlib.util
 import secrets
 import socket
 import subprocess
 import sys
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
 import typer
 
 from standpipe import config
+from standpipe.cli import local
+from standpipe.cli.options import ConfigOption
 from standpipe.cli.prepared import Prepared
 from standpipe.cli.screen import show
 from standpipe.config import Settings
-from standpipe.engine import weights
 from standpipe.errors import StandpipeError
 from standpipe.server.sockets import bind
 from standpipe.supervisor import ChildSpec, Supervisor
-
-ConfigOption = Annotated[
-    str | None,
-    typer.Option("--config", help="Path of standpipe.toml.", show_default=False),
-]
 
 
 def serve(config_path: ConfigOption = None) -> None:
@@ -90,15 +84,15 @@ def _worker(
 
 
 def _engine_child(settings: Settings, engine: dict[str, Any]) -> ChildSpec:
-    local = settings.local
+    row = settings.local
     spec = {
         "gguf": engine["gguf"],
         "port": engine["port"],
         "key": engine["key"],
-        "name": local.model,
-        "context": local.context,
-        "slots": local.slots,
-        "threads": local.threads or None,
+        "name": row.model,
+        "context": row.context,
+        "slots": row.slots,
+        "threads": row.threads or None,
     }
     # Essential only to itself: other providers are served while it loads, or fails to.
     return ChildSpec(
@@ -114,25 +108,14 @@ def _engine(settings: Settings) -> dict[str, Any] | None:
     """Return where the engine will be, or what it lacks; None if it is not wanted."""
     if not settings.local.enabled:
         return None
-    gguf = Path(settings.local.gguf) if settings.local.gguf else weights.find(settings.home)
-    missing = _lacking(gguf)
+    missing = local.lacking(settings)
     port = 0 if missing else _free_port()
     return {
-        "gguf": str(gguf) if gguf else None,
+        "gguf": str(local.gguf(settings)),
         "port": port,
         "key": secrets.token_urlsafe(32),
         "missing": missing,
     }
-
-
-def _lacking(gguf: Path | None) -> str | None:
-    if importlib.util.find_spec("xllamacpp") is None:
-        return "the local model needs the extra `local`: pip install 'standpipe[local]'"
-    if gguf is None:
-        return "the local model's weights are not there: run `standpipe models pull`, then restart"
-    if not gguf.is_file():
-        return f"local.gguf = {str(gguf)!r}: there is no such file"
-    return None
 
 
 def _missing(engine: dict[str, Any] | None, ready: dict[str, dict[str, Any]]) -> str | None:

@@ -7,11 +7,12 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from standpipe.cli.prepare import DEFAULT_PROJECT
 from standpipe.config import Settings
 from standpipe.errors import ConfigError
 from standpipe.store.rows import Project
 from standpipe.store.store import Store
+
+DEFAULT_PROJECT = "default"
 
 _SQLITE = "sqlite:///"
 
