@@ -25,7 +25,7 @@ def request(**fields: Any) -> chat.ChatRequest:
 
 
 def sent(call: chat.ChatRequest, quirks: Quirks = QUIRKS) -> dict[str, Any]:
-    body: dict[str, Any] = json.loads(DIALECT.prepare(call, "theirs", quirks))
+    body: dict[str, Any] = json.loads(DIALECT.prepare(call, "theirs", quirks).body)
     return body
 
 
@@ -66,7 +66,7 @@ def relay(data: bytes, *pieces: int, **fields: Any) -> tuple[bytes, Any]:
 
 def test_only_the_model_changes_on_the_way_out() -> None:
     body = b'{"model": "asked", "x_new": {"deep": [1.50, 1e3]}, "messages":[{"role":"user","content":"Hi","x":1}]}'  # noqa: E501
-    out = DIALECT.prepare(chat.parse(body), "theirs", QUIRKS)
+    out = DIALECT.prepare(chat.parse(body), "theirs", QUIRKS).body
     assert b'"x_new":{"deep": [1.50, 1e3]}' in out
     assert json.loads(out) == {**json.loads(body), "model": "theirs"}
 
@@ -92,7 +92,7 @@ def test_other_stream_options_are_kept() -> None:
 
 def test_whole_answer_comes_back_with_the_asked_model_and_all_else() -> None:
     body = b'{"id":"c","x_vendor": {"a" : 1},"model":"theirs-2025","choices":[{"x":1}]}'
-    whole = DIALECT.completion(body, "asked")
+    whole = DIALECT.completion(body, request())
     assert whole.provider_model == "theirs-2025"
     assert b'"x_vendor":{"a" : 1}' in whole.body
     assert json.loads(whole.body) == {**json.loads(body), "model": "asked"}
@@ -101,7 +101,7 @@ def test_whole_answer_comes_back_with_the_asked_model_and_all_else() -> None:
 def test_cached_tokens_come_in_both_forms() -> None:
     usage = {**USAGE, "prompt_tokens_details": {"cached_tokens": 1}}
     body = json.dumps({"choices": [], "usage": usage}).encode()
-    answered = json.loads(DIALECT.completion(body, "asked").body)["usage"]
+    answered = json.loads(DIALECT.completion(body, request()).body)["usage"]
     assert (answered["prompt_cache_hit_tokens"], answered["prompt_cache_miss_tokens"]) == (1, 2)
 
 
@@ -111,7 +111,7 @@ def test_cached_tokens_come_in_both_forms() -> None:
 )
 def test_answer_that_is_no_completion_is_refused(body: bytes) -> None:
     with pytest.raises(NotACompletion):
-        DIALECT.completion(body, "asked")
+        DIALECT.completion(body, request())
 
 
 def test_stream_is_relayed_with_the_asked_model_and_without_the_unasked_usage() -> None:

@@ -11,6 +11,7 @@ from typing_extensions import override
 from standpipe.calls.call import Call, now_us
 from standpipe.calls.routes import Target
 from standpipe.errors import ApiError, Refused, Silent, Unreachable
+from standpipe.providers.dialect import Outgoing
 from standpipe.providers.table import Provider
 from standpipe.upstream.answer import Answer
 from standpipe.upstream.transport import Headers, Request, Transport
@@ -41,7 +42,7 @@ class Upstream(msgspec.Struct, frozen=True):
         return f"Upstream({self.provider.name})"
 
 
-async def attempt(call: Call, target: Target, upstream: Upstream, body: bytes) -> Answer:
+async def attempt(call: Call, target: Target, upstream: Upstream, outgoing: Outgoing) -> Answer:
     """Return an answer with status 200, its body still to be read.
 
     Raises the last attempt's error once `target.retries` are used up or another try is pointless.
@@ -49,7 +50,7 @@ async def attempt(call: Call, target: Target, upstream: Upstream, body: bytes) -
     tried = 0
     while True:
         try:
-            return await _once(call, target, upstream, body)
+            return await _once(call, target, upstream, outgoing)
         except (Refused, Unreachable, Silent) as error:
             pause = _pause(error)
             if tried >= target.retries or pause is None:
@@ -58,8 +59,8 @@ async def attempt(call: Call, target: Target, upstream: Upstream, body: bytes) -
         await asyncio.sleep(pause)
 
 
-async def _once(call: Call, target: Target, upstream: Upstream, body: bytes) -> Answer:
-    request = Request("POST", upstream.provider.dialect.path, upstream.headers, body)
+async def _once(call: Call, target: Target, upstream: Upstream, outgoing: Outgoing) -> Answer:
+    request = Request("POST", outgoing.path, upstream.headers, outgoing.body, outgoing.extra)
     started = now_us()
     try:
         answer = await upstream.transport.send(request)

@@ -23,6 +23,7 @@ from standpipe.calls.incoming import Incoming
 from standpipe.calls.reply import Headers, Reply
 from standpipe.calls.routes import Routes
 from standpipe.errors import ApiError, Forbidden, InternalError, NotACompletion, Unavailable
+from standpipe.providers import fidelity
 from standpipe.providers.table import Provider
 from standpipe.spool.writer import Spool, SpoolFull
 from standpipe.upstream.answer import Answer
@@ -95,9 +96,12 @@ class Chat:
             raise Forbidden("Read-only OpenPipe API keys cannot access the base OpenAI API")
         upstream = self._upstreams[target.provider]
         provider = upstream.provider
-        body = provider.dialect.prepare(request, target.model, provider.quirks)
-        call.fidelity = provider.dialect.emulated(request)
-        async with await attempt(call, target, upstream, body) as answer:
+        plan = fidelity.plan(
+            request, provider, best_effort=control.wants_best_effort(call.incoming)
+        )
+        call.fidelity = plan.noted()
+        outgoing = provider.dialect.prepare(plan.request, target.model, provider.quirks)
+        async with await attempt(call, target, upstream, outgoing) as answer:
             relay = self._relay_stream if request.stream else self._relay_whole
             await relay(call, request, provider, answer, reply)
 
@@ -125,7 +129,7 @@ class Chat:
     ) -> None:
         raw = await answer.body(ANSWER_LIMIT)
         call.first_byte_at = now_us()
-        whole = provider.dialect.completion(raw, request.model)
+        whole = provider.dialect.completion(raw, request)
         call.provider_model = whole.provider_model
         call.pieces.append(whole.body)
         call.outcome, call.status = "complete", 200

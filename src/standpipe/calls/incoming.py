@@ -16,6 +16,7 @@ NAMES = {
     b"op-tags": "tags",
     b"op-cache": "cache",
     b"op-criteria": "criteria",
+    b"standpipe-fidelity": "fidelity",
     b"traceparent": "traceparent",
     b"x-stainless-retry-count": "retry_count",
 }
@@ -37,6 +38,7 @@ class Incoming(msgspec.Struct):
     tags: bytes | None = None
     cache: bytes | None = None
     criteria: bytes | None = None
+    fidelity: bytes | None = None
     traceparent: bytes | None = None
     retry_count: bytes | None = None
 
@@ -66,6 +68,17 @@ def wants_log(incoming: Incoming) -> bool | None:
         return value == b"true"
     raise BadRequest(
         f"op-log-request: must be 'true' or 'false', not {_shown(value)}", param="op-log-request"
+    )
+
+
+def wants_best_effort(incoming: Incoming) -> bool:
+    """Tell whether fields that cannot be honoured may be dropped; BadRequest if that is unclear."""
+    value = (incoming.fidelity or b"strict").strip().lower()
+    if value in (b"strict", b"best-effort"):
+        return value == b"best-effort"
+    raise BadRequest(
+        f"standpipe-fidelity: must be 'strict' or 'best-effort', not {_shown(value)}",
+        param="standpipe-fidelity",
     )
 
 

@@ -11,10 +11,8 @@ from typing import Literal, Protocol
 
 import msgspec
 
-
 from standpipe.errors import ApiError
 from standpipe.wire.chat import ChatRequest
-
 
 #: `native`: the provider does it. `emulated`: we do it, and say so. `refused`: a 400 names it.
 Fidelity = Literal["native", "emulated", "refused"]
@@ -79,6 +77,8 @@ class Dialect(Protocol):
     name: str
     #: What becomes of each feature (`wire.features`) that is not native: see `fidelity`.
     fidelity: Mapping[str, Fidelity]
+    #: Fields of a request that we do not know go to the provider as they are.
+    passes_unknown: bool
 
     def headers(self, key: str | None) -> tuple[tuple[bytes, bytes], ...]:
         """Return the headers of every request; `key` None for a place that wants none."""

@@ -18,7 +18,7 @@ import msgspec
 from typing_extensions import override
 
 from standpipe import errors
-from standpipe.providers.dialect import Decoder, Quirks, Whole
+from standpipe.providers.dialect import Decoder, Outgoing, Quirks, Whole
 from standpipe.providers.local_fields import SAMPLING, refuse
 from standpipe.providers.openai import OpenAI, StreamDecoder
 from standpipe.wire.chat import ChatRequest
@@ -44,7 +44,7 @@ class Local(OpenAI):
         self._sampling = sampling
 
     @override
-    def prepare(self, request: ChatRequest, model: str, quirks: Quirks) -> bytes:
+    def prepare(self, request: ChatRequest, model: str, quirks: Quirks) -> Outgoing:
         """Return the body for the engine; BadRequest for what it cannot honour."""
         refuse(request.fields)
         return super().prepare(request, model, quirks)
@@ -56,14 +56,9 @@ class Local(OpenAI):
         return super().changes(request, model, quirks) | adapted
 
     @override
-    def emulated(self, request: ChatRequest) -> tuple[str, ...]:
-        """Return what `adapt` changes in meaning."""
-        return emulated(request.fields)
-
-    @override
-    def completion(self, body: bytes, requested: str) -> Whole:
+    def completion(self, body: bytes, request: ChatRequest) -> Whole:
         """Return the answer as OpenAI would put it."""
-        whole = super().completion(body, requested)
+        whole = super().completion(body, request)
         repaired = completion(msgspec.json.decode(whole.body))
         return Whole(body=msgspec.json.encode(repaired), provider_model=whole.provider_model)
 

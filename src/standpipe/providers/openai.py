@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from standpipe.errors import ApiError, Cut, KeyRefused, NotACompletion, Refused
-from standpipe.providers.dialect import Decoder, Quirks, Whole
+from standpipe.providers.dialect import Decoder, Fidelity, Outgoing, Quirks, Whole
 from standpipe.wire import sse, usage
 from standpipe.wire.chat import ChatRequest, rebuild
 
@@ -49,7 +49,9 @@ class OpenAI:
     """The dialect; `Local` narrows it."""
 
     name = "openai"
-    path = "/chat/completions"
+    #: All is native: what a place lacks is its provider's row to say.
+    fidelity: Mapping[str, Fidelity] = {}
+    passes_unknown = True
 
     def headers(self, key: str | None) -> tuple[tuple[bytes, bytes], ...]:
         """Return the request's headers."""
@@ -60,13 +62,11 @@ class OpenAI:
         )
         return fixed if key is None else (*fixed, (b"authorization", b"Bearer " + key.encode()))
 
-    def prepare(self, request: ChatRequest, model: str, quirks: Quirks) -> bytes:
+    def prepare(self, request: ChatRequest, model: str, quirks: Quirks) -> Outgoing:
         """Return the caller's body with the provider's model name."""
-        return rebuild(
-            request,
-            changes=self.changes(request, model, quirks),
-            without=_kept_back(request, quirks),
-        )
+        changes = self.changes(request, model, quirks)
+        body = rebuild(request, changes=changes, without=_kept_back(request, quirks))
+        return Outgoing("/chat/completions", body)
 
     def changes(self, request: ChatRequest, model: str, quirks: Quirks) -> dict[str, object]:
         """Return the fields that are sent otherwise than they came."""
@@ -77,16 +77,11 @@ class OpenAI:
             changes["stream_options"] = {**(options or {}), "include_usage": True}
         return changes
 
-    def emulated(self, request: ChatRequest) -> tuple[str, ...]:
-        """Return nothing: what passes through is honoured by the provider or refused by it."""
-        del request
-        return ()
-
-    def completion(self, body: bytes, requested: str) -> Whole:
+    def completion(self, body: bytes, request: ChatRequest) -> Whole:
         """Return the answer with the model name that was asked for."""
         fields = _completion_fields(body)
         named = _string(fields.get("model"))
-        fields["model"] = msgspec.Raw(_encode(requested))
+        fields["model"] = msgspec.Raw(_encode(request.model))
         if (raw := fields.get("usage")) is not None:
             fields["usage"] = complete_usage(raw)
         return Whole(body=_encode(fields), provider_model=named)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import msgspec
 
-from standpipe.providers.dialect import Dialect, Quirks
+from standpipe.providers.dialect import Dialect, Fidelity, Quirks
 from standpipe.providers.local import Local
 from standpipe.providers.openai import OpenAI
 
@@ -22,3 +24,9 @@ class Provider(msgspec.Struct, frozen=True):
     quirks: Quirks = Quirks()
     #: How often a failed attempt is tried again where no route says otherwise.
     retries: int = 1
+    #: What this place does otherwise than its dialect's table says.
+    fidelity: Mapping[str, Fidelity] = {}
+
+    def word(self, feature: str) -> Fidelity:
+        """Return what becomes of a feature; what no table names is native."""
+        return self.fidelity.get(feature) or self.dialect.fidelity.get(feature, "native")

@@ -6,7 +6,7 @@ names are public: callers read them in the `standpipe-fidelity` header and in `d
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from standpipe.wire.chat import ChatRequest
@@ -122,3 +122,82 @@ FEATURES: dict[str, Json] = {
         "messages": [{"role": "user", "content": [{"type": "video_url", "video_url": {}}]}]
     },
 }
+
+#: A feature that is a field with any value, to the field.
+_FIELDS = {
+    name: name
+    for name in (
+        "max_tokens", "max_completion_tokens", "temperature", "top_p", "presence_penalty",
+        "frequency_penalty", "stop", "seed", "logit_bias", "top_logprobs", "user",
+        "reasoning_effort", "prediction", "service_tier", "verbosity", "web_search_options",
+    )
+}  # fmt: skip
+
+#: A feature that is a field with some values, to the field and the test of its value.
+_VALUES: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
+    "temperature>1": ("temperature", lambda value: value > 1),
+    "stop>4": ("stop", lambda value: isinstance(value, list) and len(value) > 4),
+    "logprobs": ("logprobs", lambda value: value is True),
+    "n>1": ("n", lambda value: value > 1),
+    "stream": ("stream", lambda value: value is True),
+    "stream_options.include_usage": ("stream_options", lambda v: v.get("include_usage") is True),
+    "tools": ("tools", lambda value: any(tool["type"] == "function" for tool in value)),
+    "tools:other": ("tools", lambda value: any(tool["type"] != "function" for tool in value)),
+    "tools.strict": ("tools", lambda value: any(map(_is_strict, value))),
+    "tool_choice:none": ("tool_choice", lambda value: value == "none"),
+    "tool_choice:required": ("tool_choice", lambda value: value == "required"),
+    "tool_choice:function": ("tool_choice", lambda value: isinstance(value, dict)),
+    "parallel_tool_calls:false": ("parallel_tool_calls", lambda value: value is False),
+    "functions": ("functions", bool),
+    "function_call:none": ("function_call", lambda value: value == "none"),
+    "function_call:name": ("function_call", lambda value: isinstance(value, dict)),
+    "response_format:json_object": ("response_format", lambda v: v["type"] == "json_object"),
+    "response_format:json_schema": ("response_format", lambda v: v["type"] == "json_schema"),
+    "response_format:other": ("response_format", lambda v: v["type"] not in _FORMATS),
+    "modalities:audio": ("modalities", lambda value: "audio" in value),
+}
+_FORMATS = ("text", "json_object", "json_schema")
+
+#: Roles and content parts that are features.
+_ROLES = {"developer": "role:developer", "function": "role:function"}
+_PARTS = {
+    "text": None,
+    "refusal": None,
+    "input_audio": "content:input_audio",
+    "file": "content:file",
+}
+
+
+def features(request: ChatRequest) -> dict[str, str]:
+    """Return the features that a request asks for, each with the path of the field that asks."""
+    found = {name: field for name, field in _FIELDS.items() if field in request.values}
+    for name, (field, asks) in _VALUES.items():
+        if field in request.values and asks(request.values[field]):
+            found[name] = field
+    for name, path in _in_messages(request.messages):
+        found.setdefault(name, path)
+    return found
+
+
+def _in_messages(messages: list[Json]) -> Iterator[tuple[str, str]]:
+    for index, message in enumerate(messages):
+        path = f"messages[{index}]"
+        if (role := _ROLES.get(message["role"])) is not None:
+            yield role, f"{path}.role"
+        if message.get("name") and message["role"] != "function":
+            yield "message.name", f"{path}.name"
+        content = message.get("content")
+        for position, part in enumerate(content if isinstance(content, list) else ()):
+            if (name := _part(part)) is not None:
+                yield name, f"{path}.content[{position}]"
+
+
+def _part(part: Json) -> str | None:
+    if part["type"] == "image_url":
+        is_inline = part["image_url"]["url"].startswith("data:")
+        return "content:image_url" if is_inline else "content:image_url.remote"
+    return _PARTS.get(part["type"], "content:other")
+
+
+def _is_strict(tool: Json) -> bool:
+    return tool["type"] == "function" and tool["function"].get("strict") is True
