@@ -18,7 +18,7 @@ import msgspec
 from typing_extensions import override
 
 from standpipe import errors
-from standpipe.providers.dialect import Decoder, Outgoing, Quirks, Whole
+from standpipe.providers.dialect import Decoder, Fidelity, Outgoing, Quirks, Whole
 from standpipe.providers.local_fields import SAMPLING, refuse
 from standpipe.providers.openai import OpenAI, StreamDecoder
 from standpipe.wire.chat import ChatRequest
@@ -36,6 +36,10 @@ class Local(OpenAI):
     """
 
     name = "local"
+    fidelity: Mapping[str, Fidelity] = {
+        "role:developer": "emulated",
+        "message.name": "emulated",
+    }
 
     def __init__(
         self, *, system: str | None = SYSTEM, sampling: Mapping[str, float] = SAMPLING

@@ -109,6 +109,7 @@ FIELDS: dict[str, Check] = {
     ),
     "modalities": array(filled, most=16),
     "prediction": mapping,
+    "web_search_options": mapping,
     "reasoning_effort": filled,
     "service_tier": filled,
     "verbosity": filled,

@@ -133,6 +133,8 @@ _FIELDS = {
     )
 }  # fmt: skip
 
+_FORMATS = ("text", "json_object", "json_schema")
+
 #: A feature that is a field with some values, to the field and the test of its value.
 _VALUES: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
     "temperature>1": ("temperature", lambda value: value > 1),
@@ -156,7 +158,6 @@ _VALUES: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
     "response_format:other": ("response_format", lambda v: v["type"] not in _FORMATS),
     "modalities:audio": ("modalities", lambda value: "audio" in value),
 }
-_FORMATS = ("text", "json_object", "json_schema")
 
 #: Roles and content parts that are features.
 _ROLES = {"developer": "role:developer", "function": "role:function"}
