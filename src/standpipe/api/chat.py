@@ -13,8 +13,9 @@ from starlette.types import Receive, Scope, Send
 from standpipe import errors
 from standpipe.api.reply import AsgiReply
 from standpipe.calls.callers import Callers
-from standpipe.calls.chat import Chat, error_headers
+from standpipe.calls.chat import Chat
 from standpipe.calls.incoming import read
+from standpipe.calls.lifetime import error_headers
 from standpipe.errors import ApiError, WrongMediaType
 from standpipe.server.exchange import EXTENSION, Connection
 from standpipe.wire.ids import new_id

@@ -16,8 +16,8 @@ from typing_extensions import override
 from standpipe import errors
 from standpipe.api.chat import check_json
 from standpipe.calls.callers import Caller, Callers
-from standpipe.calls.chat import error_headers
 from standpipe.calls.incoming import read
+from standpipe.calls.lifetime import error_headers
 from standpipe.errors import (
     ApiError,
     BadRequest,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 import msgspec
 
@@ -37,6 +38,8 @@ class Call:
         self.incoming = incoming
         self.caller = caller
         self.body = body
+        #: What makes a chat request of a body in another form, None for a body that is one.
+        self.translate: Callable[[bytes], bytes] | None = None
         self.request: ChatRequest | None = None
         self.metadata: dict[str, str] = {}
         #: Until the body has been read nobody has asked for its text to be kept.

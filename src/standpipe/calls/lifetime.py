@@ -1,0 +1,191 @@
+"""A call's lifetime, whatever it asks for: room for its record, its answer, its errors, its record.
+
+The record is appended to the spool before the last byte of the answer goes out, without an
+`await`, and on every way out: no cancelled, refused or broken call is without one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from abc import ABC, abstractmethod
+
+import msgspec
+
+from standpipe import errors
+from standpipe.calls import policy
+from standpipe.calls.call import Call, now_us, without_text
+from standpipe.calls.reply import Headers, Reply
+from standpipe.errors import ApiError, InternalError, NotACompletion, Unavailable
+from standpipe.spool.writer import Spool, SpoolFull
+from standpipe.upstream.answer import Answer
+from standpipe.wire import record, sse
+
+log = logging.getLogger(__name__)
+
+JSON = (b"content-type", b"application/json")
+STREAM: Headers = [
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-cache"),
+]
+#: How long a provider may take to end its answer after its last event.
+DRAIN_SECONDS = 0.5
+
+
+class Lifetime(ABC):
+    """What the calls of every route go through; a route says how it is served in between."""
+
+    def __init__(self, spool: Spool, *, logging_default: str) -> None:
+        self._spool = spool
+        self._logging_default = logging_default
+
+    @abstractmethod
+    async def _serve(self, call: Call, reply: Reply) -> None:
+        """Answer the call, or raise what it fails with."""
+
+    async def _live(self, call: Call, reply: Reply) -> str:
+        """Answer a request and return the call's id.
+
+        Errors are answered, not raised. Raises Unavailable, before anything is done, where the
+        spool has no room for its record.
+        """
+        room = len(call.body)
+        if not self._spool.reserve(room):
+            raise Unavailable("the disk has no room to record this call", retry_after=5)
+        try:
+            await self._run(call, reply)
+        finally:
+            if not call.kept:
+                self._keep(call)
+            self._spool.release(room)
+        return call.id
+
+    async def _run(self, call: Call, reply: Reply) -> None:
+        try:
+            await self._serve(call, reply)
+        except ApiError as error:
+            await self._fail(call, error, reply)
+        except asyncio.CancelledError:
+            # By a client that has left, or else by a server that stops and can wait no longer.
+            if not reply.gone and not call.kept:
+                await self._fail(call, Unavailable("the server is stopping"), reply)
+            raise
+        except Exception:
+            log.exception("call %s: a bug", call.id)
+            await self._fail(call, InternalError(f"internal error; request id {call.id}"), reply)
+
+    def _decide(self, call: Call, wanted: bool | None, store: bool | None) -> None:
+        """Decide whether the call's text is kept."""
+        call.logged = policy.logged(
+            self._logging_default,
+            header=wanted,
+            store=store,
+            read_only=call.caller.read_only,
+            fine_tuned=False,
+        )
+
+    async def _whole(self, call: Call, body: bytes, reply: Reply) -> None:
+        """Send a complete answer, its record first."""
+        call.pieces.append(body)
+        call.outcome, call.status = "complete", 200
+        self._keep(call)
+        await reply.whole(200, [JSON, *_names(call)], body)
+
+    async def _write(self, call: Call, events: bytes, reply: Reply) -> None:
+        """Send a piece of a stream."""
+        if not call.begun:
+            await self._begin(call, reply)
+        call.pieces.append(events)
+        await reply.write(events)
+
+    async def _begin(self, call: Call, reply: Reply) -> None:
+        call.begun, call.status, call.form = True, 200, "sse"
+        call.first_byte_at = now_us()
+        try:
+            self._spool.append(record.encode(call.begin()))
+        except SpoolFull:
+            log.warning("call %s: no room to note that its stream has begun", call.id)
+        await reply.begin(200, [*STREAM, *_names(call)])
+
+    async def _end(self, call: Call, last: bytes, reply: Reply) -> None:
+        """Send the last piece of a stream, its record first."""
+        if not call.begun:
+            await self._begin(call, reply)
+        call.pieces.append(last)
+        call.outcome = "complete"
+        self._keep(call)
+        await reply.end(last)
+
+    async def _fail(self, call: Call, error: ApiError, reply: Reply) -> None:
+        call.failed(error)
+        if call.begun:
+            event = self._error_event(error)
+            call.pieces.append(event)
+            self._keep(call)
+            await reply.end(event)
+            return
+        body = msgspec.json.encode(errors.body(error))
+        call.pieces, call.form = [body], "json"
+        self._keep(call)
+        await reply.whole(error.status, [*error_headers(error, call), *_names(call)], body)
+
+    def _error_event(self, error: ApiError) -> bytes:
+        """Return the event that ends a stream which had begun."""
+        return sse.event(msgspec.json.encode(errors.event(error)))
+
+    def _keep(self, call: Call) -> None:
+        """Append the call's record; if its text has no room, its numbers alone."""
+        call.kept = True
+        kept = call.record()
+        try:
+            self._spool.append(record.encode(kept))
+        except SpoolFull:
+            log.warning("call %s: the spool has no room for its text", call.id)
+            self._keep_numbers(kept)
+
+    def _keep_numbers(self, kept: record.Record) -> None:
+        try:
+            self._spool.append(record.encode(without_text(kept)))
+        except SpoolFull:
+            log.exception("call %s: its record is lost", kept.id)
+
+
+def error_headers(error: ApiError, call: Call | None = None) -> Headers:
+    """Return the headers of an error's answer."""
+    headers: Headers = [JSON]
+    if error.retry_after is not None:
+        headers.append((b"retry-after", b"%d" % max(1, round(error.retry_after))))
+    if call is not None and len(call.attempts) > 1:
+        headers.append((b"x-should-retry", b"false"))
+    return headers
+
+
+def _names(call: Call) -> Headers:
+    """Return the headers that say which call and which model it was."""
+    headers: Headers = [(b"x-request-id", call.id.encode())]
+    model = call.model_name
+    # The provider chose these characters: none of them may end a header.
+    if model and model.isascii() and model.isprintable():
+        headers.append((b"standpipe-model", model.encode()))
+    if call.fidelity:
+        headers.append((b"standpipe-fidelity", ", ".join(call.fidelity).encode()))
+    return headers
+
+
+def check_stream(answer: Answer) -> None:
+    """Raise NotACompletion unless a stream was answered with a stream."""
+    kind = answer.header(b"content-type") or b""
+    if not kind.lower().startswith(b"text/event-stream"):
+        raise NotACompletion(
+            "the provider answered a streamed request with "
+            f"{kind[:60].decode('latin-1') or 'no content type'}, not with text/event-stream"
+        )
+
+
+async def drain(answer: Answer) -> None:
+    """Read what a provider sends after its last event, so that its connection can be used again."""
+    with contextlib.suppress(ApiError, TimeoutError):
+        async with asyncio.timeout(DRAIN_SECONDS):
+            while await answer.read():
+                pass
