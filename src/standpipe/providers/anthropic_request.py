@@ -8,10 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import msgspec
+
 from standpipe.errors import BadRequest
 from standpipe.providers import anthropic_models as models
 from standpipe.providers.anthropic_messages import bad, system, turns
-from standpipe.providers.anthropic_schema import enforced
+from standpipe.providers.anthropic_schema import enforced, gaps
 from standpipe.wire.chat import ChatRequest
 from standpipe.wire.checks import shown
 
@@ -24,10 +26,12 @@ _SAME = ("temperature", "top_p", "stream")
 _TIERS = {"auto": "auto", "default": "standard_only"}
 _CHOICES: Mapping[str, str] = {"none": "none", "auto": "auto", "required": "any"}
 _NULL = b"null"
-_JSON_OBJECT = {
-    "type": "text",
-    "text": "Answer with one JSON object and nothing else: no words around it, no code fence.",
-}
+#: Said where the answer's form cannot be enforced, and was not asked for strictly.
+_JSON_OBJECT = "Answer with one JSON object and nothing else: no words around it, no code fence."
+_JSON_SCHEMA = (
+    "Answer with JSON that fits this JSON schema and nothing else: no words around it, "
+    "no code fence.\n"
+)
 
 
 def body(request: ChatRequest, model: str) -> Json:
@@ -73,11 +77,25 @@ def _limit(request: ChatRequest) -> int | None:
 
 
 def _system(request: ChatRequest, model: str) -> Json:
-    del model
     blocks = system(request.messages)
-    if request.values.get("response_format", {}).get("type") == "json_object":
-        blocks.append(_JSON_OBJECT)
+    if wish := _wish(request, model):
+        blocks.append({"type": "text", "text": wish})
     return {"system": blocks} if blocks else {}
+
+
+def _wish(request: ChatRequest, model: str) -> str | None:
+    """Return the words for a form of the answer that is asked for but not enforced."""
+    if request.values.get("response_format", {}).get("type") == "json_object":
+        return _JSON_OBJECT
+    asked = _schema(request)
+    if asked is None or not models.takes_schema(model) or _is_enforced(asked):
+        return None
+    return _JSON_SCHEMA + msgspec.json.encode(asked.get("schema") or {}).decode()
+
+
+def _is_enforced(asked: Json) -> bool:
+    """Tell whether a schema is held to: a strict one always, another one where it can be."""
+    return bool(asked.get("strict")) or not gaps(asked.get("schema") or {"type": "object"})
 
 
 def _plain(request: ChatRequest, model: str) -> Json:
@@ -175,6 +193,8 @@ def _format(request: ChatRequest, model: str) -> Json:
 
 def _answer_format(request: ChatRequest, asked: Json) -> Json:
     del request
+    if not _is_enforced(asked):
+        return {}
     path = ("response_format", "json_schema", "schema")
     schema = enforced(asked.get("schema") or {"type": "object"}, path)
     return {"output_config": {"format": {"type": "json_schema", "schema": schema}}}

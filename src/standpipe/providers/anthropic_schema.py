@@ -74,11 +74,16 @@ def _value_gaps(schema: Json, path: Path) -> Iterator[tuple[Path, str]]:
     least = schema.get("minItems", 0)
     if least not in (0, 1):
         yield (*path, "minItems"), f"minItems {shown(least)}"
-    if schema.get("additionalProperties", False) is not False:
+    if schema.get("additionalProperties", _named_only(schema)) is not False:
         yield (*path, "additionalProperties"), "properties without a name of their own"
     reference = schema.get("$ref")
     if isinstance(reference, str) and not reference.startswith("#"):
         yield (*path, "$ref"), "a schema from elsewhere"
+
+
+def _named_only(schema: Json) -> bool | None:
+    """Return False for a schema that closing would not empty, None for one that it would."""
+    return None if schema.get("type") == "object" and "properties" not in schema else False
 
 
 def _parts(schema: Json) -> Iterator[tuple[Path, Any]]:

@@ -119,6 +119,8 @@ class StreamDecoder:
                 yield from self._message_delta(event)
             case "message_stop":
                 yield from self._message_stop()
+            case _:
+                pass
 
     def _message_start(self, event: Json) -> Iterator[bytes]:
         message = answer.mapping(event.get("message"))

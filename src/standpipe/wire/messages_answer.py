@@ -1,0 +1,148 @@
+"""Completions and errors in Anthropic's form, for callers of its Messages API. Pure.
+
+https://platform.claude.com/docs/en/api/messages and …/api/errors, seen 2026-11.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from standpipe.errors import ApiError
+from standpipe.wire.record import Usage
+from standpipe.wire.usage import from_openai
+
+Json = dict[str, Any]
+
+_REASONS = {
+    "stop": "end_turn",
+    "length": "max_tokens",
+    "tool_calls": "tool_use",
+    "function_call": "tool_use",
+    "content_filter": "refusal",
+}
+#: Anthropic's type of an error by its status; below and above, by its class.
+_TYPES = {
+    401: "authentication_error",
+    402: "billing_error",
+    403: "permission_error",
+    404: "not_found_error",
+    413: "request_too_large",
+    429: "rate_limit_error",
+    503: "overloaded_error",
+    504: "timeout_error",
+    529: "overloaded_error",
+}
+
+
+def from_openai_completion(completion: Json, model: str) -> Json:
+    """Return a chat completion as an Anthropic message, `model` as the caller asked."""
+    choices = completion.get("choices")
+    choice = choices[0] if isinstance(choices, list) and choices else {}
+    return {
+        "id": completion.get("id") or "",
+        "type": "message",
+        "role": "assistant",
+        "model": model,
+        "content": list(_content(choice.get("message") or {})),
+        **stop(choice),
+        "usage": usage(completion.get("usage")),
+    }
+
+
+def _content(message: Json) -> Iterator[Json]:
+    yield from thoughts(message)
+    text = _spoken(message)
+    calls = message.get("tool_calls") or []
+    if isinstance(text, str) and text:
+        yield {"type": "text", "text": text}
+    if isinstance(legacy := message.get("function_call"), dict):
+        calls = [*calls, {"id": f"call_{legacy.get('name')}", "function": legacy}]
+    for call in calls:
+        yield _tool_use(call)
+
+
+def _spoken(message: Json) -> object:
+    audio = message.get("audio")
+    said = audio.get("transcript") if isinstance(audio, dict) else None
+    return message.get("content") or message.get("refusal") or said
+
+
+def thoughts(message: Json) -> Iterator[Json]:
+    """Yield a message's, or a delta's, thoughts as blocks; signed ones where they are signed."""
+    blocks = message.get("thinking_blocks")
+    if isinstance(blocks, list) and blocks:
+        for block in blocks:
+            if isinstance(block, dict):
+                yield {name: value for name, value in block.items() if name != "index"}
+    elif isinstance(text := message.get("reasoning_content"), str) and text:
+        yield {"type": "thinking", "thinking": text, "signature": ""}
+
+
+def _tool_use(call: Json) -> Json:
+    function = call.get("function") or {}
+    given = decoded_input(function.get("arguments"))
+    named = {"id": call.get("id") or "", "name": function.get("name") or ""}
+    return {"type": "tool_use", **named, "input": given}
+
+
+def decoded_input(arguments: object) -> Json:
+    """Return a call's arguments as an object; what is none is kept as text in one."""
+    if not isinstance(arguments, str) or not arguments.strip():
+        return {}
+    try:
+        value = msgspec.json.decode(arguments)
+    except (msgspec.DecodeError, RecursionError):
+        value = None
+    return value if isinstance(value, dict) else {"raw_arguments": arguments}
+
+
+def stop(choice: Json) -> Json:
+    """Return the stop fields of a message for a choice that is finished."""
+    reason = choice.get("finish_reason")
+    found = _REASONS.get(reason, "end_turn") if isinstance(reason, str) else "end_turn"
+    # Several providers tell here which of the caller's sequences it was.
+    sequence = choice.get("stop_reason")
+    if found == "end_turn" and isinstance(sequence, str):
+        return {"stop_reason": "stop_sequence", "stop_sequence": sequence}
+    told: Json = {"stop_reason": found, "stop_sequence": None}
+    return {**told, "stop_details": _details(choice)} if found == "refusal" else told
+
+
+def _details(choice: Json) -> Json:
+    message = choice.get("message") or choice.get("delta") or {}
+    filtered = choice.get("content_filter_results")
+    category = next(iter(filtered), None) if isinstance(filtered, dict) else None
+    return {"type": "refusal", "category": category, "explanation": message.get("refusal")}
+
+
+def usage(told: object) -> Json:
+    """Return Anthropic's usage of OpenAI's; 0 where nobody said, since it must have a number."""
+    found = from_openai(told) or Usage()
+    written = _written(told)
+    read = found.cached_tokens or 0
+    counts: Json = {
+        "input_tokens": max(0, (found.prompt_tokens or 0) - read - written),
+        "output_tokens": found.completion_tokens or 0,
+        "cache_creation_input_tokens": written,
+        "cache_read_input_tokens": read,
+    }
+    if found.reasoning_tokens is None:
+        return counts
+    return {**counts, "output_tokens_details": {"thinking_tokens": found.reasoning_tokens}}
+
+
+def _written(told: object) -> int:
+    details = told.get("prompt_tokens_details") if isinstance(told, dict) else None
+    count = details.get("cache_creation_tokens") if isinstance(details, dict) else None
+    return count if type(count) is int and count >= 0 else 0
+
+
+def error_body(error: ApiError, request_id: str | None = None) -> Json:
+    """Return the JSON body of an error in Anthropic's shape; of a stream's last event too."""
+    default = "invalid_request_error" if error.status < 500 else "api_error"
+    kind = _TYPES.get(error.status, default)
+    body: Json = {"type": "error", "error": {"type": kind, "message": error.message}}
+    return body if request_id is None else {**body, "request_id": request_id}
