@@ -89,6 +89,7 @@ class Gemini:
     """The dialect."""
 
     name = "gemini"
+    passes_unknown = False
     fidelity: Mapping[str, Fidelity] = FIDELITY
 
     def headers(self, key: str | None) -> tuple[tuple[bytes, bytes], ...]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeGuard
 
 import msgspec
 
@@ -33,7 +33,7 @@ _FAILED = frozenset(
         "IMAGE_OTHER",
     }
 )
-_UNFINISHED = (None, "", "FINISH_REASON_UNSPECIFIED")
+_UNFINISHED = "FINISH_REASON_UNSPECIFIED"
 
 #: Azure's names, where it has one for the category.
 _CATEGORIES = {"hate_speech": "hate", "sexually_explicit": "sexual"}
@@ -122,7 +122,7 @@ class Reader:
     def _end(self, choice: _Choice, candidate: Json, place: int) -> Iterator[Json]:
         reason = candidate.get("finishReason")
         choice.ratings = _dicts(candidate.get("safetyRatings")) or choice.ratings
-        if reason in _UNFINISHED or choice.ended:
+        if not _is_text(reason) or reason == _UNFINISHED or choice.ended:
             return
         if reason in _FAILED:
             more = candidate.get("finishMessage")
@@ -130,7 +130,7 @@ class Reader:
                 f"the model failed to answer: {reason}{f': {more}' if more else ''}"
             )
         choice.ended = True
-        yield _finish(place, str(reason), choice.ratings, calls=choice.calls)
+        yield _finish(place, reason, choice.ratings, calls=choice.calls)
 
     def _blocked(self, answer: Json) -> Iterator[Json]:
         """Yield the choices of a prompt that was not let through to the model."""
@@ -332,7 +332,7 @@ def _digest(source: object) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:24]
 
 
-def _is_text(value: object) -> bool:
+def _is_text(value: object) -> TypeGuard[str]:
     return isinstance(value, str) and value != ""
 
 
