@@ -44,6 +44,9 @@ class Anthropic:
     """The dialect."""
 
     name = "anthropic"
+    passes_unknown = False
+    #: The fields of Anthropic's own that pass through all the same.
+    own_fields = outgoing.OWN_FIELDS
     fidelity: Mapping[str, Fidelity] = {
         **dict.fromkeys(_NATIVE, "native"),
         **dict.fromkeys(_EMULATED, "emulated"),
