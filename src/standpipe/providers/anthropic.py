@@ -18,6 +18,7 @@ from standpipe.providers import anthropic_request as outgoing
 from standpipe.providers.anthropic_stream import StreamDecoder
 from standpipe.providers.dialect import Decoder, Fidelity, Outgoing, Quirks, Whole
 from standpipe.wire.chat import ChatRequest
+from standpipe.wire.lenient import text
 
 #: The newer version, 2026-10-21, only takes fields away: `temperature` and `top_p` among them.
 VERSION = b"2023-06-01"
@@ -74,7 +75,7 @@ class Anthropic:
         message = answer.message_of(body)
         forced = outgoing.forced_name(request)
         told = answer.completion(message, request.model, forced)
-        named = answer.text(message.get("model")) or None
+        named = text(message.get("model")) or None
         return Whole(body=msgspec.json.encode(told), provider_model=named)
 
     def decoder(self, request: ChatRequest, quirks: Quirks) -> Decoder:

@@ -16,6 +16,7 @@ from standpipe.errors import ApiError, KeyRefused, NotACompletion, Refused
 from standpipe.providers.openai import CODES, seconds
 from standpipe.wire import usage as usages
 from standpipe.wire.fold import decode_object
+from standpipe.wire.lenient import mapping, objects, text
 
 Json = dict[str, Any]
 
@@ -208,21 +209,6 @@ def _count(value: object) -> int | None:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     return int(value) if 0 <= value < 2**63 and value == int(value) else None
-
-
-def text(value: object) -> str:
-    """Return a string, empty for what is none."""
-    return value if isinstance(value, str) else ""
-
-
-def mapping(value: object) -> Json:
-    """Return an object, empty for what is none."""
-    return value if isinstance(value, dict) else {}
-
-
-def objects(value: object) -> list[Json]:
-    """Return the objects of an array, none for what is none."""
-    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
 #: What Anthropic's type of an error is called by OpenAI.

@@ -6,6 +6,7 @@ from typing import Any
 
 from standpipe.errors import BadRequest
 from standpipe.providers import anthropic_answer as answer
+from standpipe.wire.lenient import text
 from standpipe.wire.messages_api import to_openai_request
 
 Json = dict[str, Any]
@@ -31,4 +32,4 @@ def _request(request: object) -> object:
 def _response(response: object) -> object:
     if not isinstance(response, dict) or not isinstance(response.get("content"), list):
         return response
-    return answer.completion(response, answer.text(response.get("model")))
+    return answer.completion(response, text(response.get("model")))

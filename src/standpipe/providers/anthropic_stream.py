@@ -15,6 +15,7 @@ import msgspec
 from standpipe.errors import Cut
 from standpipe.providers import anthropic_answer as answer
 from standpipe.wire import sse
+from standpipe.wire.lenient import mapping, objects, text
 
 Json = dict[str, Any]
 
@@ -28,13 +29,13 @@ class _Block:
         self.start = start
         self.texts: list[str] = []
         self.signatures: list[str] = []
-        self.citations = answer.objects(start.get("citations"))
+        self.citations = objects(start.get("citations"))
         #: Place among the tool calls or the thoughts.
         self.place = 0
 
     @property
     def kind(self) -> str:
-        return answer.text(self.start.get("type"))
+        return text(self.start.get("type"))
 
     def whole(self) -> Json:
         """Return the block as a whole answer would have it."""
@@ -123,9 +124,9 @@ class StreamDecoder:
                 pass
 
     def _message_start(self, event: Json) -> Iterator[bytes]:
-        message = answer.mapping(event.get("message"))
-        self.completion_id = answer.text(message.get("id")) or self.completion_id
-        self.provider_model = answer.text(message.get("model")) or self.provider_model
+        message = mapping(event.get("message"))
+        self.completion_id = text(message.get("id")) or self.completion_id
+        self.provider_model = text(message.get("model")) or self.provider_model
         self._count(message)
         yield from self._open()
 
@@ -135,7 +136,7 @@ class StreamDecoder:
             yield self._chunk({"role": "assistant", "content": "", "refusal": None})
 
     def _block_start(self, event: Json) -> Iterator[bytes]:
-        block = _Block(answer.mapping(event.get("content_block")))
+        block = _Block(mapping(event.get("content_block")))
         self._blocks[_index(event)] = block
         yield from self._open()
         if block.kind == "tool_use" and answer.is_call(block.start, self._forced):
@@ -149,10 +150,10 @@ class StreamDecoder:
         block = self._blocks.get(_index(event))
         if block is None:
             return
-        delta = answer.mapping(event.get("delta"))
-        block.signatures.append(answer.text(delta.get("signature")))
-        block.citations += answer.objects([delta.get("citation")])
-        yield from self._piece(block, answer.text(delta.get(_PIECES.get(block.kind, ""))))
+        delta = mapping(event.get("delta"))
+        block.signatures.append(text(delta.get("signature")))
+        block.citations += objects([delta.get("citation")])
+        yield from self._piece(block, text(delta.get(_PIECES.get(block.kind, ""))))
 
     def _piece(self, block: _Block, piece: str) -> Iterator[bytes]:
         if not piece:
@@ -178,7 +179,7 @@ class StreamDecoder:
 
     def _message_delta(self, event: Json) -> Iterator[bytes]:
         self._count(event)
-        delta = answer.mapping(event.get("delta"))
+        delta = mapping(event.get("delta"))
         if not isinstance(reason := delta.get("stop_reason"), str):
             return
         yield from self._open()
@@ -195,7 +196,7 @@ class StreamDecoder:
             yield self._event_of({"choices": [], "usage": self.usage})
 
     def _count(self, event: Json) -> None:
-        self._counts = answer.summed(self._counts, answer.mapping(event.get("usage")))
+        self._counts = answer.summed(self._counts, mapping(event.get("usage")))
         if told := answer.usage(self._counts):
             self.usage = msgspec.Raw(_encode(told))
 
@@ -237,12 +238,12 @@ def _first_piece(block: _Block) -> str:
     """Return what a block has from the start; most begin empty."""
     if block.kind == "tool_use":
         return answer.arguments(block.start["input"]) if block.start.get("input") else ""
-    return answer.text(block.start.get(block.kind))
+    return text(block.start.get(block.kind))
 
 
 def _call_head(block: _Block) -> Json:
-    function = {"name": answer.text(block.start.get("name")), "arguments": ""}
-    head = {"id": answer.text(block.start.get("id")), "type": "function", "function": function}
+    function = {"name": text(block.start.get("name")), "arguments": ""}
+    head = {"id": text(block.start.get("id")), "type": "function", "function": function}
     return {"index": block.place, **head}
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from standpipe.errors import ApiError
+from standpipe.wire.lenient import mapping, objects, text
 from standpipe.wire.record import Usage
 from standpipe.wire.usage import from_openai
 
@@ -39,14 +40,13 @@ _TYPES = {
 
 def from_openai_completion(completion: Json, model: str) -> Json:
     """Return a chat completion as an Anthropic message, `model` as the caller asked."""
-    choices = completion.get("choices")
-    choice = choices[0] if isinstance(choices, list) and choices else {}
+    choice = next(iter(objects(completion.get("choices"))), {})
     return {
-        "id": completion.get("id") or "",
+        "id": text(completion.get("id")),
         "type": "message",
         "role": "assistant",
         "model": model,
-        "content": list(_content(choice.get("message") or {})),
+        "content": list(_content(mapping(choice.get("message")))),
         **stop(choice),
         "usage": usage(completion.get("usage")),
     }
@@ -54,38 +54,38 @@ def from_openai_completion(completion: Json, model: str) -> Json:
 
 def _content(message: Json) -> Iterator[Json]:
     yield from thoughts(message)
-    text = _spoken(message)
-    calls = message.get("tool_calls") or []
-    if isinstance(text, str) and text:
-        yield {"type": "text", "text": text}
-    if isinstance(legacy := message.get("function_call"), dict):
-        calls = [*calls, {"id": f"call_{legacy.get('name')}", "function": legacy}]
-    for call in calls:
+    if spoken := said(message):
+        yield {"type": "text", "text": spoken}
+    for call in objects(message.get("tool_calls")):
         yield _tool_use(call)
+    if legacy := mapping(message.get("function_call")):
+        yield _tool_use({"id": f"call_{text(legacy.get('name'))}", "function": legacy})
 
 
-def _spoken(message: Json) -> object:
-    audio = message.get("audio")
-    said = audio.get("transcript") if isinstance(audio, dict) else None
-    return message.get("content") or message.get("refusal") or said
+def said(message: Json) -> str:
+    """Return the text of a message or a delta: what it says, refuses, or speaks aloud."""
+    spoken = text(mapping(message.get("audio")).get("transcript"))
+    return text(message.get("content")) or text(message.get("refusal")) or spoken
 
 
 def thoughts(message: Json) -> Iterator[Json]:
-    """Yield a message's, or a delta's, thoughts as blocks; signed ones where they are signed."""
-    blocks = message.get("thinking_blocks")
-    if isinstance(blocks, list) and blocks:
-        for block in blocks:
-            if isinstance(block, dict):
-                yield {name: value for name, value in block.items() if name != "index"}
-    elif isinstance(text := message.get("reasoning_content"), str) and text:
-        yield {"type": "thinking", "thinking": text, "signature": ""}
+    """Yield the thoughts of a message or a delta as blocks, signed where they are."""
+    blocks = objects(message.get("thinking_blocks"))
+    for block in blocks:
+        yield {name: value for name, value in block.items() if name != "index"}
+    if not blocks and (thought := text(message.get("reasoning_content"))):
+        yield {"type": "thinking", "thinking": thought, "signature": ""}
 
 
 def _tool_use(call: Json) -> Json:
-    function = call.get("function") or {}
+    function = mapping(call.get("function"))
     given = decoded_input(function.get("arguments"))
-    named = {"id": call.get("id") or "", "name": function.get("name") or ""}
-    return {"type": "tool_use", **named, "input": given}
+    return {"type": "tool_use", **named(call), "input": given}
+
+
+def named(call: Json) -> Json:
+    """Return id and name of a call."""
+    return {"id": text(call.get("id")), "name": text(mapping(call.get("function")).get("name"))}
 
 
 def decoded_input(arguments: object) -> Json:
@@ -112,10 +112,13 @@ def stop(choice: Json) -> Json:
 
 
 def _details(choice: Json) -> Json:
-    message = choice.get("message") or choice.get("delta") or {}
-    filtered = choice.get("content_filter_results")
-    category = next(iter(filtered), None) if isinstance(filtered, dict) else None
-    return {"type": "refusal", "category": category, "explanation": message.get("refusal")}
+    message = mapping(choice.get("message") or choice.get("delta"))
+    category = next(iter(mapping(choice.get("content_filter_results"))), None)
+    return {
+        "type": "refusal",
+        "category": category,
+        "explanation": text(message.get("refusal")) or None,
+    }
 
 
 def usage(told: object) -> Json:
@@ -135,8 +138,7 @@ def usage(told: object) -> Json:
 
 
 def _written(told: object) -> int:
-    details = told.get("prompt_tokens_details") if isinstance(told, dict) else None
-    count = details.get("cache_creation_tokens") if isinstance(details, dict) else None
+    count = mapping(mapping(told).get("prompt_tokens_details")).get("cache_creation_tokens")
     return count if type(count) is int and count >= 0 else 0
 
 

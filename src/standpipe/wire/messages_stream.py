@@ -13,6 +13,7 @@ import msgspec
 
 from standpipe.errors import ApiError
 from standpipe.wire import messages_answer as answer
+from standpipe.wire.lenient import mapping, objects, text
 
 Json = dict[str, Any]
 
@@ -57,11 +58,9 @@ class MessagesEncoder:
     def _chunk(self, chunk: Json) -> Iterator[bytes]:
         self._usage = chunk.get("usage") or self._usage
         yield from self._start(chunk)
-        choices = chunk.get("choices")
-        for choice in choices if isinstance(choices, list) else ():
-            if isinstance(choice, dict) and choice.get("index", 0) == 0:
-                delta = choice.get("delta")
-                yield from self._delta(delta if isinstance(delta, dict) else {})
+        for choice in objects(chunk.get("choices")):
+            if choice.get("index", 0) == 0:
+                yield from self._delta(mapping(choice.get("delta")))
                 self._last |= {name: value for name, value in choice.items() if value is not None}
 
     def _start(self, chunk: Json) -> Iterator[bytes]:
@@ -73,44 +72,43 @@ class MessagesEncoder:
         yield _event("message_start", {"message": message})
 
     def _delta(self, delta: Json) -> Iterator[bytes]:
-        if delta.get("reasoning_content"):
-            yield from self._say("thinking", delta["reasoning_content"])
+        if thought := text(delta.get("reasoning_content")):
+            yield from self._say("thinking", thought)
         if delta.get("thinking_blocks"):
             yield from self._thoughts(delta)
-        refusal = delta.get("refusal")
-        if isinstance(refusal, str) and refusal:
-            self._refusal.append(refusal)
-        if text := delta.get("content") or refusal or _transcript(delta):
-            yield from self._say("text", text)
-        for call in delta.get("tool_calls") or ():
+        self._refusal.append(text(delta.get("refusal")))
+        if spoken := answer.said(delta):
+            yield from self._say("text", spoken)
+        for call in objects(delta.get("tool_calls")):
             yield from self._call(call)
 
-    def _say(self, kind: str, text: str) -> Iterator[bytes]:
+    def _say(self, kind: str, piece: str) -> Iterator[bytes]:
         if self._open != kind:
             yield from self._begin(kind, _EMPTY[kind])
-        yield self._piece(self._index, kind, text)
+        yield self._piece(self._index, kind, piece)
 
     def _thoughts(self, delta: Json) -> Iterator[bytes]:
         """Sign the thought that was told, or tell one that was not."""
         for block in answer.thoughts(delta):
             if self._open == "thinking" and block.get("type") == "thinking":
-                sealed = {"type": "signature_delta", "signature": block.get("signature") or ""}
+                sealed = {"type": "signature_delta", "signature": text(block.get("signature"))}
                 yield _event("content_block_delta", {"index": self._index, "delta": sealed})
             else:
                 yield from self._begin("thought", block)
             yield from self._end()
 
     def _call(self, call: Json) -> Iterator[bytes]:
-        place, function = call.get("index", 0), call.get("function") or {}
+        index = call.get("index")
+        place = index if type(index) is int else 0
         if place not in self._calls:
-            named = {"id": call.get("id") or "", "name": function.get("name") or ""}
-            yield from self._begin("tool_use", {"type": "tool_use", **named, "input": {}})
+            block = {"type": "tool_use", **answer.named(call), "input": {}}
+            yield from self._begin("tool_use", block)
             self._calls[place] = self._index
-        if function.get("arguments"):
-            yield self._piece(self._calls[place], "tool_use", function["arguments"])
+        if piece := text(mapping(call.get("function")).get("arguments")):
+            yield self._piece(self._calls[place], "tool_use", piece)
 
-    def _piece(self, index: int, kind: str, text: str) -> bytes:
-        delta = {"type": _DELTA_TYPES[kind], _DELTAS[kind]: text}
+    def _piece(self, index: int, kind: str, piece: str) -> bytes:
+        delta = {"type": _DELTA_TYPES[kind], _DELTAS[kind]: piece}
         return _event("content_block_delta", {"index": index, "delta": delta})
 
     def _begin(self, kind: str, block: Json) -> Iterator[bytes]:
@@ -130,12 +128,6 @@ class MessagesEncoder:
         usage = answer.usage(self._usage)
         yield _event("message_delta", {"delta": answer.stop(told), "usage": usage})
         yield _event("message_stop", {})
-
-
-def _transcript(delta: Json) -> str | None:
-    audio = delta.get("audio")
-    said = audio.get("transcript") if isinstance(audio, dict) else None
-    return said if isinstance(said, str) else None
 
 
 def _event(name: str, fields: Json) -> bytes:
