@@ -1,0 +1,1 @@
+"""What a provider lacks and we do instead; above the dialects, told to the caller."""
