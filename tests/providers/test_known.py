@@ -176,6 +176,12 @@ def test_any_object_is_a_schema_at_lm_studio() -> None:
     assert changed("lmstudio", response_format={"type": "text"}) == {}
 
 
+def test_functions_have_parameters_at_mistral() -> None:
+    tools = changed("mistral", tools=TOOLS)["tools"]
+    assert tools[0]["function"]["parameters"] == {"type": "object", "properties": {}}
+    assert changed("mistral", tools=tools) == {}
+
+
 def test_callers_own_choice_of_providers_stands() -> None:
     assert changed("openrouter", provider={"order": ["a"]}) == {}
 

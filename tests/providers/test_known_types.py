@@ -35,7 +35,7 @@ def honoured(name: str) -> list[str]:
 
 def sent(name: str, feature: str) -> dict[str, Any]:
     request = chat.parse(json.dumps({**HI, **FEATURES[feature]}).encode())
-    body = {**json.loads(request.fields and chat.rebuild(request, changes={}, without=()))}
+    body: dict[str, Any] = json.loads(chat.rebuild(request, changes={}, without=()))
     body |= known.changes(KNOWN[name], request)
     return {field: value for field, value in body.items() if value is not None}
 

@@ -177,6 +177,7 @@ _ROWS = (
             quirk.max_completion_tokens_is_max_tokens,
             quirk.user_stays_here,
             quirk.stream_options_stay_here,
+            quirk.parameters_are_said,
         ),
         messages=(
             quirk.developer_is_system,
@@ -195,13 +196,7 @@ _ROWS = (
                 "user",
                 "stream_options.include_usage",  # the last chunk has it, never one of its own
             ),
-            refused=(
-                "logit_bias",
-                "modalities:audio",
-                "service_tier",
-                "verbosity",
-                "web_search_options",
-            ),
+            refused=("logit_bias", "modalities:audio", "verbosity", "web_search_options"),
         ),
     ),
     Known(

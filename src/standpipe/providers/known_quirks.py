@@ -64,6 +64,16 @@ def every_parameter_is_required(request: ChatRequest) -> Json:
     return {} if "provider" in request.fields else {"provider": {"require_parameters": True}}
 
 
+def parameters_are_said(request: ChatRequest) -> Json:
+    """Say of a function without parameters that it has none: Mistral requires the field.
+
+    mistralai 3.7.0, Function.
+    """
+    tools = request.values.get("tools") or []
+    said = [_with_parameters(tool) for tool in tools]
+    return {"tools": said} if said != tools else {}
+
+
 def no_choice_is_no_tools(request: ChatRequest) -> Json:
     """Offer no tools where none may be called: Ollama reads no `tool_choice`.
 
@@ -196,6 +206,14 @@ def file_is_a_document(message: Json) -> Json:
         return {"type": "document_url", "document_url": file["file_data"], **named}
 
     return _each_part(message, "file", part)
+
+
+def _with_parameters(tool: Json) -> Json:
+    function = tool.get("function")
+    if not isinstance(function, dict) or function.get("parameters") is not None:
+        return tool
+    none: Json = {"type": "object", "properties": {}}
+    return {**tool, "function": {**function, "parameters": none}}
 
 
 def _renamed(message: Json, old: str, new: str) -> Json:
