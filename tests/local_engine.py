@@ -13,15 +13,17 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from standpipe.engine import weights
-from standpipe.providers import local, local_fields
+from standpipe.providers.dialect import Quirks
+from standpipe.providers.local import Local
+from standpipe.wire import chat
+from standpipe.wire.chat import ChatRequest
 
 Json = dict[str, Any]
 
 KEY = "k-5f2b8a"
 NAME = "smollm2-135m-instruct"
+DIALECT = Local()
 DEADLINE_S = 60  # against hangs
 _COMMAND = [sys.executable, "-m", "standpipe.engine.process"]
 
@@ -101,15 +103,18 @@ class Engine:
     def completion(self, **fields: Any) -> Json:
         status, body = self.chat(**fields)
         assert status == 200, body
-        return local.completion(json.loads(body))
+        whole = DIALECT.completion(body, request(**fields))
+        completion: Json = json.loads(whole.body)
+        return completion
 
     def chunks(self, **fields: Any) -> list[Json]:
         status, body = self.chat(stream=True, **fields)
         assert status == 200, body
-        events = [line[6:] for line in body.decode().splitlines() if line.startswith("data: ")]
-        assert events.pop() == "[DONE]"
-        mender = local.Mender()
-        return [mender(json.loads(event)) for event in events]
+        decoder = DIALECT.decoder(request(stream=True, **fields), Quirks())
+        events = decoder.feed(body)
+        decoder.close()
+        lines = events.decode().splitlines()
+        return [json.loads(line[6:]) for line in lines if line.startswith("data: ")]
 
     def stop(self) -> None:
         self.process.kill()
@@ -120,12 +125,16 @@ class Engine:
         self.process.wait(DEADLINE_S)
 
 
+def request(**fields: Any) -> ChatRequest:
+    """Return the request with the least that a body needs filled in; a field None is left out."""
+    body = {"messages": [{"role": "user", "content": "Say hi"}], "max_tokens": 8, **fields}
+    return chat.parse(json.dumps({"model": NAME, **body}).encode())
+
+
 def adapted(**fields: Any) -> Json:
     """Return the body that the dialect would send."""
-    body = {"messages": [{"role": "user", "content": "Say hi"}], "max_tokens": 8, **fields}
-    raw = {name: msgspec.Raw(msgspec.json.encode(value)) for name, value in body.items()}
-    local_fields.refuse(raw)
-    return {**body, **local.adapt(raw)}
+    body: Json = json.loads(DIALECT.prepare(request(**fields), NAME, Quirks()).body)
+    return body
 
 
 @contextmanager

@@ -9,7 +9,7 @@ import pytest
 from local_engine import NAME, Engine, adapted
 
 from standpipe.errors import BadRequest
-from standpipe.providers import local
+from standpipe.providers import local_error, local_messages
 from standpipe.wire.fold import Fold
 
 PERSON = {
@@ -170,7 +170,7 @@ BROKEN_SCHEMAS = [
 @pytest.mark.parametrize("broken", BROKEN_SCHEMAS, ids=str)
 def test_broken_schema_is_the_caller_s_mistake(engine: Engine, broken: Any) -> None:
     status, body = engine.chat(response_format=schema(broken))
-    error = local.error(status, body)
+    error = local_error.error(status, body)
     assert status == 400
     assert isinstance(error, BadRequest)
     assert error.param == "response_format"
@@ -180,7 +180,7 @@ def test_broken_schema_is_the_caller_s_mistake(engine: Engine, broken: Any) -> N
 @pytest.mark.parametrize("stream", [False, True])
 def test_too_long_a_prompt_is_told_with_the_numbers(engine: Engine, stream: bool) -> None:
     messages = [{"role": "user", "content": "word " * 9000}]
-    error = local.error(*engine.chat(messages=messages, stream=stream))
+    error = local_error.error(*engine.chat(messages=messages, stream=stream))
     assert isinstance(error, BadRequest)
     assert (error.param, error.openai_code) == ("messages", "context_length_exceeded")
     assert "maximum context length is 8192 tokens" in error.message
@@ -189,7 +189,7 @@ def test_too_long_a_prompt_is_told_with_the_numbers(engine: Engine, stream: bool
 
 def test_wrong_key_is_our_own_trouble(engine: Engine) -> None:
     with engine.open("/v1/chat/completions", b"{}", key="other") as response:
-        error = local.error(response.status, response.read())
+        error = local_error.error(response.status, response.read())
     assert (response.status, error.status) == (401, 503)
 
 
@@ -209,7 +209,7 @@ def test_control_tokens_in_a_text_are_inert(engine: Engine) -> None:
     for special in specials(engine):
         assert control_ids(engine, special), special
         for said in (special, f"<{special}", f"{special}{special}", f"x{special}\nsystem"):
-            assert not control_ids(engine, local.inert(said)), said
+            assert not control_ids(engine, local_messages.inert(said)), said
 
 
 def test_text_cannot_open_a_message_of_its_own(engine: Engine) -> None:

@@ -1,4 +1,4 @@
-"""What becomes of each field of a request to the local model: a table.
+"""What becomes of each feature and each field of a request to the local model: two tables.
 
 llama.cpp's server ignores the fields it does not know and some that it does, and has fields of its
 own (n_discard, lora, slots, grammars) that a caller must not set. So a field that is not in
@@ -8,12 +8,12 @@ own (n_discard, lora, slots, grammars) that a caller must not set. So a field th
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Literal, NamedTuple
+from typing import Any
 
 import msgspec
 
 from standpipe import errors
-from standpipe.providers import local_schema
+from standpipe.providers.dialect import Fidelity
 
 Json = dict[str, Any]
 Check = Callable[[str, Any], None]
@@ -22,28 +22,19 @@ Check = Callable[[str, Any], None]
 SAMPLING: Mapping[str, float] = {"temperature": 0.2, "top_p": 0.9, "repeat_penalty": 1.1}
 
 
-class Field(NamedTuple):
-    """What becomes of a request's field that is not null."""
-
-    word: Literal["native", "emulated", "refused"]
-    #: Raises BadRequest, naming the field, for a value that cannot be honoured.
-    check: Check
-    note: str = ""
-
-
 def refuse(fields: Mapping[str, msgspec.Raw]) -> None:
     """Raise BadRequest for the first field that the local model cannot honour."""
     for name, raw in fields.items():
-        field = FIELDS.get(name)
-        if field is None:
+        check = FIELDS.get(name)
+        if check is None:
             raise _no(name, "this field")
         if (value := msgspec.json.decode(raw)) is not None:
-            field.check(name, value)
+            check(name, value)
 
 
 def _no(param: str, what: str) -> errors.BadRequest:
     return errors.BadRequest(
-        f"{param}: the local model does not support {what} yet; "
+        f"{param}: the local model does not support {what}; "
         "remove the field or route the call to another provider",
         param=param,
     )
@@ -97,13 +88,14 @@ def _logit_bias(param: str, value: Any) -> None:
             raise errors.BadRequest(f"{param}: {token[:60]!r} is not a token id", param=param)
 
 
-_FUNCTIONS = _unless_empty("functions")
 _MESSAGE: Mapping[str, Check] = {
-    "role": _only("system", "developer", "user", "assistant"),
+    "role": _any,
     "name": _any,
     "refusal": _any,
-    "tool_calls": _unless_empty("tool calls"),
-    "function_call": _FUNCTIONS,
+    "tool_calls": _any,
+    "tool_call_id": _any,
+    "function_call": _any,
+    "reasoning_content": _any,
     "audio": _unless_empty("audio"),
     "annotations": _unless_empty("annotations"),
 }
@@ -127,50 +119,108 @@ def _check_parts(param: str, content: Any) -> None:
             raise _no(f"{param}[{j}].type", f"content of type {str(part.get('type'))[:60]!r}")
 
 
-_NOT_OURS = "says nothing to the model"
-FIELDS: Mapping[str, Field] = {
-    "messages": Field(
-        "emulated",
-        _check_messages,
-        "text only; developer is sent as system, a name as the text's first word",
-    ),
-    "model": Field("native", _any),
-    "stream": Field("native", _any),
-    "stream_options": Field("native", _any),
-    "max_tokens": Field("native", _any),
-    "max_completion_tokens": Field("native", _any),
-    "temperature": Field("native", _any, f"{SAMPLING['temperature']} if not given"),
-    "top_p": Field("native", _any, f"{SAMPLING['top_p']} if not given"),
-    "presence_penalty": Field("native", _any),
-    "frequency_penalty": Field("native", _any),
-    "logit_bias": Field("native", _logit_bias, "ids of the model's own tokenizer"),
-    "stop": Field("native", _stop),
-    "seed": Field("native", _any),
-    "logprobs": Field("native", _any),
-    "top_logprobs": Field("native", _any, "one alternative is always given"),
-    "response_format": Field("native", local_schema.check, local_schema.NOTE),
-    "n": Field("refused", _only(1), "1 only"),
-    "tools": Field("refused", _unless_empty("tools")),
-    "tool_choice": Field("refused", _only("none", "auto")),
-    "parallel_tool_calls": Field("native", _any, "without tools it says nothing"),
-    "functions": Field("refused", _FUNCTIONS),
-    "function_call": Field("refused", _only("none", "auto")),
-    "audio": Field("refused", _unless_empty("audio")),
-    "modalities": Field("refused", _only([], ["text"]), "text only"),
-    "prediction": Field("refused", _unless_empty("predicted outputs")),
-    "web_search_options": Field("refused", _only()),
-    "reasoning_effort": Field("refused", _only("none"), "none only"),
-    "verbosity": Field("refused", _only("medium"), "medium only"),
-    "service_tier": Field("refused", _only("auto", "default"), "auto and default only"),
-    "store": Field("native", _any, _NOT_OURS),
-    "metadata": Field("native", _any, _NOT_OURS),
-    "user": Field("native", _any, _NOT_OURS),
-    "safety_identifier": Field("native", _any, _NOT_OURS),
-    "prompt_cache_key": Field("native", _any, _NOT_OURS),
-    "prompt_cache_retention": Field("native", _any, _NOT_OURS),
-    "top_k": Field("native", _number(0, 1_000_000, whole=True), "llama.cpp's; 0 is off"),
-    "min_p": Field("native", _number(0, 1), "llama.cpp's"),
-    "typical_p": Field("native", _number(0, 1), "llama.cpp's"),
-    "repeat_penalty": Field("native", _number(0.1, 10), "llama.cpp's; 1 is off"),
-    "repeat_last_n": Field("native", _number(0, 8192, whole=True), "llama.cpp's, in tokens"),
+def _check_tools(param: str, value: Any) -> None:
+    for i, tool in enumerate(value):
+        if tool.get("type") != "function":
+            raise _no(f"{param}[{i}].type", f"tools of type {str(tool.get('type'))[:60]!r}")
+
+
+def _check_format(param: str, value: Any) -> None:
+    if value.get("type") not in ("text", "json_object", "json_schema"):
+        raise _no(f"{param}.type", f"{str(value.get('type'))[:60]!r}")
+
+
+#: The check of each field, which raises BadRequest naming the field; null passes.
+FIELDS: Mapping[str, Check] = {
+    "messages": _check_messages,
+    "model": _any,
+    "stream": _any,
+    "stream_options": _any,
+    "max_tokens": _any,
+    "max_completion_tokens": _any,
+    "temperature": _any,
+    "top_p": _any,
+    "presence_penalty": _any,
+    "frequency_penalty": _any,
+    "logit_bias": _logit_bias,  # ids of the model's own tokenizer
+    "stop": _stop,
+    "seed": _any,
+    "logprobs": _any,
+    "top_logprobs": _any,
+    "response_format": _check_format,
+    "n": _only(1),
+    "tools": _check_tools,
+    "tool_choice": _any,
+    "parallel_tool_calls": _any,
+    "functions": _unless_empty("functions"),
+    "function_call": _only("none", "auto"),
+    "audio": _unless_empty("audio"),
+    "modalities": _only([], ["text"]),
+    "prediction": _unless_empty("predicted outputs"),
+    "web_search_options": _only(),
+    "reasoning_effort": _only("none"),
+    "verbosity": _only("medium"),
+    "service_tier": _only("auto", "default"),
+    # These say nothing to the model.
+    "store": _any,
+    "metadata": _any,
+    "user": _any,
+    "safety_identifier": _any,
+    "prompt_cache_key": _any,
+    "prompt_cache_retention": _any,
+    # llama.cpp's own; 0 is off, and 1 for the penalty.
+    "top_k": _number(0, 1_000_000, whole=True),
+    "min_p": _number(0, 1),
+    "typical_p": _number(0, 1),
+    "repeat_penalty": _number(0.1, 10),
+    "repeat_last_n": _number(0, 8192, whole=True),
+}
+
+#: The word for each feature of `wire.features`. With `n`, llama.cpp counts the usage of the first
+#: choice only, and takes no more than it has slots; so it is called once for each.
+FIDELITY: Mapping[str, Fidelity] = {
+    "max_tokens": "native",
+    "max_completion_tokens": "native",
+    "temperature": "native",
+    "temperature>1": "native",
+    "top_p": "native",
+    "presence_penalty": "native",
+    "frequency_penalty": "native",
+    "stop": "native",
+    "stop>4": "native",
+    "seed": "native",
+    "logit_bias": "native",
+    "logprobs": "native",
+    "top_logprobs": "native",
+    "n>1": "emulated",
+    "user": "native",
+    "stream": "native",
+    "stream_options.include_usage": "native",
+    "tools": "native",
+    "tools.strict": "native",
+    "tools:other": "refused",
+    "tool_choice:none": "native",
+    "tool_choice:required": "native",
+    "tool_choice:function": "native",
+    "parallel_tool_calls:false": "native",
+    "functions": "emulated",
+    "function_call:none": "emulated",
+    "function_call:name": "emulated",
+    "response_format:json_object": "native",
+    "response_format:json_schema": "native",
+    "response_format:other": "refused",
+    "reasoning_effort": "refused",
+    "modalities:audio": "refused",
+    "prediction": "refused",
+    "service_tier": "native",
+    "verbosity": "refused",
+    "web_search_options": "refused",
+    "role:developer": "emulated",
+    "role:function": "emulated",
+    "message.name": "emulated",
+    "content:image_url": "refused",
+    "content:image_url.remote": "refused",
+    "content:input_audio": "refused",
+    "content:file": "refused",
+    "content:other": "refused",
 }

@@ -199,11 +199,11 @@ class _Narrowing:
         required = list(dict.fromkeys(schema.get("required", [])))
         known = schema.get("properties", {})
         extra = self._extra(schema, required)
-        named = {name: self.part(part) for name, part in known.items()}
-        named |= {name: extra for name in required if name not in named}
-        if any(named[name] is None for name in required):
+        tried = {name: self.part(part) for name, part in known.items()}
+        tried |= {name: extra for name in required if name not in tried}
+        if any(tried[name] is None for name in required):
             return None
-        named = {name: part for name, part in named.items() if part is not None}
+        named = {name: part for name, part in tried.items() if part is not None}
         free = extra if _takes_extra(schema) else None
         return self._counted(schema, named, required, free)
 

@@ -1,124 +1,90 @@
-"""Which `response_format` the local model can hold to.
+"""From a caller's JSON Schema to one that the engine can hold the model to, to the end.
 
-llama.cpp turns a schema into a grammar, ignores the keywords it does not know, and lets every
-other call wait while it works on a large one (a thousand enum values: 2 s). Pure.
+It is checked: the engine says nothing of a schema that it cannot read, and lets the model write
+what it likes. It is capped, since others wait while it is read. And what is free is bounded
+(`local_narrow`), as far as the answer has room. Pure.
 """
 
 from __future__ import annotations
 
-import math
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
 
-from standpipe.errors import BadRequest
+from standpipe.providers.local_narrow import Bounds, narrow, refuse
+
+Json = dict[str, Any]
 
 MAX_BYTES = 64 * 1024
 MAX_CHOICES = 1000  # enum values, constants, properties and alternatives, together
+MAX_LEVELS = 100
 NOTE = (
-    f"a schema up to {MAX_BYTES // 1024} KiB and {MAX_CHOICES} values; with strict, "
-    "keywords that cannot be enforced are refused, without it they are left unenforced"
+    f"a schema up to {MAX_BYTES // 1024} KiB and {MAX_CHOICES} values; with strict, keywords that "
+    "cannot be enforced are refused, without it an answer that breaks them is an error"
 )
-_KINDS = ("text", "json_object", "json_schema")
-_SCHEMA = "response_format.json_schema.schema"
-_ONE = ("items", "additionalProperties", "not", "if", "then", "else", "contains", "propertyNames")
-_MANY = ("anyOf", "oneOf", "allOf", "prefixItems")
-_NAMED = ("properties", "$defs", "definitions", "patternProperties", "dependentSchemas")
-_UNENFORCED = frozenset(
-    {
-        *("not", "if", "then", "else", "contains", "minContains", "maxContains", "propertyNames"),
-        *("patternProperties", "minProperties", "maxProperties", "multipleOf", "uniqueItems"),
-        *("dependencies", "dependentRequired", "dependentSchemas", "$dynamicRef"),
-        *("unevaluatedProperties", "unevaluatedItems"),
-    }
+
+#: From generous to narrow; the first is taken whose longest answer has room.
+_LADDER = (
+    Bounds(text=2000, items=32, levels=3),
+    Bounds(text=1000, items=24, levels=3),
+    Bounds(text=500, items=16, levels=2),
+    Bounds(text=300, items=12, levels=2),
+    Bounds(text=200, items=10, levels=2),
+    Bounds(text=120, items=8, levels=1),
+    Bounds(text=80, items=6, levels=1),
+    Bounds(text=50, items=5, levels=1),
+    Bounds(text=32, items=4, levels=1),
+    Bounds(text=24, items=3, levels=1),
+    Bounds(text=16, items=2, levels=1),
+    Bounds(text=8, items=1, levels=0),
 )
-_BOUNDS = frozenset({"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"})
-_FORMATS = frozenset({"date", "time", "date-time", "uuid"})
-# What may be left out, over and over: (a?){0,20} takes 0.4 s, (a?){0,100} 7 s, (a?){0,1000} hangs.
-MAX_PATTERN_COST = 40
-_QUANTIFIER = re.compile(r"[?*{]")
-_GROUP_COUNT = re.compile(r"\)\{(\d{0,9}),?(\d{0,9})")
 
 
-def check(param: str, value: Any) -> None:
-    """Raise BadRequest if the format is a schema that cannot be held to, or would stall others."""
-    kind = value.get("type")
-    if kind not in _KINDS:
-        raise BadRequest(
-            f"{param}.type: must be one of {', '.join(_KINDS)} for the local model, "
-            f"not {str(kind)[:60]!r}",
-            param=f"{param}.type",
-        )
-    spec = value.get("json_schema") or {}
-    schema = spec.get("schema")
-    if kind == "json_schema" and schema is not None:
-        _check_schema(schema, strict=spec.get("strict") is True)
+def bounded(schema: Any, *, param: str, strict: bool, room: int) -> Json:
+    """Return the schema that the model is held to; BadRequest, naming `param`, if there is none.
+
+    `room` is how many tokens the answer may have. Where no bounds are narrow enough, the
+    narrowest are taken.
+    """
+    if not isinstance(schema, dict):
+        refuse(param, "a schema is an object", "give one")
+    check_size(schema, param)
+    made, tokens = narrow(schema, param=param, strict=strict, bounds=_LADDER[0])
+    for bounds in _LADDER[1:]:
+        if tokens <= room:
+            break
+        made, tokens = narrow(schema, param=param, strict=strict, bounds=bounds)
+    return made
 
 
-def _check_schema(schema: Any, *, strict: bool) -> None:
+def check_size(schema: Json, param: str) -> None:
+    """Raise BadRequest for what would take long to read; a schema, or all schemas of a call."""
     if len(msgspec.json.encode(schema)) > MAX_BYTES:
-        raise _bad(f"the schema is over {MAX_BYTES} bytes", "make it smaller")
-    parts = list(_walk(schema))
-    choices = sum(map(_choices, parts))
+        refuse(param, f"the schema is over {MAX_BYTES} bytes", "make it smaller")
+    choices = 0
+    for part, level in _walk(schema):
+        if level > MAX_LEVELS:
+            refuse(param, "the schema is nested too deep", "flatten it")
+        choices += _choices(part)
     if choices > MAX_CHOICES:
-        raise _bad(
-            f"{choices} values, properties and alternatives are over {MAX_CHOICES}", "use fewer"
-        )
-    for part in parts:
-        _check_pattern(part)
-        if strict:
-            _check_enforced(part)
+        what = f"{choices} values, properties and alternatives are over {MAX_CHOICES}"
+        refuse(param, what, "use fewer")
 
 
-def _bad(what: str, remedy: str) -> BadRequest:
-    return BadRequest(
-        f"{_SCHEMA}: {what}; {remedy} or route the call to another provider", param=_SCHEMA
-    )
-
-
-def _walk(schema: Any) -> Iterator[Mapping[str, Any]]:
-    """Yield every schema inside a schema; a value that only looks like one is not entered."""
-    waiting = [schema]
+def _walk(schema: Json) -> Iterator[tuple[Json, int]]:
+    """Yield every object inside a schema, itself first, and how deep it is."""
+    waiting: list[tuple[Any, int]] = [(schema, 0)]
     while waiting:
-        part = waiting.pop()
-        if not isinstance(part, dict):
-            continue
-        yield part
-        waiting += [part.get(name) for name in _ONE]
-        for name in _MANY:
-            waiting += part[name] if isinstance(part.get(name), list) else ()
-        for name in _NAMED:
-            waiting += part[name].values() if isinstance(part.get(name), dict) else ()
+        part, level = waiting.pop()
+        if isinstance(part, dict):
+            yield part, level
+            waiting += [(inner, level + 1) for inner in part.values()]
+        elif isinstance(part, list):
+            waiting += [(inner, level + 1) for inner in part]
 
 
-def _choices(part: Mapping[str, Any]) -> int:
-    sized = (part.get(name) for name in ("enum", "properties", *_MANY))
+def _choices(part: Json) -> int:
+    names = ("enum", "properties", "$defs", "anyOf", "oneOf", "allOf", "prefixItems")
+    sized = (part.get(name) for name in names)
     return sum(len(value) for value in sized if isinstance(value, list | dict)) + ("const" in part)
-
-
-def _check_pattern(part: Mapping[str, Any]) -> None:
-    pattern = part.get("pattern")
-    if isinstance(pattern, str) and _pattern_cost(pattern) > MAX_PATTERN_COST:
-        raise _bad(f"pattern {pattern[:60]!r} repeats too much", "use a simpler one")
-
-
-def _pattern_cost(pattern: str) -> int:
-    counts = (max(int(n or 1) for n in bounds) for bounds in _GROUP_COUNT.findall(pattern))
-    return len(_QUANTIFIER.findall(pattern)) * math.prod(counts)
-
-
-def _check_enforced(part: Mapping[str, Any]) -> None:
-    for name in part:
-        if name in _UNENFORCED or (name in _BOUNDS and part.get("type") != "integer"):
-            raise _bad(f"the local model cannot enforce {name!r}", "remove it or strict")
-    pattern = part.get("pattern")
-    if isinstance(pattern, str) and not (pattern.startswith("^") and pattern.endswith("$")):
-        raise _bad(
-            f"the local model cannot enforce pattern {pattern[:60]!r}", "anchor it with ^ and $"
-        )
-    if isinstance(part.get("format"), str) and part["format"] not in _FORMATS:
-        raise _bad(
-            f"the local model cannot enforce format {part['format'][:60]!r}", "remove it or strict"
-        )
