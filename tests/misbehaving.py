@@ -4,7 +4,8 @@ A real HTTP/1.1 server with a parser of its own, since a server library would no
 test: `with running() as upstream: ... upstream.url`. For load, as a program of its own:
 `python tests/misbehaving.py --port 0`, which prints one JSON line when it is ready and answers
 `GET /stats`. Traits of the `model` are joined by `+`, as in `slow:50+chunked`; what is not in the
-list is an ordinary model.
+list is an ordinary model. `/embeddings`, `/completions` and `/responses` are answered like
+`/chat/completions`, as far as the traits mean anything there.
 
     ok                     like OpenAI; `stream` follows the body
     slow:<ms>              waits before the first byte
@@ -52,6 +53,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+import passed_answers
 import uvloop
 from typing_extensions import override
 
@@ -269,8 +271,14 @@ _INSTEAD: dict[str, Callable[[], Reply]] = {
 }
 
 
-def compose(state: Misbehaving, traits: dict[str, str], body: dict[str, Any]) -> Reply:
-    """Return what the traits make of a completion request."""
+#: The longer first: one is the end of the other.
+_PATHS = ("/chat/completions", *passed_answers.ANSWERS)
+
+
+def compose(
+    state: Misbehaving, traits: dict[str, str], body: dict[str, Any], path: str = ""
+) -> Reply:
+    """Return what the traits make of a request; no path is chat completions'."""
     if "status" in traits:
         status = int(traits["status"])
         return _error(status, f"The provider answered {status} as it was asked to")
@@ -282,10 +290,27 @@ def compose(state: Misbehaving, traits: dict[str, str], body: dict[str, Any]) ->
     identity = f"chatcmpl-{uuid.uuid4().hex}"
     if len(state.ids) < state.keep:
         state.ids.append(identity)
+    if path in passed_answers.ANSWERS:
+        return _passed(identity, traits, body, path)
     if body.get("stream"):
         parts = _events(identity, traits, body)
         return Reply(content_type=_EVENTS, parts=parts, streamed=True)
     return Reply(parts=[json.dumps(completion(identity, traits, body)).encode()])
+
+
+def _passed(identity: str, traits: dict[str, str], body: dict[str, Any], path: str) -> Reply:
+    whole, events = passed_answers.ANSWERS[path]
+    pieces = _content(traits, body)
+    if events is None or not body.get("stream"):
+        said = whole(identity, pieces, _usage(len(pieces)), body)
+        return Reply(parts=[json.dumps(said).encode()])
+    parts = events(identity, pieces, _usage(len(pieces)), body)
+    if "error-event" in traits:
+        error = {"message": "The server had an error", "type": "server_error", "code": None}
+        parts = [*parts[:4], b"data: " + json.dumps({"error": error}).encode() + b"\n\n"]
+    elif "finish-no-done" in traits:
+        parts = parts[:-1]
+    return Reply(content_type=_EVENTS, parts=parts, streamed=True)
 
 
 def _encode(reply: Reply, traits: dict[str, str]) -> None:
@@ -378,8 +403,9 @@ class Connection(asyncio.Protocol):
 
     async def _route(self, request: Received) -> None:
         path = request.path.partition("?")[0]
-        if request.method == "POST" and path.endswith("/chat/completions"):
-            await self._complete(request)
+        name = next((each for each in _PATHS if path.endswith(each)), None)
+        if request.method == "POST" and name is not None:
+            await self._complete(request, name)
         elif request.method == "GET" and path.endswith("/models"):
             await self.write_reply(_models(), {})
         elif request.method == "GET" and path == "/stats":
@@ -388,7 +414,7 @@ class Connection(asyncio.Protocol):
         else:
             await self.write_reply(_error(404, f"Invalid URL ({request.method} {path})"), {})
 
-    async def _complete(self, request: Received) -> None:
+    async def _complete(self, request: Received, path: str) -> None:
         try:
             body = json.loads(request.body)
             traits = traits_of(str(body["model"]))
@@ -400,7 +426,7 @@ class Connection(asyncio.Protocol):
                 await act(self, traits[name])
                 if self.leaving:
                     return
-        await self.write_reply(compose(self.state, traits, body), traits)
+        await self.write_reply(compose(self.state, traits, body, path), traits)
         if "stale" in traits:
             self.close()
 

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import re
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
 
 import msgspec
@@ -19,12 +19,13 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from typing_extensions import override
 
 from standpipe.api import docs
-from standpipe.api.chat import ChatRoute
-from standpipe.api.endpoints import ENDPOINTS, PREFIXES, ROOT_ENDPOINTS, Endpoint
+from standpipe.api.call import CallRoute
+from standpipe.api.endpoints import CALLS, ENDPOINTS, PREFIXES, ROOT_ENDPOINTS, Endpoint
 from standpipe.api.freshness import Freshness
 from standpipe.api.health import Health
 from standpipe.api.http import RequestIds, error_response, on_bug, on_error
 from standpipe.api.logs import Logs
+from standpipe.api.messages import MessagesRoute
 from standpipe.api.models import Models
 from standpipe.api.report import Reports
 from standpipe.api.stored import Stored
@@ -32,6 +33,7 @@ from standpipe.calls.attempts import Upstream
 from standpipe.calls.callers import Callers
 from standpipe.calls.chat import Chat
 from standpipe.calls.embedded import Absent, Embedded
+from standpipe.calls.passthrough import Passthrough
 from standpipe.calls.routes import Routes, Target
 from standpipe.config import Provider as ProviderSettings
 from standpipe.config import Settings, Timeouts
@@ -44,11 +46,9 @@ from standpipe.store.store import Store
 from standpipe.upstream.pool import Pool
 from standpipe.upstream.proxy import proxy_for
 from standpipe.upstream.transport import Origin, Transport
+from standpipe.wire import passthrough
 
 Handler = Callable[[Request], Awaitable[Response]]
-
-#: Under both prefixes; a POST of it never comes to the router.
-CHAT_PATH = "/chat/completions"
 
 #: How long the engine may take: a long answer on one core takes minutes.
 ENGINE_TIMEOUTS = Timeouts(connect=5.0, first_byte=600.0, idle=600.0, total=600.0)
@@ -68,10 +68,11 @@ class Engine(msgspec.Struct, frozen=True):
 
 
 class App:
-    """The ASGI application: the chat route in front, a router behind it."""
+    """The ASGI application: the calls' routes in front, a router behind them."""
 
-    def __init__(self, chat: ASGIApp, rest: ASGIApp) -> None:
-        self._chat = chat
+    def __init__(self, calls: Mapping[str, ASGIApp], rest: ASGIApp) -> None:
+        #: Paths under both prefixes; a POST of one never comes to the router.
+        self._calls = calls
         self._rest = rest
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -79,9 +80,11 @@ class App:
         if scope["type"] == "http":
             path = _plain(scope["path"])
             prefix = next((p for p in PREFIXES if path.startswith(p + "/")), None)
-            if scope["method"] == "POST" and prefix and path[len(prefix) :] == CHAT_PATH:
-                await self._chat(scope, receive, send)
-                return
+            if scope["method"] == "POST" and prefix:
+                route = self._calls.get(path[len(prefix) :])
+                if route is not None:
+                    await route(scope, receive, send)
+                    return
             scope = {**scope, "path": path, "standpipe.prefix": prefix}
         await self._rest(scope, receive, send)
 
@@ -91,7 +94,7 @@ def build(settings: Settings, *, store: Store, spool: Spool, engine: Engine | No
     upstreams = _upstreams(settings, engine)
     routes = routing(settings, {name: each.provider for name, each in upstreams.items()})
     callers = Callers(store)
-    chat = Chat(routes, upstreams, spool, logging_default=settings.logging.default)
+    calls = _calls(settings, callers, routes, upstreams, spool)
     handlers = _handlers(settings, callers, routes, store, spool)
 
     @contextlib.asynccontextmanager
@@ -113,7 +116,7 @@ def build(settings: Settings, *, store: Store, spool: Spool, engine: Engine | No
         },
     )
     rest.router.redirect_slashes = False
-    return App(ChatRoute(callers, chat), RequestIds(rest))
+    return App(calls, RequestIds(rest))
 
 
 def providers(settings: Settings) -> dict[str, Provider]:
@@ -177,10 +180,30 @@ def _embedded(provider: Provider, engine: Engine) -> Upstream:
     return Upstream(provider, transport, provider.dialect.headers(engine.key), key)
 
 
+def _calls(
+    settings: Settings,
+    callers: Callers,
+    routes: Routes,
+    upstreams: Mapping[str, Upstream],
+    spool: Spool,
+) -> dict[str, ASGIApp]:
+    """Return what answers a POST of each path that calls a model."""
+    default = settings.logging.default
+    chat = Chat(routes, upstreams, spool, logging_default=default)
+    found: dict[str, ASGIApp] = {
+        "/chat/completions": CallRoute(callers, chat.answer),
+        "/messages": MessagesRoute(callers, chat),
+    }
+    for route in passthrough.ROUTES.values():
+        passed = Passthrough(route, routes, upstreams, spool, logging_default=default)
+        found[route.path] = CallRoute(callers, passed.answer)
+    return found
+
+
 def _handlers(
     settings: Settings, callers: Callers, routes: Routes, store: Store, spool: Spool
 ) -> dict[str, Handler]:
-    """Return the handler of each operation but the chat route's own."""
+    """Return the handler of each operation that does not call a model."""
     freshness = Freshness(settings.spool_dir, store)
     stored = Stored(callers, store, freshness)
     reports = Reports(callers, spool)
@@ -193,6 +216,7 @@ def _handlers(
         "deleteChatCompletion": stored.delete,
         "getChatCompletionMessages": stored.messages,
         "report": reports.report,
+        "reportAnthropic": reports.report_anthropic,
         "checkCache": reports.check_cache,
         "updateLogMetadata": logs.update_metadata,
         "updateLogTags": logs.update_tags,
@@ -236,21 +260,32 @@ def _plain(path: str) -> str:
 async def _on_http_error(request: Request, error: Exception) -> Response:
     """Answer what the router found no handler for."""
     status = error.status_code if isinstance(error, HTTPException) else 500
-    if status == 405:
+    allowed = _allowed(request)
+    if status == 405 or allowed:
         answer = error_response(MethodNotAllowed(f"{request.method} is not offered here"))
-        answer.headers["allow"] = ", ".join(sorted(_allowed(request)))
+        answer.headers["allow"] = ", ".join(sorted(allowed))
         return answer
     if request.method == "HEAD":
         return Response(status_code=204)
-    return error_response(NotFound("Not found"))
+    return error_response(NotFound(_not_found(request)))
+
+
+def _not_found(request: Request) -> str:
+    """Return a message that names what there is, where a client of an API has asked."""
+    prefix = request.scope["standpipe.prefix"]
+    if prefix is None:
+        return "Not found"
+    there = ", ".join(f"{each.method} {each.path}" for each in ENDPOINTS if not each.testing)
+    return f"Not found; under {prefix} there is {there}"
 
 
 def _allowed(request: Request) -> set[str]:
     """Return the methods that the path has; the router itself tells those of one route alone."""
-    chat = {"POST"} if request.scope["path"].endswith(CHAT_PATH) else set()
+    prefix, path = request.scope["standpipe.prefix"], request.scope["path"]
+    called = {"POST"} if prefix and path.removeprefix(prefix) in CALLS else set()
     matching = (
         route.methods or set()
         for route in request.app.routes
         if isinstance(route, Route) and route.matches(request.scope)[0] is not Match.NONE
     )
-    return chat.union(*matching)
+    return called.union(*matching)

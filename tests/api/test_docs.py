@@ -75,6 +75,7 @@ def test_chat_fields_and_control_headers_are_those_that_are_read() -> None:
 FORMS: dict[str, type[msgspec.Struct]] = {
     "StoredUpdate": stored.Update,
     "Report": report.Report,
+    "AnthropicReport": report.AnthropicReport,
     "MetadataUpdate": logs.MetadataUpdate,
     "TagsUpdate": logs.TagsUpdate,
     "Filter": logs.FilterBody,

@@ -163,22 +163,22 @@ STORED: dict[str, Schema] = {
     ),
 }
 
+_REPORT: dict[str, Schema] = {
+    "requestedAt": of(["number", "null"], "Milliseconds since the Unix epoch; now if not given."),
+    "receivedAt": of(["number", "null"], "The same of the answer."),
+    "reqPayload": {"description": "The request: any JSON. Its `metadata` become labels."},
+    "respPayload": {"description": "The answer: any JSON."},
+    "statusCode": of(["number", "null"], "HTTP status of the answer."),
+    "errorMessage": nullable(text()),
+    "tags": nullable(
+        mapping(ANYTHING, "Labels, the older form: strings, numbers, booleans or null.")
+    ),
+}
+
 LOGS: dict[str, Schema] = {
-    "Report": record(
-        {},
-        {
-            "requestedAt": of(
-                ["number", "null"], "Milliseconds since the Unix epoch; now if not given."
-            ),
-            "receivedAt": of(["number", "null"], "The same of the answer."),
-            "reqPayload": {"description": "The request: any JSON. Its `metadata` become labels."},
-            "respPayload": {"description": "The answer: any JSON."},
-            "statusCode": of(["number", "null"], "HTTP status of the answer."),
-            "errorMessage": nullable(text()),
-            "tags": nullable(
-                mapping(ANYTHING, "Labels, the older form: strings, numbers, booleans or null.")
-            ),
-        },
+    "Report": record({}, _REPORT),
+    "AnthropicReport": record(
+        {}, {**_REPORT, "metadata": nullable(mapping(ANYTHING, "Labels, as `tags`."))}
     ),
     "ReportAnswer": record({"status": one_of("ok")}),
     "Filter": record(

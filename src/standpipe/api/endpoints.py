@@ -23,6 +23,8 @@ class Endpoint(msgspec.Struct, frozen=True):
     deprecated: bool = False
     #: Served only with `server.local_testing`.
     testing: bool = False
+    #: Calls a model; answered in front of the router.
+    calls: bool = False
 
 
 #: Under both prefixes.
@@ -32,6 +34,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         "/chat/completions",
         "createChatCompletion",
         "Generate inference, and log the request if asked.",
+        calls=True,
     ),
     Endpoint(
         "GET", "/chat/completions", "listChatCompletions", "List stored completions, oldest first."
@@ -57,7 +60,41 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         "getChatCompletionMessages",
         "List the messages that a stored completion answered.",
     ),
+    Endpoint(
+        "POST",
+        "/messages",
+        "createMessage",
+        "Generate inference in Anthropic's form, with any model.",
+        calls=True,
+    ),
+    Endpoint(
+        "POST",
+        "/responses",
+        "createResponse",
+        "Pass OpenAI's responses through to a provider that has them.",
+        calls=True,
+    ),
+    Endpoint(
+        "POST",
+        "/completions",
+        "createCompletion",
+        "Pass OpenAI's older completions through to a provider that has them.",
+        calls=True,
+    ),
+    Endpoint(
+        "POST",
+        "/embeddings",
+        "createEmbedding",
+        "Pass embeddings through to a provider that has them.",
+        calls=True,
+    ),
     Endpoint("POST", "/report", "report", "Record a call that was made elsewhere."),
+    Endpoint(
+        "POST",
+        "/report-anthropic",
+        "reportAnthropic",
+        "Record a call that was made at Anthropic's; kept in OpenAI's form.",
+    ),
     Endpoint(
         "POST",
         "/logs/update-metadata",
@@ -89,6 +126,9 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     ),
     Endpoint("GET", "/openapi.json", "openapi", "Return this description of the API.", auth="none"),
 )
+
+#: Paths whose POST calls a model.
+CALLS = frozenset(each.path for each in ENDPOINTS if each.calls)
 
 #: Without a prefix.
 ROOT_ENDPOINTS: tuple[Endpoint, ...] = (

@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from typing_extensions import override
 
 from standpipe import errors
-from standpipe.api.chat import check_json
+from standpipe.api.call import check_json
 from standpipe.calls.callers import Caller, Callers
 from standpipe.calls.incoming import read
 from standpipe.calls.lifetime import error_headers

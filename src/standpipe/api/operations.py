@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from standpipe import errors
+from standpipe.api.passed_schema import PASSED
 from standpipe.api.schema import Schema, either, mapping, one_of, ref, text, whole
 from standpipe.errors import ApiError
 
@@ -79,6 +80,9 @@ CONTROL: dict[str, Header] = {
         "JSON array is refused with 400.",
         text(),
     ),
+    "x-api-key": Header(
+        "The key, where Anthropic's clients send it; `Authorization` does as well.", text()
+    ),
     "traceparent": Header("W3C trace context; kept with the call.", text()),
     "x-stainless-retry-count": Header(
         "How often the client tried before; OpenAI's clients send it. Kept with the call.", text()
@@ -92,6 +96,7 @@ ANSWER_HEADERS: dict[str, Header] = {
         "as a stored completion.",
         text(format="uuid"),
     ),
+    "request-id": Header("The same, where Anthropic's clients look for it.", text(format="uuid")),
     "standpipe-model": Header("The model as its provider names it.", text()),
     "standpipe-fidelity": Header(
         "What of the request the model could not take as it was, so that it was emulated, such as "
@@ -163,6 +168,13 @@ _LABELS = Query(
     "metadata", "Only those with this label: `metadata[name]=value`.", mapping(text()), "deepObject"
 )
 
+_CHAT_HEADERS = tuple(name for name in CONTROL if name != "x-api-key")
+_PASSED_HEADERS = tuple(name for name in _CHAT_HEADERS if name != "standpipe-fidelity")
+_PASSES = (
+    "Goes as it is to a provider that speaks OpenAI's form; one of another form, and the embedded "
+    "model, refuse it with 400. It leaves a record of its own kind and is no stored completion."
+)
+
 _NOT_FOUND = (errors.NotFound,)
 _CHAT_ERRORS = (
     errors.Forbidden,
@@ -201,8 +213,54 @@ OPERATIONS: dict[str, Operation] = {
         "answer; a later one is the stream's last event, and no `[DONE]` follows.",
         body="ChatRequest",
         examples=_CHAT_EXAMPLES,
-        headers=tuple(CONTROL),
+        headers=_CHAT_HEADERS,
         answer_headers=("standpipe-model", "standpipe-fidelity"),
+        errors=_CHAT_ERRORS,
+    ),
+    "createMessage": Operation(
+        INFERENCE,
+        "The message; with `stream: true`, its events.",
+        {JSON: ref("Message"), EVENTS: ref("MessageEvent")},
+        more="Anthropic's Messages API in front of every model. The call is a chat completion: "
+        "it is routed, checked, recorded and stored as one, in OpenAI's form. Errors have "
+        "Anthropic's form.",
+        body="MessagesRequest",
+        examples={"simple": {"model": _MODEL, "max_tokens": 100, "messages": _MESSAGES}},
+        headers=tuple(CONTROL),
+        answer_headers=("request-id", "standpipe-model", "standpipe-fidelity"),
+        errors=_CHAT_ERRORS,
+    ),
+    "createResponse": Operation(
+        INFERENCE,
+        "The response; with `stream: true`, its events.",
+        {JSON: ref("Response"), EVENTS: ref("ResponseEvent")},
+        more=_PASSES,
+        body="ResponsesRequest",
+        examples={"simple": {"model": _MODEL, "input": "Name three rivers."}},
+        headers=_PASSED_HEADERS,
+        answer_headers=("standpipe-model",),
+        errors=_CHAT_ERRORS,
+    ),
+    "createCompletion": Operation(
+        INFERENCE,
+        "The completion; with `stream: true`, its chunks as events.",
+        {JSON: ref("TextCompletion"), EVENTS: either(ref("TextCompletion"), _ERROR_EVENT)},
+        more=_PASSES,
+        body="CompletionsRequest",
+        examples={"simple": {"model": _MODEL, "prompt": "Three rivers are"}},
+        headers=_PASSED_HEADERS,
+        answer_headers=("standpipe-model",),
+        errors=_CHAT_ERRORS,
+    ),
+    "createEmbedding": Operation(
+        INFERENCE,
+        "The embeddings.",
+        _json("Embeddings"),
+        more=_PASSES,
+        body="EmbeddingsRequest",
+        examples={"simple": {"model": _MODEL, "input": ["river", "lake"]}},
+        headers=_PASSED_HEADERS,
+        answer_headers=("standpipe-model",),
         errors=_CHAT_ERRORS,
     ),
     "listChatCompletions": Operation(
@@ -256,6 +314,24 @@ OPERATIONS: dict[str, Operation] = {
                 "respPayload": None,
                 "statusCode": 200,
                 "tags": {"prompt_id": "rivers-1"},
+            }
+        },
+    ),
+    "reportAnthropic": Operation(
+        LOGS,
+        "It is recorded.",
+        _json("ReportAnswer"),
+        more="As `/report`, for a request and an answer of Anthropic's Messages API: they are "
+        "kept in OpenAI's form. What has not Anthropic's form is kept as it is.",
+        body="AnthropicReport",
+        examples={
+            "call": {
+                "requestedAt": 1_750_000_000_000,
+                "receivedAt": 1_750_000_001_250,
+                "reqPayload": {"model": "claude", "max_tokens": 100, "messages": _MESSAGES},
+                "respPayload": None,
+                "statusCode": 200,
+                "metadata": {"prompt_id": "rivers-1"},
             }
         },
     ),
@@ -313,4 +389,4 @@ OPERATIONS: dict[str, Operation] = {
 }
 
 #: Schemas that only operations name.
-SCHEMAS: dict[str, Schema] = {"Anything": mapping()}
+SCHEMAS: dict[str, Schema] = {"Anything": mapping(), **PASSED}

@@ -1,4 +1,4 @@
-"""Calls that were made elsewhere and are reported here; spec 2.2, 1.8."""
+"""Calls that were made elsewhere and are reported here; spec 2.2, 2.3, 1.8."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from standpipe.api.http import Json, read_json, writer
 from standpipe.calls.callers import Caller, Callers
 from standpipe.calls.incoming import text
 from standpipe.errors import Unavailable
+from standpipe.providers.anthropic_report import report_to_openai
 from standpipe.spool.writer import Spool, SpoolFull
 from standpipe.wire import record, tags
 from standpipe.wire.ids import new_id
@@ -35,6 +36,12 @@ class Report(msgspec.Struct, frozen=True):
     tags: dict[str, Any] | None = None
 
 
+class AnthropicReport(Report, frozen=True):
+    """The body of a report on a call that was made at Anthropic's."""
+
+    metadata: dict[str, Any] | None = None
+
+
 class Reports:
     """The handlers."""
 
@@ -45,7 +52,15 @@ class Reports:
     async def report(self, request: Request) -> Response:
         """POST /report."""
         caller = await writer(request, self._callers)
-        body = await read_json(request, Report)
+        return self._kept(request, await read_json(request, Report), caller)
+
+    async def report_anthropic(self, request: Request) -> Response:
+        """POST /report-anthropic: kept in OpenAI's form."""
+        caller = await writer(request, self._callers)
+        body = await read_json(request, AnthropicReport)
+        return self._kept(request, _in_openai_form(body), caller)
+
+    def _kept(self, request: Request, body: Report, caller: Caller) -> Response:
         agent = request.headers.get("user-agent")
         kept = _record(body, caller, agent.encode("latin-1") if agent else None)
         try:
@@ -59,6 +74,21 @@ class Reports:
         await writer(request, self._callers)
         await read_json(request, dict[str, Any])
         return Json({"respPayload": None})
+
+
+def _in_openai_form(body: AnthropicReport) -> Report:
+    """Return the report of a chat completion; a payload that is no message stays as it is."""
+    request, response = _value(body.reqPayload), _value(body.respPayload)
+    told, answered = report_to_openai(request, response)
+    return Report(
+        requestedAt=body.requestedAt,
+        receivedAt=body.receivedAt,
+        reqPayload=body.reqPayload if told is request else _raw(told),
+        respPayload=body.respPayload if answered is response else _raw(answered),
+        statusCode=body.statusCode,
+        errorMessage=body.errorMessage,
+        tags={**(body.metadata or {}), **(body.tags or {})},
+    )
 
 
 def _record(body: Report, caller: Caller, agent: bytes | None) -> Record:
@@ -103,11 +133,20 @@ def _outcome(status: int | None) -> Outcome:
     return "refused" if status < 500 else "failed"
 
 
-def _object(raw: msgspec.Raw) -> dict[str, Any]:
+def _value(raw: msgspec.Raw) -> Any:
+    """Return what the JSON says; None where not all of it can be held."""
     try:
-        value = msgspec.json.decode(raw)
-    except (msgspec.DecodeError, RecursionError):  # JSON it is, but not all of it can be held
-        return {}
+        return msgspec.json.decode(raw)
+    except (msgspec.DecodeError, RecursionError):
+        return None
+
+
+def _raw(value: object) -> msgspec.Raw:
+    return msgspec.Raw(msgspec.json.encode(value))
+
+
+def _object(raw: msgspec.Raw) -> dict[str, Any]:
+    value = _value(raw)
     return value if isinstance(value, dict) else {}
 
 

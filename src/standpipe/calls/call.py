@@ -16,8 +16,9 @@ from standpipe.providers.dialect import Decoder
 from standpipe.wire import usage as usages
 from standpipe.wire.chat import ChatRequest
 from standpipe.wire.ids import new_id
-from standpipe.wire.record import Attempt, Begin, BodyForm, Outcome, Record
-from standpipe.wire.summary import summarise
+from standpipe.wire.passthrough import PassedRequest
+from standpipe.wire.record import Attempt, Begin, BodyForm, Kind, Outcome, Record
+from standpipe.wire.summaries import summary_of
 
 
 def now_us() -> int:
@@ -32,7 +33,10 @@ class Call:
     leaves a record that says so.
     """
 
-    def __init__(self, incoming: Incoming, caller: Caller, body: bytes) -> None:
+    def __init__(
+        self, incoming: Incoming, caller: Caller, body: bytes, *, kind: Kind = "chat"
+    ) -> None:
+        self.kind = kind
         self.id = new_id()
         self.requested_at = now_us()
         self.incoming = incoming
@@ -40,7 +44,7 @@ class Call:
         self.body = body
         #: What makes a chat request of a body in another form, None for a body that is one.
         self.translate: Callable[[bytes], bytes] | None = None
-        self.request: ChatRequest | None = None
+        self.request: ChatRequest | PassedRequest | None = None
         self.metadata: dict[str, str] = {}
         #: Until the body has been read nobody has asked for its text to be kept.
         self.logged = False
@@ -91,6 +95,7 @@ class Call:
             metadata=self.metadata,
             logged=self.logged,
             user_agent=control.text(self.incoming.user_agent),
+            kind=self.kind,
         )
 
     def record(self) -> Record:
@@ -98,7 +103,7 @@ class Call:
         response = b"".join(self.pieces) or None
         record = Record(
             id=self.id,
-            kind="chat",
+            kind=self.kind,
             project=self.caller.project,
             key=self.caller.key,
             requested_at=self.requested_at,
@@ -147,7 +152,7 @@ def _with_stream(record: Record, decoder: Decoder) -> Record:
 
 def _with_numbers(record: Record, response: bytes | None, request: bytes | None) -> Record:
     """Fill in what the drain would have read from the text."""
-    said = summarise(response, record.response_form, request=request, status=record.status)
+    said = summary_of(record, response, request)
     return msgspec.structs.replace(
         record,
         completion_id=record.completion_id or said.completion_id,

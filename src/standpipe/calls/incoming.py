@@ -10,6 +10,7 @@ from standpipe.wire.tags import parse_tags
 #: The request headers that mean something; all others are ignored and kept nowhere.
 NAMES = {
     b"authorization": "authorization",
+    b"x-api-key": "api_key",
     b"content-type": "content_type",
     b"user-agent": "user_agent",
     b"op-log-request": "log_request",
@@ -32,6 +33,8 @@ class Incoming(msgspec.Struct):
     """The headers of one request that mean something; None for those that did not come."""
 
     authorization: bytes | None = None
+    #: Where Anthropic's clients send a key; only the messages route takes it from there.
+    api_key: bytes | None = None
     content_type: bytes | None = None
     user_agent: bytes | None = None
     log_request: bytes | None = None

@@ -6,16 +6,15 @@ import msgspec
 
 from standpipe.store.rows import Row, now_us
 from standpipe.wire.record import Begin, Record
-from standpipe.wire.summary import Summary, summarise
+from standpipe.wire.summaries import summary_of
+from standpipe.wire.summary import Summary
 
 LOST = "the worker died while this stream was being sent"
 
 
 def row_of(record: Record) -> Row:
     """Return the row of a record; what the record does not say is read from its text."""
-    summary = summarise(
-        record.response, record.response_form, request=record.request, status=record.status
-    )
+    summary = summary_of(record, record.response, record.request)
     known = record.usage is not None
     return Row(
         id=record.id,
@@ -58,7 +57,7 @@ def lost_row(begin: Begin) -> Row:
     """
     return Row(
         id=begin.id,
-        kind="chat",
+        kind=begin.kind,
         project=begin.project,
         key=begin.key,
         requested_at=begin.requested_at,

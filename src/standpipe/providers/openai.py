@@ -174,7 +174,7 @@ class StreamDecoder:
         except (msgspec.DecodeError, RecursionError) as error:
             raise Cut("the provider's stream has an event that is not JSON") from error
         if _is_given(fields.get("error")):
-            raise Cut(_message(payload) or "the provider reported an error inside its stream")
+            raise Cut(message_of(payload) or "the provider reported an error inside its stream")
         if _is_given(fields.get("usage")):
             self.usage = fields["usage"] = complete_usage(fields["usage"])
             if self._drop_usage and bytes(fields.get("choices", b"")) == b"[]":
@@ -233,7 +233,7 @@ def _completion_fields(body: bytes) -> dict[str, msgspec.Raw]:
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         raise NotACompletion("the provider answered 200 with something that is not JSON") from error
     if not bytes(fields.get("choices", b"")).lstrip().startswith(b"["):
-        said = _message(body)
+        said = message_of(body)
         raise NotACompletion(
             f"the provider answered 200 with an error: {said}"
             if said
@@ -266,7 +266,7 @@ def _refused(status: int, headers: Mapping[bytes, bytes], body: bytes, provider:
     return Refused(
         status,
         CODES.get(status, default),
-        _message(body) or f"provider {provider!r} answered with status {status}",
+        message_of(body) or f"provider {provider!r} answered with status {status}",
         openai_type=kind if isinstance(kind, str) else TYPES.get(status, fallback_type),
         openai_code=str(code) if isinstance(code, str | int) else None,
         param=param if isinstance(param, str) else None,
@@ -286,7 +286,7 @@ def _error_object(body: bytes) -> dict[str, Any]:
     return inner if isinstance(inner, dict) else tree
 
 
-def _message(body: bytes) -> str | None:
+def message_of(body: bytes) -> str | None:
     """Return the text of an error body in any of the forms in the field, None if there is none."""
     told = _error_object(body)
     for name in ("message", "error", "detail"):

@@ -145,7 +145,7 @@ def parse(body: bytes) -> ChatRequest:
     Unparsable if it is not JSON in UTF-8; BadRequest, with all its issues, if it is not an
     object, is nested too deep, or if any field we know is wrong.
     """
-    raw = _decode(body)
+    raw = decode(body)
     issues = Issues()
     for name in _REQUIRED:
         if name not in raw:
@@ -172,7 +172,21 @@ def rebuild(
     return msgspec.json.encode(body)
 
 
-def _decode(body: bytes) -> dict[str, msgspec.Raw]:
+def decoded(body: bytes) -> Json:
+    """Return a body decoded to its depth; Unparsable or BadRequest where it is no JSON object."""
+    fields: Json = {}
+    for name, raw in decode(body).items():
+        try:
+            fields[name] = msgspec.json.decode(raw)
+        except RecursionError:
+            raise BadRequest(_TOO_DEEP) from None
+        except msgspec.DecodeError as error:  # a number that no float or int can hold
+            raise Unparsable(f"Failed to parse request body: {name}: {error}") from None
+    return fields
+
+
+def decode(body: bytes) -> dict[str, msgspec.Raw]:
+    """Return the fields of a body; Unparsable or BadRequest where it is no JSON object."""
     try:
         # What stays Raw is not checked by the decoder.
         if not body.isascii():

@@ -166,6 +166,12 @@ def fold_stream(events: bytes) -> Folded:
     return Folded(completion, fold.usage, done, fold.finished, fold.error)
 
 
+def objects(events: bytes) -> list[Json]:
+    """Return the JSON objects of a stream's events; what is none is passed over."""
+    found = (decode_object(data) for data in _data(events))
+    return [each for each in found if each is not None]
+
+
 def decode_object(data: bytes) -> Json | None:
     """Return the JSON object of the bytes, None if they are none."""
     try:

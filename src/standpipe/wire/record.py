@@ -11,7 +11,7 @@ from typing import Literal
 import msgspec
 
 Outcome = Literal["complete", "refused", "failed", "cut", "abandoned", "lost"]
-Kind = Literal["chat", "report"]
+Kind = Literal["chat", "report", "embeddings", "completions", "responses"]
 BodyForm = Literal["json", "sse"]
 
 
@@ -49,6 +49,7 @@ class Begin(msgspec.Struct, frozen=True, tag="begin", omit_defaults=True):
     logged: bool = False
     user_agent: str | None = None
     request: bytes | None = None
+    kind: Kind = "chat"
 
 
 class Usage(msgspec.Struct, frozen=True, omit_defaults=True):

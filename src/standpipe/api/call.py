@@ -1,10 +1,10 @@
-"""POST /chat/completions: the raw ASGI callable in front of the router."""
+"""Calls to models: the raw ASGI callable of each of their routes, in front of the router."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 
 import msgspec
 from starlette.requests import ClientDisconnect
@@ -12,37 +12,48 @@ from starlette.types import Receive, Scope, Send
 
 from standpipe import errors
 from standpipe.api.reply import AsgiReply
-from standpipe.calls.callers import Callers
-from standpipe.calls.chat import Chat
-from standpipe.calls.incoming import read
+from standpipe.calls.callers import Caller, Callers
+from standpipe.calls.incoming import Incoming, read
 from standpipe.calls.lifetime import error_headers
+from standpipe.calls.reply import Reply
 from standpipe.errors import ApiError, WrongMediaType
 from standpipe.server.exchange import EXTENSION, Connection
 from standpipe.wire.ids import new_id
 
+#: What answers a call: the request's headers, who calls, the body, and where the answer goes.
+Answer = Callable[[Incoming, Caller, bytes, Reply], Awaitable[str]]
 
-class ChatRoute:
+
+class CallRoute:
     """Checks key and content type, reads the body, hands over; a client that leaves cancels."""
 
-    def __init__(self, callers: Callers, chat: Chat) -> None:
+    def __init__(self, callers: Callers, answer: Answer) -> None:
         self._callers = callers
-        self._chat = chat
+        self._answer = answer
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         connection: Connection = scope["extensions"][EXTENSION]
-        reply = AsgiReply(send, connection)
+        reply = self.reply(AsgiReply(send, connection))
         with _cancelled_when_gone(connection):
             try:
                 incoming = read(scope["headers"])
-                caller = await self._callers.check(incoming.authorization)
+                caller = await self._callers.check(self.authorization(incoming))
                 check_json(incoming.content_type)
                 body = await read_body(receive)
-                await self._chat.answer(incoming, caller, body, reply)
+                await self._answer(incoming, caller, body, reply)
             except ApiError as error:
                 headers = [*error_headers(error), (b"x-request-id", new_id().encode())]
                 content = msgspec.json.encode(errors.body(error))
                 await reply.whole(error.status, headers, content)
+
+    def authorization(self, incoming: Incoming) -> bytes | None:
+        """Return the header with the key, as `Bearer <key>`."""
+        return incoming.authorization
+
+    def reply(self, reply: Reply) -> Reply:
+        """Return what takes the answer in OpenAI's form."""
+        return reply
 
 
 def check_json(content_type: bytes | None) -> None:

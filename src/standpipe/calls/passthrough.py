@@ -1,0 +1,114 @@
+"""Embeddings, OpenAI's older completions and its responses: calls that pass through."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+from typing_extensions import override
+
+from standpipe import errors
+from standpipe.calls import incoming as control
+from standpipe.calls.attempts import ANSWER_LIMIT, Upstream, attempt
+from standpipe.calls.call import Call, now_us
+from standpipe.calls.callers import Caller
+from standpipe.calls.chat import DONE
+from standpipe.calls.incoming import Incoming
+from standpipe.calls.lifetime import Lifetime, check_stream, drain
+from standpipe.calls.reply import Reply
+from standpipe.calls.routes import Routes
+from standpipe.errors import ApiError, Forbidden
+from standpipe.providers import passthrough as passed
+from standpipe.providers.table import Provider
+from standpipe.spool.writer import Spool
+from standpipe.upstream.answer import Answer
+from standpipe.wire import passthrough, sse
+from standpipe.wire.passthrough import PassedRequest, Route
+
+
+class Passthrough(Lifetime):
+    """The calls of one route that passes through."""
+
+    def __init__(
+        self,
+        route: Route,
+        routes: Routes,
+        upstreams: Mapping[str, Upstream],
+        spool: Spool,
+        *,
+        logging_default: str,
+    ) -> None:
+        super().__init__(spool, logging_default=logging_default)
+        self._route = route
+        self._routes = routes
+        self._upstreams = upstreams
+
+    async def answer(self, incoming: Incoming, caller: Caller, body: bytes, reply: Reply) -> str:
+        """Answer a request and return the call's id.
+
+        Errors are answered, not raised. Raises Unavailable, before there is a call, where the
+        spool has no room for its record.
+        """
+        return await self._live(Call(incoming, caller, body, kind=self._route.kind), reply)
+
+    @override
+    async def _serve(self, call: Call, reply: Reply) -> None:
+        request = self._read(call)
+        target = call.target = self._routes.resolve(request.model)
+        if call.caller.read_only:
+            raise Forbidden("Read-only OpenPipe API keys cannot access the base OpenAI API")
+        upstream = self._upstreams[target.provider]
+        provider = upstream.provider
+        passed.check(provider, request)
+        outgoing = passed.prepare(request, target.model, provider.quirks)
+        async with await attempt(call, target, upstream, outgoing) as answer:
+            if request.stream:
+                await self._relay_stream(call, request, provider, answer, reply)
+            else:
+                await self._relay_whole(call, request, answer, reply)
+
+    def _read(self, call: Call) -> PassedRequest:
+        """Read body and control headers; the call then knows whether its text is kept."""
+        wanted = control.wants_log(call.incoming)
+        self._decide(call, wanted, store=None)
+        request = call.request = passthrough.parse(call.body, self._route)
+        self._decide(call, wanted, store=request.store)
+        call.metadata = {**request.metadata, **control.tags(call.incoming)}
+        control.refuse_unsupported(call.incoming)
+        return request
+
+    async def _relay_whole(
+        self, call: Call, request: PassedRequest, answer: Answer, reply: Reply
+    ) -> None:
+        raw = await answer.body(ANSWER_LIMIT)
+        call.first_byte_at = now_us()
+        whole = passed.completion(raw, request)
+        call.provider_model = whole.provider_model
+        await self._whole(call, whole.body, reply)
+
+    async def _relay_stream(
+        self, call: Call, request: PassedRequest, provider: Provider, answer: Answer, reply: Reply
+    ) -> None:
+        check_stream(answer)
+        decoder = call.decoder = passed.decoder(request, provider.quirks)
+        events = b""
+        while data := await answer.read():
+            events = decoder.feed(data)
+            if decoder.done:
+                break
+            if events:
+                await self._write(call, events, reply)
+        decoder.close()
+        last = events if data else b""
+        await self._end(call, last + (DONE if self._route.like_chat else b""), reply)
+        await drain(answer)
+
+    @override
+    def _error_event(self, error: ApiError) -> bytes:
+        """Return the event in which the route's own clients look for an error."""
+        event = errors.event(error)
+        if self._route.like_chat:
+            return sse.event(msgspec.json.encode(event))
+        flat = {"type": "error", **event["error"], **event}
+        flat["type"] = "error"
+        return b"event: error\n" + sse.event(msgspec.json.encode(flat))

@@ -1,0 +1,163 @@
+"""The routes that pass through, as places that speak OpenAI's form answer them. Pure.
+
+Sources: https://platform.openai.com/docs/api-reference/embeddings, `/completions`, `/responses`.
+Bytes pass: only the model's name changes, out and back, and usage is asked for on a stream.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from standpipe.errors import BadRequest, Cut, NotACompletion
+from standpipe.providers.dialect import Decoder, Outgoing, Quirks, Whole
+from standpipe.providers.openai import OpenAI, StreamDecoder, message_of
+from standpipe.providers.table import Provider
+from standpipe.wire import responses, sse
+from standpipe.wire.passthrough import PassedRequest
+
+_encode = msgspec.json.encode
+_fields: msgspec.json.Decoder[dict[str, msgspec.Raw]] = msgspec.json.Decoder(dict[str, msgspec.Raw])
+
+
+def check(provider: Provider, request: PassedRequest) -> None:
+    """Raise BadRequest where a provider does not have the route."""
+    dialect, path = provider.dialect.name, request.route.path
+    if dialect == OpenAI.name:
+        return
+    if dialect == "local" and request.route.kind == "embeddings":
+        raise BadRequest(
+            "model: the local model makes no embeddings, and no local embedding model is "
+            "configured; name a model of a provider that has `/embeddings`",
+            param="model",
+        )
+    raise BadRequest(
+        f"model: provider {provider.name!r} has no `{path}`, since it speaks {dialect!r}; use "
+        "`/chat/completions`, or a model of a provider that speaks OpenAI's form",
+        param="model",
+    )
+
+
+def prepare(request: PassedRequest, model: str, quirks: Quirks) -> Outgoing:
+    """Return the caller's body with the provider's model name."""
+    route = request.route
+    body: dict[str, object] = dict(request.fields)
+    for name in () if quirks.forward_store else route.ours:
+        body.pop(name, None)
+    body["model"] = model
+    if _wants_usage(request, quirks):
+        asked = request.fields.get("stream_options")
+        options = msgspec.json.decode(asked) if asked is not None else None
+        body["stream_options"] = {**(options or {}), "include_usage": True}
+    return Outgoing(route.path, _encode(body))
+
+
+def completion(body: bytes, request: PassedRequest) -> Whole:
+    """Return the answer with the model name that was asked for; NotACompletion if it is none."""
+    try:
+        fields = _fields.decode(body)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        raise NotACompletion("the provider answered 200 with something that is not JSON") from error
+    if not bytes(fields.get(request.route.mark, b"")).lstrip().startswith(b"["):
+        said = message_of(body)
+        told = f"an error: {said}" if said else f"JSON that has no `{request.route.mark}`"
+        raise NotACompletion(f"the provider answered 200 with {told}")
+    named = _string(fields.get("model"))
+    fields["model"] = msgspec.Raw(_encode(request.model))
+    return Whole(body=_encode(fields), provider_model=named)
+
+
+def decoder(request: PassedRequest, quirks: Quirks) -> Decoder:
+    """Return a decoder for the stream that answers the request."""
+    if not request.route.like_chat:
+        return ResponseDecoder(request.model)
+    drop = _wants_usage(request, quirks)
+    return StreamDecoder(request.model, choices=request.choices, drop_usage=drop)
+
+
+class ResponseDecoder:
+    """Relays a response's events byte for byte, but for those in which the model is named."""
+
+    def __init__(self, requested: str) -> None:
+        self.done = False
+        self.completion_id: str | None = None
+        self.provider_model: str | None = None
+        self.usage: msgspec.Raw | None = None
+        self._model = msgspec.Raw(_encode(requested))
+        self._splitter = sse.Splitter()
+        self._broken: Cut | None = None
+
+    def feed(self, data: bytes) -> bytes:
+        """Return the events that are whole now; an error behind them is raised by the next call."""
+        self._raise_broken()
+        told: list[bytes] = []
+        try:
+            told.extend(map(self._told, self._splitter.feed(data)))
+        except ValueError as error:
+            self._broken = Cut(f"the provider's stream cannot be read: {error}")
+        except Cut as error:
+            self._broken = error
+        if not told:
+            self._raise_broken()
+        return b"".join(told)
+
+    def close(self) -> None:
+        """Raise Cut unless the event came that holds the whole response."""
+        self._raise_broken()
+        if not self.done:
+            raise Cut("the provider's stream ended before its end")
+
+    def _raise_broken(self) -> None:
+        if self._broken is not None:
+            raise self._broken
+
+    def _told(self, event: bytes) -> bytes:
+        if self.done:
+            return b""
+        payload = sse.data_of(event)
+        if payload is None or payload.strip() == sse.DONE:
+            return event if payload is None else b""
+        try:
+            fields = _fields.decode(payload)
+            kind = _string(fields.get("type"))
+            if kind == "error" or _is_object(fields.get("error")):
+                raise Cut(message_of(payload) or "the provider reported an error in its stream")
+            if _is_object(fields.get("response")):
+                fields["response"] = self._named(_fields.decode(fields["response"]))
+                event = _with_data(event, _encode(fields))
+        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+            raise Cut("the provider's stream has an event that is not JSON") from error
+        self.done = kind in responses.ENDS
+        return event
+
+    def _named(self, response: dict[str, msgspec.Raw]) -> msgspec.Raw:
+        """Return the response with the model name that was asked for, having read the rest."""
+        self.completion_id = self.completion_id or _string(response.get("id"))
+        self.provider_model = _string(response.get("model")) or self.provider_model
+        if _is_object(response.get("usage")):
+            told = responses.usage(msgspec.json.decode(response["usage"]))
+            self.usage = msgspec.Raw(_encode(told))
+        if "model" in response:
+            response["model"] = self._model
+        return msgspec.Raw(_encode(response))
+
+
+def _wants_usage(request: PassedRequest, quirks: Quirks) -> bool:
+    """Tell whether usage is asked for although the caller does not."""
+    if not (request.stream and request.route.like_chat):
+        return False
+    return quirks.stream_usage and not request.include_usage
+
+
+def _with_data(event: bytes, data: bytes) -> bytes:
+    """Return the event with other data, and its other lines as they were."""
+    lines = [line for line in event.splitlines() if line and not line.startswith(b"data:")]
+    return b"".join(line + b"\n" for line in lines) + sse.event(data)
+
+
+def _is_object(raw: msgspec.Raw | None) -> bool:
+    return raw is not None and bytes(raw).lstrip().startswith(b"{")
+
+
+def _string(raw: msgspec.Raw | None) -> str | None:
+    value = msgspec.json.decode(raw) if raw is not None else None
+    return value if isinstance(value, str) else None
