@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import Protocol
 
 import msgspec
 
@@ -12,7 +13,6 @@ from standpipe.calls.callers import Caller
 from standpipe.calls.incoming import Incoming
 from standpipe.calls.routes import Target
 from standpipe.errors import ApiError, Cut
-from standpipe.providers.dialect import Decoder
 from standpipe.wire import usage as usages
 from standpipe.wire.chat import ChatRequest
 from standpipe.wire.ids import new_id
@@ -24,6 +24,22 @@ from standpipe.wire.summaries import summary_of
 def now_us() -> int:
     """Return the time in microseconds since the Unix epoch."""
     return time.time_ns() // 1000
+
+
+class Told(Protocol):
+    """What a provider said of its answer, so far; every decoder is one."""
+
+    @property
+    def completion_id(self) -> str | None:
+        """The completion's `id`, None before the first chunk."""
+
+    @property
+    def provider_model(self) -> str | None:
+        """As the provider calls its model, None if it has not said."""
+
+    @property
+    def usage(self) -> msgspec.Raw | None:
+        """The JSON of the usage, None if there was none."""
 
 
 class Call:
@@ -61,8 +77,8 @@ class Call:
         self.kept = False
         #: As the provider calls it in a whole answer.
         self.provider_model: str | None = None
-        #: What reads the provider's stream, None for a whole answer.
-        self.decoder: Decoder | None = None
+        #: What reads the provider's stream, None for a whole answer that came in one piece.
+        self.decoder: Told | None = None
         #: The answer as sent, or as received if it could not be sent.
         self.pieces: list[bytes] = []
         self.form: BodyForm = "json"
@@ -142,7 +158,7 @@ def without_text(record: Record) -> Record:
     return _with_numbers(bare, record.response, record.request)
 
 
-def _with_stream(record: Record, decoder: Decoder) -> Record:
+def _with_stream(record: Record, decoder: Told) -> Record:
     """Add what a stream said in events that were not passed on, its usage above all."""
     if decoder.usage is not None:
         counts = usages.from_openai(msgspec.json.decode(decoder.usage))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from typing_extensions import override
 
@@ -10,10 +11,14 @@ from standpipe.calls import incoming as control
 from standpipe.calls.attempts import ANSWER_LIMIT, Upstream, attempt
 from standpipe.calls.call import Call, now_us
 from standpipe.calls.callers import Caller
+from standpipe.calls.emulation.checker import Checker
+from standpipe.calls.emulation.source import Source, Tries
+from standpipe.calls.emulation.table import Emulation
+from standpipe.calls.emulation.telling import Telling
 from standpipe.calls.incoming import Incoming
 from standpipe.calls.lifetime import Lifetime, check_stream, drain
 from standpipe.calls.reply import Reply
-from standpipe.calls.routes import Routes
+from standpipe.calls.routes import Routes, Target
 from standpipe.errors import Forbidden, RequestError
 from standpipe.providers import fidelity
 from standpipe.providers.table import Provider
@@ -23,6 +28,8 @@ from standpipe.wire import chat, sse
 from standpipe.wire.chat import ChatRequest
 
 DONE = sse.event(sse.DONE)
+#: What a dialect says where its provider told no time; in a JSON string the quotes are escaped.
+_NO_TIME = b'"created":0,'
 
 #: What makes a chat request's body out of a caller's body in another form.
 Translate = Callable[[bytes], bytes]
@@ -42,6 +49,11 @@ class Chat(Lifetime):
         super().__init__(spool, logging_default=logging_default)
         self._routes = routes
         self._upstreams = upstreams
+        self._checker = Checker()
+
+    async def close(self) -> None:
+        """End what was started for the calls."""
+        await self._checker.close()
 
     async def answer(
         self,
@@ -76,15 +88,49 @@ class Chat(Lifetime):
         if call.caller.read_only:
             raise Forbidden("Read-only OpenPipe API keys cannot access the base OpenAI API")
         upstream = self._upstreams[target.provider]
+        best_effort = control.wants_best_effort(call.incoming)
+        plan = fidelity.plan(request, upstream.provider, best_effort=best_effort)
+        if plan.emulated:
+            await self._emulate(call, Emulation(plan), target, upstream, reply)
+        else:
+            call.fidelity = plan.noted()
+            await self._pass(call, plan.request, target, upstream, reply)
+
+    async def _pass(
+        self, call: Call, request: ChatRequest, target: Target, upstream: Upstream, reply: Reply
+    ) -> None:
+        """Send the request on, and the answer back as it comes."""
         provider = upstream.provider
-        plan = fidelity.plan(
-            request, provider, best_effort=control.wants_best_effort(call.incoming)
-        )
-        call.fidelity = plan.noted()
-        outgoing = provider.dialect.prepare(plan.request, target.model, provider.quirks)
+        outgoing = provider.dialect.prepare(request, target.model, provider.quirks)
         async with await attempt(call, target, upstream, outgoing) as answer:
             relay = self._relay_stream if request.stream else self._relay_whole
             await relay(call, request, provider, answer, reply)
+
+    async def _emulate(
+        self, call: Call, emulation: Emulation, target: Target, upstream: Upstream, reply: Reply
+    ) -> None:
+        """Do what the provider lacks; where that is in the request alone, the answer is passed."""
+        call.fidelity = emulation.noted
+        if emulation.plain:
+            await self._pass(call, emulation.request(), target, upstream, reply)
+            return
+        tries = Tries(call, target, upstream)
+        call.decoder = tries.tally
+        source = emulation.source(tries, self._checker)
+        telling = Telling(emulation.asked, tries.tally, second(call))
+        if emulation.asked.stream:
+            await self._tell(call, source, telling, reply)
+            return
+        completion = await source.whole()
+        call.first_byte_at = now_us()
+        await self._whole(call, telling.whole(completion), reply)
+
+    async def _tell(self, call: Call, source: Source, telling: Telling, reply: Reply) -> None:
+        async def emit(chunks: list[dict[str, Any]]) -> None:
+            await self._write(call, telling.events(chunks), reply)
+
+        await source.stream(emit)
+        await self._end(call, telling.last() + DONE, reply)
 
     def _read(self, call: Call) -> ChatRequest:
         """Read body and control headers; the call then knows whether its text is kept."""
@@ -105,7 +151,7 @@ class Chat(Lifetime):
         call.first_byte_at = now_us()
         whole = provider.dialect.completion(raw, request)
         call.provider_model = whole.provider_model
-        await self._whole(call, whole.body, reply)
+        await self._whole(call, _dated(whole.body, call, provider), reply)
 
     async def _relay_stream(
         self, call: Call, request: ChatRequest, provider: Provider, answer: Answer, reply: Reply
@@ -114,7 +160,7 @@ class Chat(Lifetime):
         decoder = call.decoder = provider.dialect.decoder(request, provider.quirks)
         events = b""
         while data := await answer.read():
-            events = decoder.feed(data)
+            events = _dated(decoder.feed(data), call, provider)
             if decoder.done:
                 break
             if events:
@@ -122,3 +168,15 @@ class Chat(Lifetime):
         decoder.close()
         await self._end(call, (events if data else b"") + DONE, reply)
         await drain(answer)
+
+
+def second(call: Call) -> int:
+    """Return when the call came, in seconds since the Unix epoch."""
+    return call.requested_at // 1_000_000
+
+
+def _dated(said: bytes, call: Call, provider: Provider) -> bytes:
+    """Put the time into what a dialect made; one that passes all on passes its provider's time."""
+    if provider.dialect.passes_unknown:
+        return said
+    return said.replace(_NO_TIME, b'"created":%d,' % second(call))
