@@ -393,6 +393,14 @@ def test_stream_that_stops_before_its_stop_event_is_cut() -> None:
         decoder.close()
 
 
+def test_second_answer_inside_a_stream_is_no_success() -> None:
+    decoder = DIALECT.decoder(request(stream=True), QUIRKS)
+    start = event(type="message_start", message={"id": "m1"})
+    assert decoder.feed(start + start).count(b"assistant") == 1
+    with pytest.raises(Cut, match="another answer"):
+        decoder.feed(event(type="message_start", message={"id": "m2"}))
+
+
 def test_whole_input_at_a_calls_start_is_its_arguments() -> None:
     decoder = DIALECT.decoder(request(stream=True), QUIRKS)
     block = {"type": "tool_use", "id": "t", "name": "f", "input": {"x": 1}}

@@ -17,6 +17,8 @@ from standpipe.providers.anthropic import Anthropic
 from standpipe.providers.dialect import Dialect, Quirks
 from standpipe.wire import chat, fold
 from standpipe.wire.features import FEATURES
+from standpipe.wire.messages_answer import from_openai_completion
+from standpipe.wire.messages_api import to_openai_request
 
 Json = dict[str, Any]
 
@@ -26,6 +28,7 @@ FAILURES: list[Json] = EXCHANGES.pop("errors")
 DIALECT: Dialect = Anthropic()
 QUIRKS = Quirks()
 KEY = "sk-ant-secret"
+USER = [{"role": "user", "content": "Hi"}]
 
 each = pytest.mark.parametrize("name", EXCHANGES)
 
@@ -75,6 +78,39 @@ def test_request_is_said_in_the_published_form(name: str) -> None:
     outgoing = DIALECT.prepare(request_of(exchange), exchange["model"], QUIRKS)
     assert outgoing.path == "/messages"
     assert json.loads(outgoing.body) == exchange["sent"]
+
+
+def there_and_back(fields: Json, model: str) -> None:
+    """Want what was sent to be read back as a request that is sent the same."""
+    parsed = chat.parse(json.dumps({"model": "asked", "messages": USER, **fields}).encode())
+    sent = json.loads(DIALECT.prepare(parsed, model, QUIRKS).body)
+    back = chat.parse(json.dumps(to_openai_request(sent, native=True)).encode())
+    assert json.loads(DIALECT.prepare(back, model, QUIRKS).body) == sent
+
+
+@each
+def test_request_that_is_read_back_is_sent_the_same(name: str) -> None:
+    there_and_back(EXCHANGES[name]["request"], EXCHANGES[name]["model"])
+
+
+@pytest.mark.parametrize("feature", [n for n, w in DIALECT.fidelity.items() if w == "native"])
+def test_feature_that_is_read_back_is_sent_the_same(feature: str) -> None:
+    for model in ("claude-opus-5", "claude-sonnet-4-5", "claude-3-haiku-20240307"):
+        there_and_back({"max_tokens": 3000, **FEATURES[feature]}, model)
+
+
+#: Citations, and a tool that only stood for the answer's form, have no way back.
+@pytest.mark.parametrize("name", sorted(EXCHANGES.keys() - {"citations", "schema_by_tool"}))
+def test_answer_that_is_told_to_anthropics_callers_is_the_providers(name: str) -> None:
+    exchange = EXCHANGES[name]
+    message = from_openai_completion(exchange["expected"], exchange["answer"]["model"])
+    same = ("id", "role", "content", "stop_reason", "stop_sequence")
+    assert {part: message[part] for part in same} == {p: exchange["answer"][p] for p in same}
+    counts = exchange["answer"]["usage"]
+    assert (
+        message["usage"] | {n: counts[n] for n in counts if n != "service_tier"}
+        == (message["usage"])
+    )
 
 
 @each

@@ -125,7 +125,10 @@ class StreamDecoder:
 
     def _message_start(self, event: Json) -> Iterator[bytes]:
         message = mapping(event.get("message"))
-        self.completion_id = text(message.get("id")) or self.completion_id
+        known, self.completion_id = self.completion_id, text(message.get("id")) or None
+        # Proxies that retry in secret have been seen to join two answers into one stream.
+        if self._opened and known != self.completion_id:
+            raise Cut("the provider's stream has another answer inside")
         self.provider_model = text(message.get("model")) or self.provider_model
         self._count(message)
         yield from self._open()
