@@ -7,13 +7,12 @@ from typing import Any
 
 import pytest
 
-from standpipe.errors import BadRequest, Cut, NotACompletion
+from standpipe.errors import BadRequest, NotACompletion
 from standpipe.providers import anthropic_models as models
 from standpipe.providers.anthropic import Anthropic
-from standpipe.providers.anthropic_report import report_to_openai
 from standpipe.providers.anthropic_schema import enforced, gaps
 from standpipe.providers.dialect import Quirks
-from standpipe.wire import chat, fold
+from standpipe.wire import chat
 
 Json = dict[str, Any]
 
@@ -372,79 +371,3 @@ def test_answer_with_nothing_in_it_has_no_invented_usage() -> None:
     assert "usage" not in told
     assert told["choices"][0]["message"]["content"] is None
     assert told["choices"][0]["finish_reason"] == "stop"
-
-
-def event(**fields: Any) -> bytes:
-    return b"data: " + json.dumps(fields).encode() + b"\n\n"
-
-
-def test_error_inside_a_stream_is_raised_after_what_came_before_it() -> None:
-    decoder = DIALECT.decoder(request(stream=True), QUIRKS)
-    broken = event(type="error", error={"type": "overloaded_error", "message": "Overloaded"})
-    assert decoder.feed(event(type="message_start", message={"id": "m"}) + broken)
-    with pytest.raises(Cut, match="Overloaded"):
-        decoder.close()
-
-
-def test_stream_that_stops_before_its_stop_event_is_cut() -> None:
-    decoder = DIALECT.decoder(request(stream=True), QUIRKS)
-    decoder.feed(event(type="message_delta", delta={"stop_reason": "end_turn"}, usage={}))
-    with pytest.raises(Cut):
-        decoder.close()
-
-
-def test_second_answer_inside_a_stream_is_no_success() -> None:
-    decoder = DIALECT.decoder(request(stream=True), QUIRKS)
-    start = event(type="message_start", message={"id": "m1"})
-    assert decoder.feed(start + start).count(b"assistant") == 1
-    with pytest.raises(Cut, match="another answer"):
-        decoder.feed(event(type="message_start", message={"id": "m2"}))
-
-
-def test_whole_input_at_a_calls_start_is_its_arguments() -> None:
-    decoder = DIALECT.decoder(request(stream=True), QUIRKS)
-    block = {"type": "tool_use", "id": "t", "name": "f", "input": {"x": 1}}
-    out = decoder.feed(
-        event(type="content_block_start", index=0, content_block=block)
-        + event(type="content_block_stop", index=0)
-        + event(type="message_delta", delta={"stop_reason": "tool_use"})
-        + event(type="message_stop")
-    )
-    folded = fold.fold_stream(out).completion
-    assert folded is not None
-    assert folded["choices"][0]["message"]["tool_calls"][0]["function"]["arguments"] == '{"x":1}'
-
-
-def test_cumulative_counts_are_not_added_up() -> None:
-    decoder = DIALECT.decoder(request(stream=True), QUIRKS)
-    decoder.feed(
-        event(type="message_start", message={"usage": {"input_tokens": 9, "output_tokens": 1}})
-        + event(type="message_delta", delta={}, usage={"input_tokens": 0, "output_tokens": 4})
-        + event(type="message_delta", delta={}, usage={"output_tokens": 7})
-    )
-    assert decoder.usage is not None
-    told = json.loads(bytes(decoder.usage))
-    assert (told["prompt_tokens"], told["completion_tokens"]) == (9, 7)
-
-
-def test_report_is_kept_in_openais_shape() -> None:
-    asked = {"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": "Hi"}]}
-    answered = {
-        "id": "msg_1",
-        "model": "claude-3-opus-20240229",
-        "content": [{"type": "text", "text": "Ho"}],
-        "stop_reason": "end_turn",
-        "usage": {"input_tokens": 1, "output_tokens": 2},
-    }
-    request_kept, response_kept = report_to_openai({**asked, "stream": True}, answered)
-    assert isinstance(request_kept, dict)
-    assert request_kept["messages"][0]["content"] == "Hi"
-    assert "stream_options" not in request_kept
-    assert isinstance(response_kept, dict)
-    assert response_kept["choices"][0]["message"]["content"] == "Ho"
-    assert response_kept["model"] == "claude-3-opus-20240229"
-
-
-@pytest.mark.parametrize("payload", [None, 1, "x", [], {"x": "invalid"}, {"messages": 1}])
-def test_report_of_something_else_is_kept_as_it_is(payload: Any) -> None:
-    assert report_to_openai(payload, payload) == (payload, payload)
