@@ -296,6 +296,50 @@ def test_images_of_little_detail_are_seen_so_only_if_all_are() -> None:
     )
 
 
+STRICT: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "kind": {"const": "a", "default": "a"},
+        "many": {"type": "array", "items": {"anyOf": [{"type": "string"}, {"type": "null"}]}},
+    },
+    "required": ["kind", "many"],
+    "additionalProperties": False,
+}
+
+
+def schema(body: dict[str, Any], *, strict: bool) -> dict[str, Any]:
+    wanted = {"name": "s", "strict": strict, "schema": body}
+    call = request(response_format={"type": "json_schema", "json_schema": wanted})
+    found: dict[str, Any] = sent(call)["generationConfig"]["responseJsonSchema"]
+    return found
+
+
+def test_schema_that_gemini_holds_an_answer_to_is_sent() -> None:
+    put = schema(STRICT, strict=True)
+    assert put["properties"]["kind"] == {"enum": ["a"], "default": "a"}
+    assert {**put, "properties": 0} == {**STRICT, "properties": 0}
+    assert put["properties"]["many"] == STRICT["properties"]["many"]
+
+
+@pytest.mark.parametrize(
+    ("part", "place"),
+    [
+        ({"type": "string", "pattern": "a+"}, "pattern"),
+        ({"type": "array", "items": {"type": "string", "minLength": 2}}, "items.minLength"),
+        ({"anyOf": [{"type": "null"}, {"not": {}}]}, "anyOf[1].not"),
+        ({"const": None}, "const"),
+    ],
+)
+def test_strict_schema_that_would_not_hold_is_refused_by_name(
+    part: dict[str, Any], place: str
+) -> None:
+    body = {"type": "object", "properties": {"x": part}}
+    with pytest.raises(BadRequest) as caught:
+        schema(body, strict=True)
+    assert caught.value.param == f"response_format.json_schema.schema.properties.x.{place}"
+    assert schema(body, strict=False) == body
+
+
 def candidate(reason: str | None = "STOP", *parts: object, **more: object) -> dict[str, Any]:
     content = {"content": {"parts": list(parts), "role": "model"}}
     return {"candidates": [{**content, "finishReason": reason, **more}], "responseId": "r"}
@@ -319,13 +363,6 @@ def test_failure_of_the_model_is_an_error(reason: str) -> None:
         whole(request(), answer)
     with pytest.raises(Cut, match=reason):
         relay(request(stream=True), b"data: " + json.dumps(answer).encode() + b"\n\n")
-
-
-def test_only_the_first_call_is_kept_where_one_at_a_time_is_wanted() -> None:
-    parts = ({"functionCall": {"name": "f"}}, {"functionCall": {"name": "g"}})
-    call = request(tools=[TOOL], parallel_tool_calls=False)
-    calls = whole(call, candidate("STOP", *parts))["choices"][0]["message"]["tool_calls"]
-    assert [call["function"]["name"] for call in calls] == ["f"]
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,7 @@ HI = {"model": "m", "messages": [{"role": "user", "content": "Hi"}]}
 SENT = [exchange["request"] for exchange in EXCHANGES] + [
     {**HI, **FEATURES[name]}
     for name, word in FIDELITY.items()
-    if word != "refused" and not name.startswith(("function", "role:function"))
+    if word != "refused" and not name.startswith(("function", "role:"))
 ]
 
 

@@ -96,12 +96,10 @@ def test_azure_has_its_own_path_and_header() -> None:
 
 
 def test_mistral_has_other_names() -> None:
-    fields = {"seed": 7, "max_completion_tokens": 5, "max_tokens": 9, "user": "u", "stream": True}
+    fields = {"seed": 7, "user": "u", "stream": True}
     assert changed("mistral", **fields, stream_options={"include_usage": True}) == {
         "seed": None,
         "random_seed": 7,
-        "max_completion_tokens": None,
-        "max_tokens": 5,
         "user": None,
         "stream_options": None,
     }
@@ -135,23 +133,6 @@ def test_thoughts_have_one_name_for_the_caller(name: str) -> None:
 )
 def test_odd_answers_pass(body: Json) -> None:
     assert all(known.answer(row, copy.deepcopy(body)) == body for row in KNOWN.values())
-
-
-def test_names_are_said_where_they_cannot_be_sent() -> None:
-    assert said("groq", {**HI, "name": "ann"}) == {"role": "user", "content": "ann: Hi"}
-    parts = [{"type": "text", "text": "Hi"}]
-    assert said("groq", {"role": "user", "name": "ann", "content": parts}) == {
-        "role": "user",
-        "content": [{"type": "text", "text": "ann:"}, *parts],
-    }
-    function = {"role": "function", "name": "f", "content": "1"}
-    assert said("groq", function) == function
-
-
-def test_developer_is_system_where_nobody_knows_one() -> None:
-    message = {"role": "developer", "content": "Be brief."}
-    assert said("deepseek", message)["role"] == "system"
-    assert said("groq", message)["role"] == "developer"
 
 
 TOOLS = [{"type": "function", "function": {"name": name}} for name in ("f", "g")]

@@ -16,8 +16,11 @@ from standpipe.wire import chat
 from standpipe.wire.features import FEATURES
 
 HI = {"model": "m", "messages": [{"role": "user", "content": "Hi"}]}
-#: What the call's own layer does before a request is put: other forms of it, or several of it.
-ABOVE = ("function", "role:function", "n>1", "response_format:json_schema")
+#: What is done above the dialects, so that no request is put with it.
+ABOVE = (
+    "function", "role:", "message.name", "n>1", "response_format:json_schema", "stop>4",
+    "max_completion_tokens", "parallel_tool_calls",
+)  # fmt: skip
 
 
 def honoured(name: str) -> list[str]:

@@ -33,7 +33,6 @@ _NATIVE = (
     "presence_penalty",
     "frequency_penalty",
     "stop",
-    "stop>4",
     "seed",
     "logprobs",
     "top_logprobs",
@@ -56,13 +55,14 @@ _NATIVE = (
 )
 _EMULATED = (
     "user",  # kept in the record; Gemini has no field for it
-    "parallel_tool_calls:false",  # the first call is kept
+    "parallel_tool_calls:false",
+    "stop>4",  # five are native, but one more is not
     "functions",
     "function_call:none",
     "function_call:name",
-    "role:developer",  # a system instruction
+    "role:developer",
     "role:function",
-    "message.name",  # the first word of the text
+    "message.name",
 )
 _REFUSED = (
     "logit_bias",

@@ -115,9 +115,7 @@ class Reader:
         yield from self._end(choice, candidate, place)
 
     def _choice(self, place: int) -> _Choice:
-        one_call = self._request.values.get("parallel_tool_calls") is False
-        seed = f"{self.completion_id}/{place}"
-        return self._choices.setdefault(place, _Choice(seed, most_calls=1 if one_call else None))
+        return self._choices.setdefault(place, _Choice(f"{self.completion_id}/{place}"))
 
     def _end(self, choice: _Choice, candidate: Json, place: int) -> Iterator[Json]:
         reason = candidate.get("finishReason")
@@ -149,12 +147,11 @@ class Reader:
 class _Choice:
     """One candidate as far as it has come."""
 
-    def __init__(self, seed: str, *, most_calls: int | None) -> None:
+    def __init__(self, seed: str) -> None:
         self.ended = False
         self.calls = 0
         self.ratings: list[Json] = []
         self._seed = seed
-        self._most_calls = most_calls
         self._opened = False
         self._signed = False
         self._images = 0
@@ -195,8 +192,6 @@ class _Choice:
 
     def _call(self, call: Json, sign: Any) -> Iterator[Json]:
         index = self.calls
-        if self._most_calls is not None and index >= self._most_calls:
-            return
         self.calls += 1
         arguments = msgspec.json.encode(_dict(call.get("args"))).decode()
         name = str(call.get("name") or "")

@@ -14,6 +14,7 @@ import msgspec
 
 from standpipe.errors import BadRequest
 from standpipe.providers.gemini_parts import media, signature, texts
+from standpipe.providers.gemini_schema import held
 from standpipe.wire.chat import ChatRequest
 
 Json = dict[str, Any]
@@ -101,8 +102,6 @@ class _Conversation:
 
     def _add_user(self, message: Json, path: str) -> None:
         parts = self._parts(message.get("content"), f"{path}.content")
-        if name := message.get("name"):
-            parts = _named(name, parts)
         self._contents.append({"role": "user", "parts": parts})
 
     def _parts(self, content: Any, path: str) -> list[Json]:
@@ -164,18 +163,10 @@ class _Conversation:
 
     _ROLES: ClassVar[dict[str, Callable[[_Conversation, Json, str], None]]] = {
         "system": _add_system,
-        "developer": _add_system,
         "user": _add_user,
         "assistant": _add_assistant,
         "tool": _add_tool,
     }
-
-
-def _named(name: str, parts: list[Json]) -> list[Json]:
-    """Say a participant's name, which Gemini has no field for, before the text."""
-    if parts and "text" in parts[0]:
-        return [{**parts[0], "text": f"{name}: {parts[0]['text']}"}, *parts[1:]]
-    return [{"text": f"{name}:"}, *parts]
 
 
 def _thoughts(message: Json) -> list[Json]:
@@ -187,8 +178,6 @@ def _said(message: Json) -> list[Json]:
     """Return the message's text; a signature is the last part's."""
     said = texts(message.get("content")) or texts(message.get("refusal"))
     parts: list[Json] = [{"text": text} for text in said if text]
-    if name := message.get("name"):
-        parts = _named(name, parts) if parts else parts
     if sign := signature(message):
         last = parts.pop() if parts else {"text": ""}
         parts.append({**last, "thoughtSignature": sign})
@@ -271,9 +260,13 @@ def _format(wanted: Json | None) -> Json:
         return {}
     if kind not in ("json_object", "json_schema"):
         raise _no("response_format.type", f"the format {kind!r}")
-    schema = (wanted or {}).get("json_schema", {}).get("schema")
-    json_form = {"responseMimeType": "application/json"}
-    return {**json_form, "responseJsonSchema": schema} if schema is not None else json_form
+    json_form: Json = {"responseMimeType": "application/json"}
+    asked = (wanted or {}).get("json_schema") or {}
+    if asked.get("schema") is None:
+        return json_form
+    strict = bool(asked.get("strict"))
+    schema = held(asked["schema"], "response_format.json_schema.schema", strict=strict)
+    return {**json_form, "responseJsonSchema": schema}
 
 
 def _thinking(effort: str | None, model: str) -> Json:

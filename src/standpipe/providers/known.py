@@ -1,4 +1,4 @@
-"""Places that speak OpenAI's form, and what each documents that it lacks: data.
+"""Places that many use, and what each documents that it lacks of its dialect: data.
 
 A row is what a `[providers.NAME]` of that name need not say. It knows no key, client or
 environment: the names of the variables are data here, and whoever reads them hands them in.
@@ -48,7 +48,8 @@ class Known(msgspec.Struct, frozen=True, kw_only=True):
     request: tuple[RequestQuirk, ...] = ()
     messages: tuple[MessageQuirk, ...] = ()
     answers: tuple[MessageQuirk, ...] = ()
-    #: What is otherwise than native.
+    #: What is otherwise than its dialect's table says; what is emulated and has no quirk here is
+    #: emulated above the dialects.
     fidelity: Mapping[str, Fidelity] = {}
     #: It may be asked for usage on every stream.
     stream_usage: bool = True
@@ -133,6 +134,7 @@ _ROWS = (
         base_url_from="OPENAI_BASE_URL",
         key_from="OPENAI_API_KEY",
         source="https://platform.openai.com/docs/api-reference/chat",
+        fidelity=_words(emulated=("stop>4",)),
     ),
     Known(
         name="azure",
@@ -142,21 +144,32 @@ _ROWS = (
         path=f"/openai/deployments/{{model}}/chat/completions?api-version={AZURE_VERSION}",
         key_header="api-key",
         key_scheme="",
+        fidelity=_words(emulated=("stop>4",)),
+    ),
+    Known(
+        name="anthropic",
+        dialect="anthropic",
+        base_url="https://api.anthropic.com/v1",
+        key_from="ANTHROPIC_API_KEY",
+        source="https://platform.claude.com/docs/en/api/messages",
+    ),
+    Known(
+        name="gemini",
+        dialect="gemini",
+        base_url="https://generativelanguage.googleapis.com/v1beta",
+        key_from="GEMINI_API_KEY",
+        source="https://ai.google.dev/api/generate-content",
     ),
     Known(
         name="deepseek",
         base_url="https://api.deepseek.com",
         key_from="DEEPSEEK_API_KEY",
         source="https://api-docs.deepseek.com/api/create-chat-completion",
-        request=(
-            quirk.max_completion_tokens_is_max_tokens,
-            quirk.user_stays_here,
-            quirk.parallel_tool_calls_stay_here,
-        ),
-        messages=(quirk.developer_is_system,),
+        request=(quirk.user_stays_here,),
         fidelity=_words(
             emulated=(
                 *_FUNCTIONS,
+                "max_completion_tokens",
                 "role:developer",
                 "response_format:json_schema",  # json_object alone
                 "n>1",
@@ -174,14 +187,11 @@ _ROWS = (
         source="https://docs.mistral.ai/api/endpoint/chat, mistralai 3.7.0",
         request=(
             quirk.seed_is_random_seed,
-            quirk.max_completion_tokens_is_max_tokens,
             quirk.user_stays_here,
             quirk.stream_options_stay_here,
             quirk.parameters_are_said,
         ),
         messages=(
-            quirk.developer_is_system,
-            quirk.name_is_said,
             quirk.reasoning_content_is_a_chunk,
             quirk.audio_is_plain,
             quirk.file_is_a_document,
@@ -191,6 +201,7 @@ _ROWS = (
         fidelity=_words(
             emulated=(
                 *_FUNCTIONS,
+                "max_completion_tokens",
                 "role:developer",
                 "message.name",
                 "user",
@@ -204,17 +215,16 @@ _ROWS = (
         base_url="https://api.groq.com/openai/v1",
         key_from="GROQ_API_KEY",
         source="https://console.groq.com/docs/openai and api-reference, groq 1.7.0",
-        messages=(quirk.name_is_said, quirk.reasoning_content_is_reasoning),
+        messages=(quirk.reasoning_content_is_reasoning,),
         answers=(quirk.reasoning_is_reasoning_content,),
         fidelity=_words(
-            emulated=("n>1", "message.name"),
+            emulated=("n>1", "message.name", "stop>4"),
             refused=(
                 "logprobs",
                 "top_logprobs",
                 "logit_bias",
                 "presence_penalty",
                 "frequency_penalty",
-                "stop>4",
                 "prediction",
                 "verbosity",
                 "web_search_options",
@@ -228,15 +238,18 @@ _ROWS = (
         key_from="TOGETHER_API_KEY",
         source="https://docs.together.ai/reference/chat-completions-1, together 3.1.1",
         request=(
-            quirk.max_completion_tokens_is_max_tokens,
             quirk.stop_is_a_list,
             quirk.user_stays_here,
-            quirk.parallel_tool_calls_stay_here,
         ),
-        messages=(quirk.developer_is_system,),
         answers=(quirk.reasoning_is_reasoning_content,),
         fidelity=_words(
-            emulated=(*_FUNCTIONS, "role:developer", "user", "parallel_tool_calls:false"),
+            emulated=(
+                *_FUNCTIONS,
+                "max_completion_tokens",
+                "role:developer",
+                "user",
+                "parallel_tool_calls:false",
+            ),
             # Its logprobs are of the completions of old: tokens and figures in lists of their own.
             refused=(
                 *_OPENAI_ALONE,
@@ -252,10 +265,9 @@ _ROWS = (
         base_url="https://api.fireworks.ai/inference/v1",
         key_from="FIREWORKS_API_KEY",
         source="https://docs.fireworks.ai/api-reference/post-chatcompletions, fireworks-ai 1.2.30",
-        messages=(quirk.developer_is_system,),
         fidelity=_words(
-            emulated=("role:developer",),
-            refused=("stop>4", "verbosity", "web_search_options", "modalities:audio"),
+            emulated=("role:developer", "stop>4"),
+            refused=("verbosity", "web_search_options", "modalities:audio"),
         ),
     ),
     Known(
@@ -266,7 +278,7 @@ _ROWS = (
         request=(quirk.every_parameter_is_required,),
         messages=(quirk.reasoning_content_is_reasoning,),
         answers=(quirk.reasoning_is_reasoning_content,),
-        fidelity=_words(emulated=(*_FUNCTIONS, "n>1"), refused=("stop>4",)),
+        fidelity=_words(emulated=(*_FUNCTIONS, "n>1", "stop>4")),
     ),
     Known(
         name="xai",
@@ -277,7 +289,6 @@ _ROWS = (
             emulated=_FUNCTIONS,
             refused=(
                 "logit_bias",
-                "stop>4",
                 "prediction",
                 "verbosity",
                 *_NO_SOUND_OR_FILES,
@@ -289,20 +300,15 @@ _ROWS = (
         base_url="http://localhost:11434/v1",
         source="https://docs.ollama.com/api/openai-compatibility",
         request=(
-            quirk.max_completion_tokens_is_max_tokens,
             quirk.no_choice_is_no_tools,
             quirk.user_stays_here,
-            quirk.parallel_tool_calls_stay_here,
         ),
-        messages=(
-            quirk.developer_is_system,
-            quirk.name_is_said,
-            quirk.reasoning_content_is_reasoning,
-        ),
+        messages=(quirk.reasoning_content_is_reasoning,),
         answers=(quirk.reasoning_is_reasoning_content,),
         fidelity=_words(
             emulated=(
                 *_FUNCTIONS,
+                "max_completion_tokens",
                 "role:developer",
                 "message.name",
                 "tool_choice:none",
@@ -334,7 +340,7 @@ _ROWS = (
         name="sglang",
         base_url="http://localhost:30000/v1",
         source="https://docs.sglang.ai/basic_usage/openai_api_completions.html",
-        messages=(quirk.name_is_said, quirk.audio_is_a_url),
+        messages=(quirk.audio_is_a_url,),
         fidelity=_words(
             emulated=(*_FUNCTIONS, "message.name"),
             refused=(*_OPENAI_ALONE, "modalities:audio", "content:file"),
@@ -345,18 +351,15 @@ _ROWS = (
         base_url="http://localhost:1234/v1",
         source="https://lmstudio.ai/docs/developer/openai-compat/chat-completions",
         request=(
-            quirk.max_completion_tokens_is_max_tokens,
             quirk.json_object_is_a_schema,
             quirk.user_stays_here,
-            quirk.parallel_tool_calls_stay_here,
         ),
-        messages=(quirk.developer_is_system, quirk.name_is_said),
         fidelity=_words(
             emulated=(
                 *_FUNCTIONS,
+                "max_completion_tokens",
                 "role:developer",
                 "message.name",
-                "response_format:json_object",
                 "n>1",
                 "user",
                 "parallel_tool_calls:false",
@@ -374,7 +377,6 @@ _ROWS = (
         base_url="http://localhost:8080/v1",
         source="https://github.com/ggml-org/llama.cpp/tree/master/tools/server",
         request=(quirk.named_tool_is_the_only_one, quirk.user_stays_here),
-        messages=(quirk.developer_is_system, quirk.name_is_said),
         fidelity=_words(
             emulated=(
                 *_FUNCTIONS,

@@ -14,24 +14,11 @@ from standpipe.wire.chat import ChatRequest
 
 Json = dict[str, Any]
 
-#: Roles whose `name` is a participant's, not a function's.
-_SPEAKERS = frozenset({"system", "developer", "user", "assistant"})
-
 
 def seed_is_random_seed(request: ChatRequest) -> Json:
     """Rename `seed`: https://docs.mistral.ai/api/endpoint/chat, mistralai 3.7.0."""
     seed = request.values.get("seed")
     return {} if seed is None else {"seed": None, "random_seed": seed}
-
-
-def max_completion_tokens_is_max_tokens(request: ChatRequest) -> Json:
-    """Rename `max_completion_tokens`, which wins over `max_tokens`.
-
-    Mistral answers 422: https://github.com/editor-code-assistant/eca/issues/231. DeepSeek,
-    Together, Ollama and LM Studio list `max_tokens` alone.
-    """
-    most = request.values.get("max_completion_tokens")
-    return {} if most is None else {"max_completion_tokens": None, "max_tokens": most}
 
 
 def stop_is_a_list(request: ChatRequest) -> Json:
@@ -48,11 +35,6 @@ def user_stays_here(request: ChatRequest) -> Json:
 def stream_options_stay_here(request: ChatRequest) -> Json:
     """Leave out `stream_options`: Mistral knows none and ends every stream with its usage."""
     return {"stream_options": None} if "stream_options" in request.values else {}
-
-
-def parallel_tool_calls_stay_here(request: ChatRequest) -> Json:
-    """Leave out `parallel_tool_calls`, which these places refuse or ignore."""
-    return {"parallel_tool_calls": None} if "parallel_tool_calls" in request.values else {}
 
 
 def every_parameter_is_required(request: ChatRequest) -> Json:
@@ -112,26 +94,6 @@ def json_object_is_a_schema(request: ChatRequest) -> Json:
         return {}
     schema = {"name": "object", "schema": {"type": "object"}}
     return {"response_format": {"type": "json_schema", "json_schema": schema}}
-
-
-def developer_is_system(message: Json) -> Json:
-    """Put a developer's message in the system's name, for places that know no developer."""
-    return {**message, "role": "system"} if message["role"] == "developer" else message
-
-
-def name_is_said(message: Json) -> Json:
-    """Say a participant's name before the text, for places that refuse or ignore `name`.
-
-    Groq: https://console.groq.com/docs/openai.
-    """
-    name, content = message.get("name"), message.get("content")
-    if not name or message["role"] not in _SPEAKERS:
-        return message
-    rest = {field: value for field, value in message.items() if field != "name"}
-    if isinstance(content, str):
-        return {**rest, "content": f"{name}: {content}"}
-    said = {"type": "text", "text": f"{name}:"}
-    return {**rest, "content": [said, *content]} if isinstance(content, list) else rest
 
 
 def reasoning_content_is_reasoning(message: Json) -> Json:
