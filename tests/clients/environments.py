@@ -30,9 +30,12 @@ def python(name: str) -> Path:
     return _made(name, lock, lambda folder: _install(folder, lock)) / "bin" / "python"
 
 
-def npm() -> Path:
-    """Return the folder whose `node_modules` is what the package lock describes."""
-    return _made("npm", HERE / "npm" / "package-lock.json", _install_packages)
+def npm(name: str) -> Path:
+    """Return the folder whose `node_modules` is what the package lock in `name` describes."""
+    source = HERE / name
+    return _made(
+        name, source / "package-lock.json", lambda folder: _install_packages(folder, source)
+    )
 
 
 def node() -> Path:
@@ -81,8 +84,8 @@ def _install(folder: Path, lock: Path) -> None:
     _run([*pip, "--disable-pip-version-check", "--require-hashes", "-r", str(lock)])
 
 
-def _install_packages(folder: Path) -> None:
-    shutil.copytree(HERE / "npm", folder)
+def _install_packages(folder: Path, source: Path) -> None:
+    shutil.copytree(source, folder)
     program = node()
     command = [str(program), str(_npm_program(program)), "ci"]
     _run([*command, "--no-audit", "--no-fund", "--no-update-notifier"], cwd=folder)

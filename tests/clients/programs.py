@@ -54,9 +54,9 @@ def python_program(environment: str, module: str, **places: str) -> Iterator[Pro
 
 
 @contextlib.contextmanager
-def node_program(script: str, **places: str) -> Iterator[Program]:
-    """Run a script of this folder with Node, as if it lay beside the packages."""
-    folder = environments.npm()
+def node_program(packages: str, script: str, **places: str) -> Iterator[Program]:
+    """Run a script of this folder with Node, as if it lay beside the packages of a folder."""
+    folder = environments.npm(packages)
     # Node looks for packages from where a script lies.
     link = folder / script
     with contextlib.suppress(FileExistsError):

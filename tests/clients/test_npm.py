@@ -20,7 +20,7 @@ SDK = {"$sdk": "typescript", "$sdk.version": "1.0.0"}
 @pytest.fixture(scope="module")
 def program(server: Standpipe, upstream: Misbehaving) -> Iterator[Program]:
     places = {"url": server.url, "key": KEY, "provider": upstream.url}
-    with node_program("openpipe_client.mjs", **places) as started:
+    with node_program("npm", "openpipe_client.mjs", **places) as started:
         yield started
 
 
