@@ -385,6 +385,20 @@ def test_what_is_no_answer_is_said_to_be_none(body: bytes) -> None:
         DIALECT.completion(body, request())
 
 
+@pytest.mark.parametrize("time", ["", "soon", "0001-01-01", "9999-12-31T23:59:59", 5, None])
+def test_odd_time_is_no_time(time: object) -> None:
+    answer = {**candidate("STOP", {"text": "Hi"}), "createTime": time}
+    assert isinstance(whole(request(), answer)["created"], int)
+
+
+def test_answer_without_an_id_gets_the_same_one_each_time() -> None:
+    answer = candidate("STOP", {"text": "Hi"})
+    del answer["responseId"]
+    first = whole(request(), answer)["id"]
+    assert first.startswith("chatcmpl-")
+    assert whole(request(), answer)["id"] == first
+
+
 _SCALARS = st.none() | st.booleans() | st.integers(-9, 9) | st.floats(-2, 2) | st.text(max_size=4)
 _NAMES = st.sampled_from(
     [

@@ -145,6 +145,11 @@ def test_named_tool_is_the_only_one_at_llama_cpp() -> None:
     assert changed("llamacpp", tools=TOOLS, tool_choice="auto") == {}
 
 
+def test_logprobs_are_asked_of_llama_cpp_with_an_alternative() -> None:
+    assert changed("llamacpp", logprobs=True) == {"top_logprobs": 1}
+    assert changed("llamacpp", logprobs=True, top_logprobs=3) == {}
+
+
 def test_no_tools_are_offered_to_ollama_where_none_may_be_called() -> None:
     nothing = {"tools": None, "tool_choice": None}
     assert changed("ollama", tools=TOOLS, tool_choice="none") == nothing

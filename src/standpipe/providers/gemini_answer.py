@@ -306,7 +306,7 @@ def _modality(told: object, kind: str) -> int | None:
 
 
 def _told(name: str, count: object) -> Json:
-    return {name: count} if type(count) is int else {}
+    return {name: count} if type(count) is int and count >= 0 else {}
 
 
 def _count(counts: Json, name: str) -> int:
@@ -318,7 +318,7 @@ def _seconds(time: object) -> int:
     """Return a time in seconds since the epoch, 0 if none is told."""
     try:
         return int(datetime.fromisoformat(str(time)).timestamp()) if _is_text(time) else 0
-    except ValueError:
+    except (ValueError, OverflowError, OSError):
         return 0
 
 

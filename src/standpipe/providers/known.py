@@ -237,10 +237,7 @@ _ROWS = (
         base_url="https://api.together.xyz/v1",
         key_from="TOGETHER_API_KEY",
         source="https://docs.together.ai/reference/chat-completions-1, together 3.1.1",
-        request=(
-            quirk.stop_is_a_list,
-            quirk.user_stays_here,
-        ),
+        request=(quirk.stop_is_a_list, quirk.user_stays_here),
         answers=(quirk.reasoning_is_reasoning_content,),
         fidelity=_words(
             emulated=(
@@ -376,13 +373,18 @@ _ROWS = (
         name="llamacpp",
         base_url="http://localhost:8080/v1",
         source="https://github.com/ggml-org/llama.cpp/tree/master/tools/server",
-        request=(quirk.named_tool_is_the_only_one, quirk.user_stays_here),
+        request=(
+            quirk.logprobs_need_an_alternative,
+            quirk.named_tool_is_the_only_one,
+            quirk.user_stays_here,
+        ),
         fidelity=_words(
             emulated=(
                 *_FUNCTIONS,
                 "role:developer",
                 "message.name",
                 "tool_choice:function",
+                "n>1",
                 "user",
             ),
             refused=(*_OPENAI_ALONE, "modalities:audio", "content:file"),

@@ -67,6 +67,15 @@ def no_choice_is_no_tools(request: ChatRequest) -> Json:
     return {"tool_choice": None} if choice == "auto" else {}
 
 
+def logprobs_need_an_alternative(request: ChatRequest) -> Json:
+    """Ask for one alternative to each token: llama.cpp gives no logprobs at all without.
+
+    https://github.com/ggml-org/llama.cpp/blob/master/tools/server/README.md
+    """
+    wanted = request.values.get("logprobs") and not request.values.get("top_logprobs")
+    return {"top_logprobs": 1} if wanted else {}
+
+
 def named_tool_is_the_only_one(request: ChatRequest) -> Json:
     """Offer the chosen tool alone, and require a call: llama.cpp takes an object for `auto`.
 
