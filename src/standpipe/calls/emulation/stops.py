@@ -59,7 +59,9 @@ class Cutter:
         at = self._found(self._text)
         if at is not None:
             self.ended = True
-            return [*self._until(at), _end(piece)]
+            said = [*self._until(at), _end(piece)]
+            self._held.clear()
+            return said
         if piece.get("finish_reason"):
             return self.close()
         return list(self._released(len(self._text) - self._uncertain()))

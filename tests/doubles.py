@@ -1,0 +1,187 @@
+"""Small providers of each dialect: each checks what it is sent and answers in its own form.
+
+A real HTTP server in a thread. `with scripted(...) as double:` answers OpenAI's form with the
+contents of a script, one a request; `with anthropic() as double:` and `with gemini() as double:`
+answer as those would, streamed and not.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+from typing_extensions import override
+
+Json = dict[str, Any]
+
+#: What every double answers unless told otherwise.
+CONTENT = "Hello there"
+USAGE = {"prompt_tokens": 7, "completion_tokens": 2, "total_tokens": 9}
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A request as it came; header names are in lower case."""
+
+    path: str
+    headers: dict[str, str]
+    body: Json
+
+
+@dataclass(frozen=True)
+class Said:
+    """An answer: JSON, or the events of a stream."""
+
+    body: Json | None = None
+    events: Sequence[bytes] = ()
+    status: int = 200
+
+
+#: Answers a request; an AssertionError is a request that the real place would refuse.
+Answer = Callable[[Asked], Said]
+
+
+@dataclass
+class Double:
+    """A running double and what it was asked."""
+
+    url: str
+    asked: list[Asked] = field(default_factory=list)
+    #: Streams whose reader left before their end.
+    left: int = 0
+
+    @property
+    def bodies(self) -> list[Json]:
+        return [asked.body for asked in self.asked]
+
+    def wait(self, condition: Callable[[], bool]) -> None:
+        """Wait until the condition holds; a guard against hangs."""
+        deadline = time.monotonic() + 20
+        while not condition():
+            assert time.monotonic() < deadline, "it never came about"
+            time.sleep(0.01)
+
+
+@contextlib.contextmanager
+def running(answer: Answer, prefix: str = "") -> Iterator[Double]:
+    """Serve until the block ends; `prefix` is part of the URL."""
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True
+
+        def do_POST(self) -> None:
+            body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+            headers = {name.lower(): value for name, value in self.headers.items()}
+            asked = Asked(self.path.removeprefix(prefix), headers, body)
+            double.asked.append(asked)
+            try:
+                said = answer(asked)
+            except AssertionError as error:
+                said = Said({"error": {"message": f"refused: {error}", "code": 400}}, status=400)
+            with contextlib.suppress(ConnectionError):
+                self._say(said)
+                return
+            double.left += 1
+            self.close_connection = True
+
+        def _say(self, said: Said) -> None:
+            self.send_response(said.status)
+            if said.body is not None:
+                data = json.dumps(said.body).encode()
+                self.send_header("content-type", "application/json")
+                self.send_header("content-length", str(len(data)))
+                self.end_headers()
+                self.wfile.write(data)
+                return
+            self.send_header("content-type", "text/event-stream")
+            self.send_header("transfer-encoding", "chunked")
+            self.end_headers()
+            for event in said.events:
+                self.wfile.write(b"%x\r\n%b\r\n" % (len(event), event))
+            self.wfile.write(b"0\r\n\r\n")
+
+        @override
+        def log_message(self, *_: Any) -> None:
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        server.daemon_threads = True
+        double = Double(f"http://127.0.0.1:{server.server_port}{prefix}")
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
+        thread.start()
+        try:
+            yield double
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+# --- OpenAI -------------------------------------------------------------------------------------
+
+
+def completion(message: str | Json, *, finish: str = "stop", **more: Any) -> Json:
+    """Return a whole answer with one choice; a text is its content."""
+    said = {"role": "assistant", **({"content": message} if isinstance(message, str) else message)}
+    choice = {"index": 0, "message": said, "logprobs": None, "finish_reason": finish}
+    frame = {"id": "chatcmpl-1", "object": "chat.completion", "created": 1_750_000_000}
+    return {**frame, "model": "theirs", "choices": [choice], "usage": USAGE, **more}
+
+
+def chunks(whole: Json, body: Json) -> Iterator[Json]:
+    """Yield a whole answer as chunks: a character of content each, a tool call in two."""
+    frame = {n: v for n, v in whole.items() if n not in ("choices", "usage")}
+    frame["object"] = "chat.completion.chunk"
+    for choice in whole["choices"]:
+        for delta, finish in _deltas(choice):
+            piece = {"index": choice["index"], "delta": delta, "finish_reason": finish}
+            yield {**frame, "choices": [piece]}
+    if (body.get("stream_options") or {}).get("include_usage") and whole.get("usage"):
+        yield {**frame, "choices": [], "usage": whole["usage"]}
+
+
+def _deltas(choice: Json) -> Iterator[tuple[Json, str | None]]:
+    message = choice["message"]
+    yield {"role": "assistant", "content": ""}, None
+    for character in message.get("content") or "":
+        yield {"content": character}, None
+    for index, call in enumerate(message.get("tool_calls") or ()):
+        function = {**call["function"], "arguments": ""}
+        yield {"tool_calls": [{"index": index, **call, "function": function}]}, None
+        rest = {"arguments": call["function"]["arguments"]}
+        yield {"tool_calls": [{"index": index, "function": rest}]}, None
+    yield {}, choice["finish_reason"]
+
+
+def as_openai(whole: Json, body: Json) -> Said:
+    """Return an answer in OpenAI's form, streamed if the request wants it."""
+    if not body.get("stream"):
+        return Said(whole)
+    said = [b"data: " + json.dumps(chunk).encode() + b"\n\n" for chunk in chunks(whole, body)]
+    return Said(events=[*said, b"data: [DONE]\n\n"])
+
+
+@contextlib.contextmanager
+def scripted(*script: str | Json | Said) -> Iterator[Double]:
+    """Answer each request with the next of a script, and with its last from there on.
+
+    A text is a content; an object with `choices` a completion; a Said as it is.
+    """
+    lock = threading.Lock()
+    left = list(script or (CONTENT,))
+
+    def answer(asked: Asked) -> Said:
+        with lock:
+            said = left.pop(0) if len(left) > 1 else left[0]
+        if isinstance(said, Said):
+            return said
+        return as_openai(said if isinstance(said, dict) else completion(said), asked.body)
+
+    with running(answer, "/v1") as double:
+        yield double
