@@ -73,6 +73,7 @@ def test_one_failure_is_the_answer_s(tmp_path: Path, stream: bool) -> None:
         reply = gateway.ask(n=3, stream=stream)
     assert reply.status == 503
     assert reply.json["message"] == "busy"
+    assert b"x-should-retry" not in reply.headers, "nothing was tried again"
     assert gateway.records[0].outcome == "failed"
 
 

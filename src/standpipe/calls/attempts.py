@@ -56,6 +56,7 @@ async def attempt(call: Call, target: Target, upstream: Upstream, outgoing: Outg
             if tried >= target.retries or pause is None:
                 raise
         tried += 1
+        call.retried = True
         await asyncio.sleep(pause)
 
 

@@ -66,6 +66,8 @@ class Call:
         self.logged = False
         self.target: Target | None = None
         self.attempts: list[Attempt] = []
+        #: A failed attempt was made again: for the caller to do so too would be too much.
+        self.retried = False
         #: What was emulated, as the caller is told.
         self.fidelity: tuple[str, ...] = ()
         self.outcome: Outcome = "abandoned"

@@ -156,7 +156,7 @@ def error_headers(error: ApiError, call: Call | None = None) -> Headers:
     headers: Headers = [JSON]
     if error.retry_after is not None:
         headers.append((b"retry-after", b"%d" % max(1, round(error.retry_after))))
-    if call is not None and len(call.attempts) > 1:
+    if call is not None and call.retried:
         headers.append((b"x-should-retry", b"false"))
     return headers
 
