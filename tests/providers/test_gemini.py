@@ -214,6 +214,19 @@ def test_call_without_a_signature_gets_the_one_that_stands_for_none() -> None:
     assert not any("thoughtSignature" in part for part in old)
 
 
+def test_answer_can_be_given_back_as_it_came() -> None:
+    exchange = EXCHANGES["media"]
+    message = exchange["completion"]["choices"][0]["message"]
+    call = request(messages=[{"role": "user", "content": "Draw."}, message])
+    assert (
+        sent(call)["contents"][1]["parts"]
+        == exchange["answer"]["candidates"][0]["content"]["parts"]
+    )
+    odd = {**message, "images": [1, {"image_url": {"url": "https://x.test/a.png"}}]}
+    parts = sent(request(messages=[odd]))["contents"][0]["parts"]
+    assert parts == [{"text": "A cat."}]
+
+
 @pytest.mark.parametrize(
     ("model", "effort", "config"),
     [

@@ -57,6 +57,18 @@ def signed(sign: str) -> Json:
     return {"extra_content": {"google": {"thought_signature": sign}}}
 
 
+def drawn(message: Json) -> list[Json]:
+    """Return the images of an earlier answer, which has them where our own answers do."""
+    images = message.get("images")
+    found = []
+    for image in images if isinstance(images, list) else ():
+        held = image.get("image_url") if isinstance(image, dict) else None
+        url = held.get("url") if isinstance(held, dict) else None
+        inline = _inline(url, "image/png") if isinstance(url, str) else None
+        found += [inline] if inline else []
+    return found
+
+
 def media(part: Json, path: str) -> Json:
     """Return a part of a user's message; BadRequest for one that Gemini does not take."""
     kind = part.get("type")

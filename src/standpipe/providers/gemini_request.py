@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 import msgspec
 
 from standpipe.errors import BadRequest
-from standpipe.providers.gemini_parts import media, signature, texts
+from standpipe.providers.gemini_parts import drawn, media, signature, texts
 from standpipe.providers.gemini_schema import held
 from standpipe.wire.chat import ChatRequest
 
@@ -116,7 +116,7 @@ class _Conversation:
         for field in ("function_call", "audio"):
             if message.get(field):
                 raise _no(f"{path}.{field}", "this field")
-        parts = [*_thoughts(message), *_said(message)]
+        parts = [*_thoughts(message), *_said(message), *drawn(message)]
         calls = message.get("tool_calls") or []
         parts += [
             self._call(call, f"{path}.tool_calls[{index}]", first=index == 0)
