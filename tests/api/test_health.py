@@ -7,6 +7,7 @@ from asking import CHAT, HI, Asker
 from serving import Answer, call
 
 from standpipe import __version__
+from standpipe.api.endpoints import ENDPOINTS, PREFIXES
 
 
 def without_key(client: Asker, method: str, path: str) -> Answer:
@@ -52,7 +53,7 @@ def test_head_of_an_unknown_path_warms_up(client: Asker, path: str) -> None:
     assert (answer.status, answer.body) == (204, b"")
 
 
-@pytest.mark.parametrize("path", ["/nowhere", "/api/v1/nowhere", "/v1/", "/v2/models"])
+@pytest.mark.parametrize("path", ["/nowhere", "/v1/", "/v2/models"])
 def test_unknown_path_is_not_found(client: Asker, path: str) -> None:
     answer = without_key(client, "GET", path)
     assert (answer.status, answer.json["message"], answer.json["code"]) == (
@@ -60,6 +61,20 @@ def test_unknown_path_is_not_found(client: Asker, path: str) -> None:
         "Not found",
         "NOT_FOUND",
     )
+
+
+@pytest.mark.parametrize("prefix", PREFIXES)
+@pytest.mark.parametrize(
+    "path", ["/nowhere", "/batches", "/messages/count_tokens", "/embeddings/1"]
+)
+def test_unknown_path_under_a_prefix_is_told_what_there_is(
+    client: Asker, prefix: str, path: str
+) -> None:
+    answer = without_key(client, "POST", prefix + path)
+    assert (answer.status, answer.json["code"]) == (404, "NOT_FOUND")
+    for each in ENDPOINTS:
+        assert each.testing or f"{each.method} {each.path}" in answer.json["message"]
+    assert answer.json["message"].startswith("Not found")
 
 
 @pytest.mark.parametrize(
@@ -70,6 +85,8 @@ def test_unknown_path_is_not_found(client: Asker, path: str) -> None:
         ("GET", "/api/v1/report", {"POST"}),
         ("POST", "/health", {"GET", "HEAD"}),
         ("DELETE", "/v1/models", {"GET", "HEAD"}),
+        ("GET", "/v1/embeddings", {"POST"}),
+        ("HEAD", "/api/v1/messages", {"POST"}),
     ],
 )
 def test_method_that_is_not_offered_is_told_which_are(

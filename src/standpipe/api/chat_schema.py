@@ -226,6 +226,7 @@ _OPTIONAL: dict[str, Schema] = {
     ),
     "modalities": array(filled(), "Such as `text`, `audio`.", maxItems=16),
     "prediction": mapping(description="Text that the answer will likely repeat."),
+    "web_search_options": mapping(description="Let the model search the web, and how."),
     "reasoning_effort": filled("Such as `low`, `medium`, `high`."),
     "service_tier": filled("As the provider names them."),
     "verbosity": filled("Such as `low`, `medium`, `high`."),

@@ -80,6 +80,12 @@ CONTROL: dict[str, Header] = {
         "JSON array is refused with 400.",
         text(),
     ),
+    "standpipe-fidelity": Header(
+        "What to do with a field that the model's provider cannot honour: refuse the call with "
+        "400, or, where the answer would still be of use, drop the field and say so in the "
+        "answer's header of this name.",
+        one_of("strict", "best-effort"),
+    ),
     "x-api-key": Header(
         "The key, where Anthropic's clients send it; `Authorization` does as well.", text()
     ),
@@ -99,9 +105,9 @@ ANSWER_HEADERS: dict[str, Header] = {
     "request-id": Header("The same, where Anthropic's clients look for it.", text(format="uuid")),
     "standpipe-model": Header("The model as its provider names it.", text()),
     "standpipe-fidelity": Header(
-        "What of the request the model could not take as it was, so that it was emulated, such as "
-        "`messages.role=developer`; several are joined by commas. What can be neither honoured "
-        "nor emulated is refused with 400, never ignored.",
+        "What of the request the provider does not do itself: `<feature>=emulated` where the "
+        "gateway did it, `<feature>=dropped` where the caller wanted best effort; several are "
+        "joined by commas. Nothing is ignored without being named here.",
         text(),
     ),
     "retry-after": Header("Seconds to wait before another try.", whole(1, 10**6)),
