@@ -7,16 +7,13 @@ import contextlib
 import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from pathlib import Path
 
-import msgspec
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Match, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
-from typing_extensions import override
 
 from standpipe.api import docs
 from standpipe.api.call import CallRoute
@@ -29,42 +26,18 @@ from standpipe.api.messages import MessagesRoute
 from standpipe.api.models import Models
 from standpipe.api.report import Reports
 from standpipe.api.stored import Stored
-from standpipe.calls.attempts import Upstream
 from standpipe.calls.callers import Callers
 from standpipe.calls.chat import Chat
-from standpipe.calls.embedded import Absent, Embedded
 from standpipe.calls.passthrough import Passthrough
-from standpipe.calls.routes import Routes, Target
-from standpipe.config import Provider as ProviderSettings
-from standpipe.config import Settings, Timeouts
-from standpipe.errors import ApiError, ConfigError, MethodNotAllowed, NotFound, StoreUnavailable
-from standpipe.providers.dialect import Quirks
-from standpipe.providers.local import Local
-from standpipe.providers.table import DIALECTS, Provider
+from standpipe.calls.routes import Routes
+from standpipe.calls.upstreams import Engine, routing, upstreams
+from standpipe.config import Settings
+from standpipe.errors import ApiError, MethodNotAllowed, NotFound, StoreUnavailable
 from standpipe.spool.writer import Spool
 from standpipe.store.store import Store
-from standpipe.upstream.pool import Pool
-from standpipe.upstream.proxy import proxy_for
-from standpipe.upstream.transport import Origin, Transport
 from standpipe.wire import passthrough
 
 Handler = Callable[[Request], Awaitable[Response]]
-
-#: How long the engine may take: a long answer on one core takes minutes.
-ENGINE_TIMEOUTS = Timeouts(connect=5.0, first_byte=600.0, idle=600.0, total=600.0)
-
-
-class Engine(msgspec.Struct, frozen=True):
-    """Where the embedded model answers, or what it lacks; decided by who starts the processes."""
-
-    port: int = 0
-    key: str = ""
-    #: What to do to have it, None if it is there.
-    missing: str | None = None
-
-    @override
-    def __repr__(self) -> str:
-        return f"Engine(port={self.port}, missing={self.missing!r})"
 
 
 class App:
@@ -91,10 +64,15 @@ class App:
 
 def build(settings: Settings, *, store: Store, spool: Spool, engine: Engine | None) -> App:
     """Return the application; `engine` None leaves the embedded model out altogether."""
-    upstreams = _upstreams(settings, engine)
-    routes = routing(settings, {name: each.provider for name, each in upstreams.items()})
+    places = upstreams(settings, engine)
+    routes = routing(settings, {name: each.provider for name, each in places.items()})
     callers = Callers(store)
-    calls = _calls(settings, callers, routes, upstreams, spool)
+    default = settings.logging.default
+    chat = Chat(routes, places, spool, logging_default=default)
+    passed = {
+        route.path: Passthrough(route, routes, places, spool, logging_default=default)
+        for route in passthrough.ROUTES.values()
+    }
     handlers = _handlers(settings, callers, routes, store, spool)
 
     @contextlib.asynccontextmanager
@@ -102,7 +80,8 @@ def build(settings: Settings, *, store: Store, spool: Spool, engine: Engine | No
         watching = asyncio.create_task(callers.watch())
         yield
         watching.cancel()
-        for upstream in upstreams.values():
+        await chat.close()
+        for upstream in places.values():
             await upstream.transport.close()
 
     rest = Starlette(
@@ -116,88 +95,16 @@ def build(settings: Settings, *, store: Store, spool: Spool, engine: Engine | No
         },
     )
     rest.router.redirect_slashes = False
-    return App(calls, RequestIds(rest))
+    return App(_calls(callers, chat, passed), RequestIds(rest))
 
 
-def providers(settings: Settings) -> dict[str, Provider]:
-    """Return the configured providers, the embedded one last."""
-    found = {name: _provider(name, row) for name, row in settings.providers.items()}
-    if settings.local.enabled:
-        # The default system message and sampling are what the default model needs, no other.
-        dialect = Local(system=None, sampling={}) if settings.local.gguf else DIALECTS["local"]
-        models = (settings.local.model,)
-        found["local"] = Provider("local", dialect, models=models, retries=0)
-    return found
-
-
-def routing(settings: Settings, known: dict[str, Provider]) -> Routes:
-    """Return the resolver of model names."""
-    named = {
-        name: Target(route.targets[0].provider, route.targets[0].model, route.retries)
-        for name, route in settings.routes.items()
-    }
-    return Routes(known, named)
-
-
-def _provider(name: str, row: ProviderSettings) -> Provider:
-    dialect = DIALECTS.get(row.dialect)
-    if dialect is None or row.dialect == "local":
-        offered = ", ".join(sorted(set(DIALECTS) - {"local"}))
-        raise ConfigError(f"providers.{name}.dialect = {row.dialect!r}: known are {offered}")
-    quirks = Quirks(forward_store=row.forward_store, stream_usage=row.stream_usage)
-    return Provider(name, dialect, models=row.models, quirks=quirks)
-
-
-def _upstreams(settings: Settings, engine: Engine | None) -> dict[str, Upstream]:
-    found: dict[str, Upstream] = {}
-    for name, provider in providers(settings).items():
-        if name in settings.providers:
-            found[name] = _upstream(provider, settings.providers[name], settings.proxies)
-        elif engine is not None:
-            found[name] = _embedded(provider, engine)
-    return found
-
-
-def _upstream(provider: Provider, row: ProviderSettings, proxies: dict[str, str]) -> Upstream:
-    transport = Pool(
-        Origin.parse(row.base_url),
-        timeouts=row.timeouts,
-        max_connections=row.max_connections,
-        ca_file=Path(row.ca_file) if row.ca_file else None,
-        proxy=proxy_for(row.base_url, proxies),
-    )
-    key = row.api_key.reveal() if row.api_key else None
-    headers = provider.dialect.headers(key)
-    return Upstream(provider, transport, headers, key.encode() if key else None)
-
-
-def _embedded(provider: Provider, engine: Engine) -> Upstream:
-    if engine.missing is not None:
-        return Upstream(provider, Absent(engine.missing), ())
-    origin = Origin.parse(f"http://127.0.0.1:{engine.port}/v1")
-    transport: Transport = Embedded(Pool(origin, timeouts=ENGINE_TIMEOUTS))
-    key = engine.key.encode()
-    return Upstream(provider, transport, provider.dialect.headers(engine.key), key)
-
-
-def _calls(
-    settings: Settings,
-    callers: Callers,
-    routes: Routes,
-    upstreams: Mapping[str, Upstream],
-    spool: Spool,
-) -> dict[str, ASGIApp]:
+def _calls(callers: Callers, chat: Chat, passed: Mapping[str, Passthrough]) -> dict[str, ASGIApp]:
     """Return what answers a POST of each path that calls a model."""
-    default = settings.logging.default
-    chat = Chat(routes, upstreams, spool, logging_default=default)
-    found: dict[str, ASGIApp] = {
+    return {
         "/chat/completions": CallRoute(callers, chat.answer),
         "/messages": MessagesRoute(callers, chat),
+        **{path: CallRoute(callers, each.answer) for path, each in passed.items()},
     }
-    for route in passthrough.ROUTES.values():
-        passed = Passthrough(route, routes, upstreams, spool, logging_default=default)
-        found[route.path] = CallRoute(callers, passed.answer)
-    return found
 
 
 def _handlers(

@@ -21,8 +21,6 @@ from typing_extensions import override
 
 from standpipe.errors import ConfigError
 
-DEFAULT_OPENAI_URL = "https://api.openai.com/v1"
-
 #: Variables of the environment that are not of the form STANDPIPE_<SECTION>_<KEY>.
 SPECIAL_VARIABLES = {
     "STANDPIPE_HOME": "server.home",
@@ -95,8 +93,10 @@ class Timeouts(Section, frozen=True, kw_only=True):
 class Provider(Section, frozen=True, kw_only=True):
     """A place that speaks a dialect."""
 
-    base_url: str
-    dialect: str = "openai"
+    #: Empty for a place that is known by its name.
+    base_url: str = ""
+    #: Empty for the known place's own, else `openai`.
+    dialect: str = ""
     #: "env:NAME", a literal, or absent for a place that wants none.
     api_key: Secret | None = None
     #: What `GET /models` lists, and what a bare model name is looked up in.
@@ -174,6 +174,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     local: Local = Local()
     #: STANDPIPE_API_KEY, None if not set.
     first_key: Secret | None = None
+    #: What the environment says of providers: the variables named `*_API_KEY`, `*_BASE_URL` and
+    #: `*_ENDPOINT`.
+    variables: dict[str, Secret] = {}
     #: The proxy variables of the environment, by their upper-case names.
     proxies: dict[str, str] = {}
     #: The file that was read, None if there was none.
@@ -237,7 +240,6 @@ def load(path: str | Path | None = None, environ: Mapping[str, str] | None = Non
         section, key = dotted.split(".")
         tree.setdefault(section, {})[key] = text
         sources[dotted] = name
-    _add_openai(tree, env, sources)
     tree.setdefault("server", {}).setdefault("home", str(_default_home(env)))
     settings = _convert(tree, env)
     settings = msgspec.structs.replace(
@@ -246,6 +248,7 @@ def load(path: str | Path | None = None, environ: Mapping[str, str] | None = Non
         sources=sources,
         first_key=_first_key(env),
         proxies=_proxies(env),
+        variables=_variables(env),
     )
     _check_values(settings)
     return settings
@@ -308,7 +311,7 @@ def _check_names(tree: Any, kind: Any, where: str) -> None:
             _check_names(value, inner, f"{where}{label}.")
 
 
-_INTERNAL = frozenset({"first_key", "proxies", "file", "sources"})
+_INTERNAL = frozenset({"first_key", "proxies", "variables", "file", "sources"})
 
 
 def _items(tree: Any) -> Iterator[tuple[str, Any]]:
@@ -343,17 +346,15 @@ def _is_not_ours(name: str) -> bool:
     return name.startswith(("STANDPIPE_PORT_", "STANDPIPE_SERVICE_"))
 
 
-def _add_openai(tree: dict[str, Any], env: Mapping[str, str], sources: dict[str, str]) -> None:
-    """Let OPENAI_API_KEY and OPENAI_BASE_URL complete, or make, the provider `openai`."""
-    providers = tree.setdefault("providers", {})
-    row = providers.get("openai")
-    if row is None and not env.get("OPENAI_API_KEY"):
-        return
-    row = providers.setdefault("openai", {})
-    row.setdefault("base_url", env.get("OPENAI_BASE_URL") or DEFAULT_OPENAI_URL)
-    if env.get("OPENAI_API_KEY") and "api_key" not in row:
-        row["api_key"] = "env:OPENAI_API_KEY"
-        sources["providers.openai.api_key"] = "OPENAI_API_KEY"
+def _variables(env: Mapping[str, str]) -> dict[str, Secret]:
+    """Return what the environment says of providers: a known one is there when its key is."""
+    ends = ("_API_KEY", "_BASE_URL", "_ENDPOINT")
+    ours = "STANDPIPE_"
+    return {
+        name: Secret(value)
+        for name, value in env.items()
+        if value and name.endswith(ends) and not name.startswith(ours)
+    }
 
 
 def _default_home(env: Mapping[str, str]) -> Path:
@@ -411,7 +412,7 @@ def _check_values(settings: Settings) -> None:
     for name, provider in settings.providers.items():
         _check_provider(name, provider)
     for name, route in settings.routes.items():
-        _check_route(name, route, settings)
+        _check_route(name, route)
 
 
 def _check_provider(name: str, provider: Provider) -> None:
@@ -420,7 +421,8 @@ def _check_provider(name: str, provider: Provider) -> None:
         raise ConfigError(f"{where}: the name `local` is the embedded model's; choose another")
     if not _PROVIDER_NAME.fullmatch(name):
         raise ConfigError(f"{where}: a provider's name is letters, digits, '-', '_' and '.'")
-    _check_url(where, provider.base_url)
+    if provider.base_url:
+        _check_url(where, provider.base_url)
     key = provider.api_key.reveal() if provider.api_key else ""
     if not (key.isascii() and key.isprintable()):
         raise ConfigError(f"{where}.api_key: must be printable ASCII")
@@ -442,15 +444,9 @@ def _check_url(where: str, text: str) -> None:
         raise ConfigError(f"{where}.base_url: must have no user, password, query or fragment")
 
 
-def _check_route(name: str, route: Route, settings: Settings) -> None:
+def _check_route(name: str, route: Route) -> None:
     where = f"routes.{name!r}"
     if len(route.targets) != 1:
         raise ConfigError(f"{where}.targets: exactly one target, got {len(route.targets)}")
     if not 0 <= route.retries <= 10:
         raise ConfigError(f"{where}.retries = {route.retries}: must be from 0 to 10")
-    for target in route.targets:
-        known = [*settings.providers, "local"]
-        if target.provider not in known:
-            raise ConfigError(
-                _unknown(f"{where}.targets: provider {target.provider}", target.provider, known)
-            )

@@ -16,7 +16,8 @@ import msgspec
 import uvloop
 
 from standpipe import app, config
-from standpipe.app import Engine
+from standpipe.calls.upstreams import Engine
+from standpipe.providers.rows import completed
 from standpipe.server.listener import serve
 from standpipe.server.protocol import Limits
 from standpipe.spool import names
@@ -41,7 +42,7 @@ def main() -> int:
         level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
     spec = msgspec.json.decode(sys.stdin.buffer.readline(), type=WorkerSpec)
-    settings = config.load(spec.config)
+    settings = completed(config.load(spec.config))
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _allow_files()
     uvloop.run(_serve(settings, spec))

@@ -10,7 +10,9 @@ import msgspec
 import pytest
 
 from standpipe import config
+from standpipe.calls import upstreams
 from standpipe.errors import ConfigError
+from standpipe.providers.rows import completed
 
 DOCS = (Path(__file__).parents[2] / "docs" / "configuration.md").read_text()
 
@@ -63,10 +65,36 @@ def test_home_follows_the_desktop_convention() -> None:
 
 def test_openai_needs_no_table() -> None:
     environ = {"OPENAI_API_KEY": "sk-1", "OPENAI_BASE_URL": "http://127.0.0.1:1/v1"}
-    openai = config.load(None, environ).providers["openai"]
+    openai = completed(config.load(None, environ)).providers["openai"]
     assert openai.base_url == "http://127.0.0.1:1/v1"
     assert openai.api_key is not None
-    assert config.load(None, {}).providers == {}
+    assert completed(config.load(None, {})).providers == {}
+
+
+def test_known_place_needs_its_key_alone(tmp_path: Path) -> None:
+    environ = {"GROQ_API_KEY": "gsk-1", "ANTHROPIC_API_KEY": "sk-ant-1"}
+    found = completed(config.load(None, environ)).providers
+    assert list(found) == ["anthropic", "groq"]
+    assert (found["anthropic"].dialect, found["groq"].dialect) == ("anthropic", "openai")
+    assert found["groq"].base_url == "https://api.groq.com/openai/v1"
+    file = write(tmp_path, "[providers.groq]\nmodels = ['llama']\n")
+    groq = completed(config.load(file, environ)).providers["groq"]
+    assert groq.models == ("llama",)
+    assert groq.api_key is not None
+    assert groq.api_key.reveal() == "gsk-1"
+
+
+def test_place_that_nobody_knows_needs_a_base_url(tmp_path: Path) -> None:
+    file = write(tmp_path, "[providers.acme]\n")
+    with pytest.raises(ConfigError, match=r"providers\.acme\.base_url: is required"):
+        completed(config.load(file, {}))
+
+
+def test_route_to_a_provider_that_is_not_there_is_named(tmp_path: Path) -> None:
+    text = "[routes.r]\ntargets = [{provider = 'nope', model = 'm'}]\n"
+    settings = completed(config.load(write(tmp_path, text), {}))
+    with pytest.raises(ConfigError, match="no provider 'nope'"):
+        upstreams.routing(settings, upstreams.providers(settings))
 
 
 def test_kubernetes_service_variables_are_not_ours() -> None:
@@ -76,7 +104,11 @@ def test_kubernetes_service_variables_are_not_ours() -> None:
 
 def test_secrets_do_not_show_themselves(tmp_path: Path) -> None:
     file = write(tmp_path, EXAMPLE)
-    environ = {"MY_VLLM_KEY": "canary-provider", "STANDPIPE_API_KEY": "canary-first-key-xyz"}
+    environ = {
+        "MY_VLLM_KEY": "canary-provider",
+        "XAI_API_KEY": "canary-x",
+        "STANDPIPE_API_KEY": "canary-first-key-xyz",
+    }
     settings = config.load(file, environ)
     assert "canary" not in f"{settings!r} {settings}"
 
@@ -91,14 +123,12 @@ BAD = [
     ("[providers.x]\nbase_url = 'http://u:p@h'\n", {}, "must have no user, password"),
     ("[providers.local]\nbase_url = 'http://h'\n", {}, "the name `local` is the embedded"),
     ("[providers.'a b']\nbase_url = 'http://h'\n", {}, "a provider's name is letters"),
-    ("[providers.x]\n", {}, "missing required field `base_url`"),
     ("[providers.x]\nbase_url = 'http://h'\napi_key = 'env:NO'\n", {}, "variable NO is not set"),
     ("[providers.x]\nbase_url = 'http://h'\napi_key = \"a\\nb\"\n", {}, "printable ASCII"),
     ("[providers.x]\nbase_url = 'http://h'\ntimeouts = {idle = 0}\n", {}, "timeouts.idle"),
     ("[providers.x]\nbase_url = 'http://h'\ntimeouts = {idel = 1}\n", {}, "did you mean 'idle'?"),
     ("[providers.x]\nbase_url = 'http://h'\nmax_connections = 0\n", {}, "at least 1"),
     ("[routes.r]\ntargets = []\n", {}, "exactly one target"),
-    ("[routes.r]\ntargets = [{provider = 'nope', model = 'm'}]\n", {}, "provider nope"),
     ("[routes.r]\ntargets = [{provder = 'x', model = 'm'}]\n", {}, "did you mean 'provider'?"),
     ("[routes.r]\nretries = 99\ntargets = [{provider = 'local', model = 'm'}]\n", {}, "0 to 10"),
     ("not toml", {}, "is not TOML"),

@@ -17,12 +17,13 @@ from typing import Any, Literal
 
 import msgspec
 
-from standpipe import app
+from standpipe.calls import upstreams
 from standpipe.calls.routes import overlaps
 from standpipe.cli import local, reach, stores
-from standpipe.config import DEFAULT_OPENAI_URL, Settings
+from standpipe.config import Settings
 from standpipe.engine import weights
 from standpipe.errors import ConfigError, StandpipeError
+from standpipe.providers.known import KNOWN
 from standpipe.server.sockets import bind
 from standpipe.store.store import Store
 from standpipe.store.tokens import hash_token
@@ -175,7 +176,7 @@ def embedded(patient: Patient) -> Iterator[Finding]:
 
 def names(patient: Patient) -> Iterator[Finding]:
     """Check what model names lead to."""
-    known = app.providers(patient.settings)
+    known = upstreams.providers(patient.settings)
     if not known:
         advice = "add a table [providers.<name>] to standpipe.toml, or set OPENAI_API_KEY"
         yield Finding("wrong", "Models", "nothing answers", advice)
@@ -211,7 +212,7 @@ def _keyless(settings: Settings, name: str) -> Finding:
     used = f"; the routes {', '.join(routes)} lead there" if routes else ""
     told = f"{url} can be reached; no key is set{used}"
     advice = f"if it wants one, set providers.{name}.api_key"
-    is_certain = url.rstrip("/") == DEFAULT_OPENAI_URL
+    is_certain = any(url.rstrip("/") == k.base_url and k.key_from for k in KNOWN.values())
     return Finding("wrong" if is_certain else "note", f"Provider {name}", told, advice)
 
 

@@ -44,9 +44,10 @@ def doctor(*, config_path: ConfigOption = None) -> None:
 
 def _findings(config_path: str | None, stack: ExitStack) -> Iterator[Finding]:
     from standpipe.cli import checks, spool_check
+    from standpipe.providers.rows import completed
 
     try:
-        settings = config.load(config_path)
+        settings = completed(config.load(config_path))
     except ConfigError as error:
         advice = "nothing else can be checked before this"
         yield checks.Finding("wrong", "Configuration", str(error), advice)

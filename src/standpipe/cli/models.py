@@ -41,7 +41,9 @@ def pull(*, config_path: ConfigOption = None) -> None:
 @commands.command("list")
 def list_models(*, config_path: ConfigOption = None) -> None:
     """List the names that callers may use, and where each leads."""
-    settings = config.load(config_path)
+    from standpipe.providers.rows import completed
+
+    settings = completed(config.load(config_path))
     table = output.table("Model", "Provider", "State", elastic=("State",))
     for row in (*_routes(settings), *_providers(settings), *_local(settings)):
         *first, state = row

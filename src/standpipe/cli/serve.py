@@ -18,13 +18,14 @@ from standpipe.cli.prepared import Prepared
 from standpipe.cli.screen import show
 from standpipe.config import Settings
 from standpipe.errors import StandpipeError
+from standpipe.providers.rows import completed
 from standpipe.server.sockets import bind
 from standpipe.supervisor import ChildSpec, Supervisor
 
 
 def serve(config_path: ConfigOption = None) -> None:
     """Serve the API until Ctrl-C."""
-    settings = config.load(config_path)
+    settings = completed(config.load(config_path))
     prepared = _prepare(settings)
     listening = bind(settings.server.host, settings.server.port)
     port = listening.getsockname()[1]

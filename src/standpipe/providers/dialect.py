@@ -6,7 +6,7 @@ and is data (`table.Provider`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Literal, Protocol
 
 import msgspec
@@ -79,6 +79,8 @@ class Dialect(Protocol):
     fidelity: Mapping[str, Fidelity]
     #: Fields of a request that we do not know go to the provider as they are.
     passes_unknown: bool
+    #: Fields of its own that `prepare` passes on, where others that we do not know are refused.
+    own_fields: Collection[str]
 
     def headers(self, key: str | None) -> tuple[tuple[bytes, bytes], ...]:
         """Return the headers of every request; `key` None for a place that wants none."""

@@ -77,7 +77,8 @@ def _unknown(request: ChatRequest, provider: Provider) -> list[str]:
     """Return the fields that a dialect which is not OpenAI's has no way to pass on."""
     if provider.dialect.passes_unknown:
         return []
-    return [name for name in request.fields if name not in chat.FIELDS]
+    known = {*chat.FIELDS, *provider.dialect.own_fields}
+    return [name for name in request.fields if name not in known]
 
 
 def _without(request: ChatRequest, fields: set[str]) -> ChatRequest:

@@ -7,7 +7,7 @@ is the end of the body with every candidate finished.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 from urllib.parse import quote
 
@@ -90,6 +90,7 @@ class Gemini:
 
     name = "gemini"
     passes_unknown = False
+    own_fields: Collection[str] = ()
     fidelity: Mapping[str, Fidelity] = FIDELITY
 
     def headers(self, key: str | None) -> tuple[tuple[bytes, bytes], ...]:

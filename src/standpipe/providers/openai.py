@@ -8,7 +8,7 @@ which the caller reads back as asked (spec 1.4), and the usage's cached-token fo
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import msgspec
@@ -52,6 +52,7 @@ class OpenAI:
     #: All is native: what a place lacks is its provider's row to say.
     fidelity: Mapping[str, Fidelity] = {}
     passes_unknown = True
+    own_fields: Collection[str] = ()
 
     def headers(self, key: str | None) -> tuple[tuple[bytes, bytes], ...]:
         """Return the request's headers."""
@@ -65,11 +66,15 @@ class OpenAI:
     def prepare(self, request: ChatRequest, model: str, quirks: Quirks) -> Outgoing:
         """Return the caller's body with the provider's model name."""
         changes = self.changes(request, model, quirks)
-        body = rebuild(request, changes=changes, without=_kept_back(request, quirks))
+        absent = [name for name, value in changes.items() if value is None]
+        for name in absent:
+            del changes[name]
+        without = (*_kept_back(request, quirks), *absent)
+        body = rebuild(request, changes=changes, without=without)
         return Outgoing("/chat/completions", body)
 
     def changes(self, request: ChatRequest, model: str, quirks: Quirks) -> dict[str, object]:
-        """Return the fields that are sent otherwise than they came."""
+        """Return the fields that are sent otherwise than they came; None leaves one out."""
         changes: dict[str, object] = {"model": model}
         if request.stream and quirks.stream_usage and not request.include_usage:
             asked = request.fields.get("stream_options")

@@ -6,12 +6,16 @@ from collections.abc import Mapping
 
 import msgspec
 
+from standpipe.providers.anthropic import Anthropic
 from standpipe.providers.dialect import Dialect, Fidelity, Quirks
+from standpipe.providers.gemini import Gemini
 from standpipe.providers.local import Local
 from standpipe.providers.openai import OpenAI
 
 #: Adding a dialect is one file beside this one and one line here.
-DIALECTS: dict[str, Dialect] = {dialect.name: dialect for dialect in (OpenAI(), Local())}
+DIALECTS: dict[str, Dialect] = {
+    dialect.name: dialect for dialect in (OpenAI(), Anthropic(), Gemini(), Local())
+}
 
 
 class Provider(msgspec.Struct, frozen=True):

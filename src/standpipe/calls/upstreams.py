@@ -1,0 +1,115 @@
+"""From settings to the places that answer: each provider, the way to it, and the routes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+from typing_extensions import override
+
+from standpipe.calls.attempts import Upstream
+from standpipe.calls.embedded import Absent, Embedded
+from standpipe.calls.routes import Routes, Target
+from standpipe.config import Provider as Row
+from standpipe.config import Settings, Timeouts
+from standpipe.errors import ConfigError
+from standpipe.providers.dialect import Dialect, Quirks
+from standpipe.providers.known import KNOWN, Known
+from standpipe.providers.local import Local
+from standpipe.providers.places import Place
+from standpipe.providers.table import DIALECTS, Provider
+from standpipe.upstream.pool import Pool
+from standpipe.upstream.proxy import proxy_for
+from standpipe.upstream.transport import Origin
+
+#: How long the engine may take: a long answer on one core takes minutes.
+ENGINE_TIMEOUTS = Timeouts(connect=5.0, first_byte=600.0, idle=600.0, total=600.0)
+
+
+class Engine(msgspec.Struct, frozen=True):
+    """Where the embedded model answers, or what it lacks; decided by who starts the processes."""
+
+    port: int = 0
+    key: str = ""
+    #: What to do to have it, None if it is there.
+    missing: str | None = None
+
+    @override
+    def __repr__(self) -> str:
+        return f"Engine(port={self.port}, missing={self.missing!r})"
+
+
+def providers(settings: Settings) -> dict[str, Provider]:
+    """Return the providers of completed settings, the embedded one last."""
+    found = {name: _provider(name, row) for name, row in settings.providers.items()}
+    if settings.local.enabled:
+        # The default system message and sampling are what the default model needs, no other.
+        dialect = Local(system=None, sampling={}) if settings.local.gguf else DIALECTS["local"]
+        models = (settings.local.model,)
+        found["local"] = Provider("local", dialect, models=models, retries=0)
+    return found
+
+
+def upstreams(settings: Settings, engine: Engine | None) -> dict[str, Upstream]:
+    """Return each provider with the way to it; `engine` None leaves the embedded one out."""
+    found: dict[str, Upstream] = {}
+    for name, provider in providers(settings).items():
+        if name in settings.providers:
+            found[name] = _upstream(provider, settings.providers[name], settings.proxies)
+        elif engine is not None:
+            found[name] = _embedded(provider, engine)
+    return found
+
+
+def routing(settings: Settings, known: Mapping[str, Provider]) -> Routes:
+    """Return the resolver of model names; ConfigError for a route to a provider there is not."""
+    named = {}
+    for name, route in settings.routes.items():
+        target = route.targets[0]
+        if target.provider not in known:
+            offered = ", ".join(known) or "none"
+            raise ConfigError(
+                f"routes.{name!r}.targets: no provider {target.provider!r}; there are: {offered}"
+            )
+        named[name] = Target(target.provider, target.model, route.retries)
+    return Routes(known, named)
+
+
+def _provider(name: str, row: Row) -> Provider:
+    known = KNOWN.get(name)
+    stream_usage = row.stream_usage and (known is None or known.stream_usage)
+    quirks = Quirks(forward_store=row.forward_store, stream_usage=stream_usage)
+    return Provider(name, _dialect(name, row, known), models=row.models, quirks=quirks)
+
+
+def _dialect(name: str, row: Row, known: Known | None) -> Dialect:
+    if known is not None and row.dialect == "openai":
+        return Place(known, row.base_url)
+    dialect = DIALECTS.get(row.dialect)
+    if dialect is None or row.dialect == "local":
+        offered = ", ".join(sorted(set(DIALECTS) - {"local"}))
+        raise ConfigError(f"providers.{name}.dialect = {row.dialect!r}: known are {offered}")
+    return dialect
+
+
+def _upstream(provider: Provider, row: Row, proxies: dict[str, str]) -> Upstream:
+    transport = Pool(
+        Origin.parse(row.base_url),
+        timeouts=row.timeouts,
+        max_connections=row.max_connections,
+        ca_file=Path(row.ca_file) if row.ca_file else None,
+        proxy=proxy_for(row.base_url, proxies),
+    )
+    key = row.api_key.reveal() if row.api_key else None
+    headers = provider.dialect.headers(key)
+    return Upstream(provider, transport, headers, key.encode() if key else None)
+
+
+def _embedded(provider: Provider, engine: Engine) -> Upstream:
+    if engine.missing is not None:
+        return Upstream(provider, Absent(engine.missing), ())
+    origin = Origin.parse(f"http://127.0.0.1:{engine.port}/v1")
+    transport = Embedded(Pool(origin, timeouts=ENGINE_TIMEOUTS))
+    key = engine.key.encode()
+    return Upstream(provider, transport, provider.dialect.headers(engine.key), key)

@@ -1,0 +1,40 @@
+"""The providers' rows, whole: the file's, and what a known name and the environment say besides."""
+
+from __future__ import annotations
+
+import msgspec
+
+from standpipe.config import Provider, Secret, Settings
+from standpipe.errors import ConfigError
+from standpipe.providers.known import KNOWN, enabled
+
+
+def completed(settings: Settings) -> Settings:
+    """Return the settings with every provider: those configured, then those whose key is set.
+
+    Raises ConfigError for one that is no known place and has no `base_url`.
+    """
+    found = {name: _whole(name, row, settings) for name, row in settings.providers.items()}
+    for known in enabled(settings.variables):
+        if known.name not in found:
+            found[known.name] = _whole(known.name, Provider(), settings)
+    return msgspec.structs.replace(settings, providers=found)
+
+
+def _whole(name: str, row: Provider, settings: Settings) -> Provider:
+    known = KNOWN.get(name)
+    if known is None:
+        if not row.base_url:
+            raise ConfigError(f"providers.{name}.base_url: is required; {name!r} is no known place")
+        return msgspec.structs.replace(row, dialect=row.dialect or "openai")
+    told = _told(known.base_url_from, settings)
+    base_url = row.base_url or (told.reveal() if told else known.base_url)
+    if not base_url:
+        raise ConfigError(f"providers.{name}.base_url: is required, or {known.base_url_from}")
+    key = row.api_key or _told(known.key_from, settings)
+    dialect = row.dialect or known.dialect
+    return msgspec.structs.replace(row, base_url=base_url, api_key=key, dialect=dialect)
+
+
+def _told(name: str | None, settings: Settings) -> Secret | None:
+    return settings.variables.get(name) if name else None
