@@ -226,11 +226,11 @@ OPERATIONS: dict[str, Operation] = {
     "createMessage": Operation(
         INFERENCE,
         "The message; with `stream: true`, its events.",
-        {JSON: ref("Message"), EVENTS: ref("MessageEvent")},
+        {JSON: ref("AnthropicMessage"), EVENTS: ref("AnthropicEvent")},
         more="Anthropic's Messages API in front of every model. The call is a chat completion: "
         "it is routed, checked, recorded and stored as one, in OpenAI's form. Errors have "
         "Anthropic's form.",
-        body="MessagesRequest",
+        body="AnthropicRequest",
         examples={"simple": {"model": _MODEL, "max_tokens": 100, "messages": _MESSAGES}},
         headers=tuple(CONTROL),
         answer_headers=("request-id", "standpipe-model", "standpipe-fidelity"),

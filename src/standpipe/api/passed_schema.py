@@ -57,7 +57,7 @@ PASSED: dict[str, Schema] = {
         {"status": text(), "usage": nullable(mapping())},
     ),
     "ResponseEvent": record({"type": filled("Such as `response.output_text.delta`.")}),
-    "MessagesRequest": record(
+    "AnthropicRequest": record(
         {
             "model": _MODEL,
             "messages": array(
@@ -72,7 +72,7 @@ PASSED: dict[str, Schema] = {
             "tool_choice": mapping(),
         },
     ),
-    "Message": record(
+    "AnthropicMessage": record(
         {
             "id": text(),
             "type": one_of("message"),
@@ -83,5 +83,5 @@ PASSED: dict[str, Schema] = {
             "usage": record({"input_tokens": _COUNT, "output_tokens": _COUNT}),
         }
     ),
-    "MessageEvent": record({"type": filled("Such as `content_block_delta`.")}),
+    "AnthropicEvent": record({"type": filled("Such as `content_block_delta`.")}),
 }
