@@ -15,7 +15,7 @@ import misbehaving
 import pytest
 import serving
 from asking import CHAT, HI
-from laws.malformed import request
+from laws.writing import request
 from misbehaving import Misbehaving
 from raw_http import Answer, ask, listening, parse, run
 from serving import Standpipe
