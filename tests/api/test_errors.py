@@ -217,18 +217,27 @@ ERRORS: dict[type[ApiError], list[Expected]] = {
             "BAD_GATEWAY",
             "api_error",
             "BAD_GATEWAY",
-            "",
+            "cannot reach 127.0.0.1:",
             headers=SPENT,
         ),
     ],
     errors.NotACompletion: [
-        Expected(chat("not-json"), 502, "BAD_GATEWAY", "api_error", "BAD_GATEWAY", "not"),
+        Expected(
+            chat("not-json"),
+            502,
+            "BAD_GATEWAY",
+            "api_error",
+            "BAD_GATEWAY",
+            "answered 200 with something that is not JSON",
+        ),
         Expected(
             chat("redirect"), 502, "BAD_GATEWAY", "api_error", "BAD_GATEWAY", "status 307, not 200"
         ),
     ],
     errors.Cut: [
-        Expected(chat("cut"), 502, "BAD_GATEWAY", "api_error", "BAD_GATEWAY", ""),
+        Expected(
+            chat("cut"), 502, "BAD_GATEWAY", "api_error", "BAD_GATEWAY", "ended before its end"
+        ),
     ],
     errors.Silent: [
         Expected(
@@ -237,7 +246,7 @@ ERRORS: dict[type[ApiError], list[Expected]] = {
             "GATEWAY_TIMEOUT",
             "api_error",
             "GATEWAY_TIMEOUT",
-            "",
+            "within timeouts.first_byte, 0.3 seconds",
             headers=SPENT,
         ),
     ],
