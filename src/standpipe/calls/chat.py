@@ -137,15 +137,16 @@ class Chat:
     ) -> None:
         _check_stream(answer)
         decoder = call.decoder = provider.dialect.decoder(request, provider.quirks)
-        events = b""
+        last = b""
         while data := await answer.read():
             events = decoder.feed(data)
             if decoder.done:
+                last = events
                 break
             if events:
                 await self._write(call, events, reply)
         decoder.close()
-        await self._end(call, events if decoder.done else b"", reply)
+        await self._end(call, last, reply)
         await _drain(answer)
 
     async def _write(self, call: Call, events: bytes, reply: Reply) -> None:
