@@ -20,8 +20,8 @@ import pytest
 import serving
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from laws import malformed
 from laws.malformed import CASES, UNANSWERED, Malformed
+from laws.writing import CHAT
 from misbehaving import Misbehaving
 from raw_http import Answer, parse
 from serving import Standpipe
@@ -249,7 +249,7 @@ def status_of(
     connection: http.client.HTTPConnection, body: bytes, headers: dict[str, Any] | None = None
 ) -> int:
     sent = {"Authorization": f"Bearer {serving.KEY}", "Content-Type": "application/json"}
-    connection.request("POST", malformed.CHAT, body, {**sent, **(headers or {})})
+    connection.request("POST", CHAT, body, {**sent, **(headers or {})})
     answer = connection.getresponse()
     assert answer.read()
     return answer.status

@@ -40,6 +40,18 @@ def test_closing_gives_unused_room_back(tmp_path: Path) -> None:
     assert payloads_of(path)[1] is Tail.END
 
 
+def test_room_that_a_burst_took_is_given_back_after_it(tmp_path: Path) -> None:
+    spool = new_spool(tmp_path)
+    for _ in range(20):
+        assert spool.reserve(KIB)
+    assert len(names.listed(tmp_path, names.SPARE)) > 1
+    for _ in range(20):
+        spool.release(KIB)
+    assert len(names.listed(tmp_path, names.SPARE)) == 1
+    spool.append(b"still works")
+    spool.close()
+
+
 def test_a_writer_that_never_wrote_leaves_nothing(tmp_path: Path) -> None:
     new_spool(tmp_path).close()
     assert list(tmp_path.iterdir()) == []

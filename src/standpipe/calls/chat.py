@@ -158,15 +158,16 @@ class Chat(Lifetime):
     ) -> None:
         check_stream(answer)
         decoder = call.decoder = provider.dialect.decoder(request, provider.quirks)
-        events = b""
+        last = b""
         while data := await answer.read():
             events = _dated(decoder.feed(data), call, provider)
             if decoder.done:
+                last = events
                 break
             if events:
                 await self._write(call, events, reply)
         decoder.close()
-        await self._end(call, (events if data else b"") + DONE, reply)
+        await self._end(call, last + DONE, reply)
         await drain(answer)
 
 

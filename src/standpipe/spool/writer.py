@@ -123,6 +123,8 @@ class Spool:
             del self._promises[need]
             if need == self._largest:
                 self._largest = max(self._promises, default=0)
+        if not self.reserved and len(self._spares) > 1:
+            self._shrink()
 
     def close(self) -> None:
         """Give all unused room back to the disk; nothing may be appended after."""
@@ -160,6 +162,12 @@ class Spool:
             log.warning("the spool has no room: %s", error)
             return False
         return True
+
+    def _shrink(self) -> None:
+        """Give the disk back what a burst took, but for one spare."""
+        for spare in self._spares[1:]:
+            spare.discard()
+        del self._spares[1:]
 
     def _allocate(self, size: int) -> _Segment:
         spare = self._create(size)
