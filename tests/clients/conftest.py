@@ -1,4 +1,7 @@
-"""One server a module, in front of a provider that does as it is told, with the local model on."""
+"""One server a module, with the local model on.
+
+It stands in front of a provider that does as it is told, and of one of each dialect that obliges.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from clients import obliging
+from doubles import Double
 from local_engine import gguf
 from misbehaving import Misbehaving, running
 from serving import Standpipe, call, provider, serving
@@ -24,10 +29,23 @@ def upstream() -> Iterator[Misbehaving]:
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory, upstream: Misbehaving) -> Iterator[Standpipe]:
+def obliged() -> Iterator[dict[str, Double]]:
+    """Return the obliging providers by their dialects."""
+    with obliging.running() as doubles:
+        yield doubles
+
+
+@pytest.fixture(scope="module")
+def server(
+    tmp_path_factory: pytest.TempPathFactory, upstream: Misbehaving, obliged: dict[str, Double]
+) -> Iterator[Standpipe]:
     models = '["ok", "echo", "tools"]'
     table = provider("openai", upstream.url, api_key='"sk-provider"', models=models)
     configuration = table + "".join(ROUTE.format(*pair) for pair in ROUTES.items())
+    for dialect, model in obliging.MODELS.items():
+        named = {"dialect": f'"{dialect}"', "models": f'["{model}"]'}
+        place = {"api_key": f'"{obliging.KEY}"', **named}
+        configuration += provider(f"obliging-{dialect}", obliged[dialect].url, **place)
     settings = {"SERVER_LOCAL_TESTING": "true", "LOCAL_ENABLED": "true", "LOCAL_GGUF": str(gguf())}
     with serving(tmp_path_factory.mktemp("home"), configuration, **settings) as started:
         yield started

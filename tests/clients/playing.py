@@ -56,21 +56,20 @@ def main(prepare: Callable[[SimpleNamespace], Any], scenarios: Mapping[str, Scen
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     places = json.loads(sys.argv[1])
-    for line in sys.stdin:
-        asked = json.loads(line)
-        play = scenarios[asked.pop("scenario")]
-        arguments = SimpleNamespace(**{**places, **asked})
-        answers.write(json.dumps(_played(prepare, play, arguments)) + "\n")
-        answers.flush()
+    # One loop for all: a client may keep its connections from one scenario to the next.
+    with asyncio.Runner() as runner:
+        for line in sys.stdin:
+            asked = json.loads(line)
+            play = scenarios[asked.pop("scenario")]
+            arguments = SimpleNamespace(**{**places, **asked})
+            answers.write(json.dumps(runner.run(_played(prepare, play, arguments))) + "\n")
+            answers.flush()
 
 
-def _played(
+async def _played(
     prepare: Callable[[SimpleNamespace], Any], play: Scenario, arguments: SimpleNamespace
 ) -> dict[str, Any]:
-    async def whole() -> Any:
-        return await play(prepare(arguments), arguments)
-
     try:
-        return {"saw": asyncio.run(whole())}
+        return {"saw": await play(prepare(arguments), arguments)}
     except Exception:  # noqa: BLE001 (the test shows it)
         return {"failed": traceback.format_exc()}
