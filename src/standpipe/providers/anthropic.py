@@ -8,7 +8,7 @@ back with the assistant's message lets the model go on from them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import msgspec
 
@@ -47,7 +47,7 @@ class Anthropic:
     name = "anthropic"
     passes_unknown = False
     #: The fields of Anthropic's own that pass through all the same.
-    own_fields = outgoing.OWN_FIELDS
+    own_fields: Collection[str] = outgoing.OWN_FIELDS
     fidelity: Mapping[str, Fidelity] = {
         **dict.fromkeys(_NATIVE, "native"),
         **dict.fromkeys(_EMULATED, "emulated"),
