@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import uvloop
 from spooling import everything
 
@@ -17,9 +18,9 @@ from standpipe.calls.callers import Caller
 from standpipe.calls.chat import Chat
 from standpipe.calls.incoming import Incoming
 from standpipe.calls.reply import Headers
-from standpipe.calls.routes import Routes
+from standpipe.calls.routes import Routes, Target
 from standpipe.config import Timeouts
-from standpipe.providers.dialect import Dialect, Fidelity
+from standpipe.providers.dialect import Dialect, Fidelity, Quirks
 from standpipe.providers.openai import OpenAI
 from standpipe.providers.table import Provider
 from standpipe.spool import Spool, names
@@ -105,12 +106,24 @@ class Gateway:
         url: str,
         words: Mapping[str, Fidelity],
         dialect: Dialect | None = None,
+        *,
+        model: str | None = None,
+        key: str = "sk-x",
     ) -> None:
         self.folder = folder
+        self.provider = Provider("there", dialect or OpenAI(), retries=0, fidelity=words)
         self._url = url
-        self._provider = Provider(
-            "there", dialect or OpenAI(), models=("m",), retries=0, fidelity=words
-        )
+        self._key = key
+        self._target = Target("there", model or "theirs", 0)
+
+    def quirks(self, **quirks: bool) -> None:
+        """Set what the provider's row says of how it speaks."""
+        self.provider = msgspec.structs.replace(self.provider, quirks=Quirks(**quirks))
+
+    @staticmethod
+    def body(fields: Json) -> bytes:
+        """Return the body of a call with these fields."""
+        return json.dumps({"model": "m", "messages": HI, **fields}).encode()
 
     def ask(self, reply: Kept | None = None, *, best_effort: bool = False, **fields: Any) -> Kept:
         """Make one call and return its reply, once every task that it started has ended."""
@@ -125,16 +138,15 @@ class Gateway:
         return [frame for frame in frames if isinstance(frame, Record)]
 
     async def _ask(self, reply: Kept, fields: Json, best_effort: bool) -> None:
-        spool = Spool(self.folder, boot=names.new_boot(), worker=0, segment_bytes=1 << 24)
+        spool = Spool(self.folder, boot=names.new_boot(), worker=0, segment_bytes=1 << 22)
         pool = Pool(Origin.parse(self._url), timeouts=Timeouts(connect=10.0))
-        upstream = Upstream(self._provider, pool, self._provider.dialect.headers("sk-x"))
-        routes = Routes({"there": self._provider}, {})
+        upstream = Upstream(self.provider, pool, self.provider.dialect.headers(self._key))
+        routes = Routes({"there": self.provider}, {"m": self._target})
         chat = Chat(routes, {"there": upstream}, spool, logging_default="all")
-        body = json.dumps({"model": "m", "messages": HI, **fields}).encode()
         incoming = Incoming(fidelity=b"best-effort" if best_effort else None)
         try:
             before = asyncio.all_tasks()
-            call = asyncio.create_task(chat.answer(incoming, CALLER, body, reply))
+            call = asyncio.create_task(chat.answer(incoming, CALLER, self.body(fields), reply))
             await self._until_left(call, reply)
             assert asyncio.all_tasks() <= before, "a task was left behind"
         finally:

@@ -160,7 +160,9 @@ def _deltas(choice: Json) -> Iterator[tuple[Json, str | None]]:
 
 
 def as_openai(whole: Json, body: Json) -> Said:
-    """Return an answer in OpenAI's form, streamed if the request wants it."""
+    """Return an answer in OpenAI's form, streamed and with several choices if those are wanted."""
+    first, *_ = whole["choices"]
+    whole = {**whole, "choices": [{**first, "index": i} for i in range(body.get("n") or 1)]}
     if not body.get("stream"):
         return Said(whole)
     said = [b"data: " + json.dumps(chunk).encode() + b"\n\n" for chunk in chunks(whole, body)]
@@ -184,4 +186,146 @@ def scripted(*script: str | Json | Said) -> Iterator[Double]:
         return as_openai(said if isinstance(said, dict) else completion(said), asked.body)
 
     with running(answer, "/v1") as double:
+        yield double
+
+
+# --- Anthropic ----------------------------------------------------------------------------------
+
+_ANTHROPIC_TAKES = frozenset(
+    {
+        *("model", "messages", "max_tokens", "system", "metadata", "stop_sequences", "stream"),
+        *("temperature", "top_p", "top_k", "tools", "tool_choice", "thinking", "output_config"),
+        *("service_tier",),
+    }
+)
+
+
+def _check_anthropic(asked: Asked) -> None:
+    body = asked.body
+    assert asked.path == "/messages", asked.path
+    assert asked.headers["anthropic-version"]
+    assert asked.headers["x-api-key"]
+    assert set(body) <= _ANTHROPIC_TAKES, set(body) - _ANTHROPIC_TAKES
+    assert isinstance(body["max_tokens"], int)
+    assert body["messages"], "messages: at least one"
+    assert {message["role"] for message in body["messages"]} <= {"user", "assistant"}
+    assert 0 <= body.get("temperature", 1) <= 1
+    asked_for, answered = _uses(body["messages"])
+    assert answered <= asked_for, "tool_result without tool_use"
+    if body.get("tool_choice", {}).get("type") == "tool":
+        assert body["tool_choice"]["name"] in [tool["name"] for tool in body["tools"]]
+
+
+def _uses(messages: list[Json]) -> tuple[set[str], set[str]]:
+    blocks = [b for m in messages for b in (m["content"] if isinstance(m["content"], list) else ())]
+    asked = {block["id"] for block in blocks if block["type"] == "tool_use"}
+    return asked, {block["tool_use_id"] for block in blocks if block["type"] == "tool_result"}
+
+
+def _anthropic_block(body: Json, content: str) -> Json:
+    choice = body.get("tool_choice", {})
+    if choice.get("type") in ("any", "tool"):
+        name = choice.get("name") or body["tools"][0]["name"]
+        return {"type": "tool_use", "id": "toolu_1", "name": name, "input": {}}
+    return {"type": "text", "text": content}
+
+
+@contextlib.contextmanager
+def anthropic(content: str = CONTENT) -> Iterator[Double]:
+    """Answer as Anthropic's Messages API does; a tool that must be called is."""
+
+    def answer(asked: Asked) -> Said:
+        _check_anthropic(asked)
+        block = _anthropic_block(asked.body, content)
+        stop = "tool_use" if block["type"] == "tool_use" else "end_turn"
+        head = {"id": "msg_1", "type": "message", "role": "assistant", "model": "claude-theirs"}
+        usage = {"input_tokens": 7, "output_tokens": 2}
+        if not asked.body.get("stream"):
+            end = {"stop_reason": stop, "stop_sequence": None, "usage": usage}
+            return Said({**head, "content": [block], **end})
+        return Said(events=[_named_event(event) for event in _anthropic_events(head, block, stop)])
+
+    with running(answer, "/v1") as double:
+        yield double
+
+
+def _anthropic_events(head: Json, block: Json, stop: str) -> Iterator[Json]:
+    usage = {"input_tokens": 7, "output_tokens": 1}
+    begun = {**head, "content": [], "stop_reason": None, "stop_sequence": None, "usage": usage}
+    yield {"type": "message_start", "message": begun}
+    empty = {**block, "text": ""} if block["type"] == "text" else {**block, "input": {}}
+    yield {"type": "content_block_start", "index": 0, "content_block": empty}
+    delta: Json = {"type": "input_json_delta", "partial_json": "{}"}
+    for character in block["text"] if block["type"] == "text" else ():
+        delta = {"type": "text_delta", "text": character}
+        yield {"type": "content_block_delta", "index": 0, "delta": delta}
+    if block["type"] == "tool_use":
+        yield {"type": "content_block_delta", "index": 0, "delta": delta}
+    yield {"type": "content_block_stop", "index": 0}
+    end = {"stop_reason": stop, "stop_sequence": None}
+    yield {"type": "message_delta", "delta": end, "usage": {"output_tokens": 2}}
+    yield {"type": "message_stop"}
+
+
+def _named_event(event: Json) -> bytes:
+    return f"event: {event['type']}\ndata: {json.dumps(event)}\n\n".encode()
+
+
+# --- Gemini -------------------------------------------------------------------------------------
+
+_GEMINI_TAKES = frozenset({"contents", "systemInstruction", "tools", "toolConfig", "serviceTier"})
+_GENERATION_TAKES = frozenset(
+    {
+        *("temperature", "topP", "maxOutputTokens", "stopSequences", "candidateCount", "seed"),
+        *("presencePenalty", "frequencyPenalty", "responseLogprobs", "logprobs"),
+        *("responseMimeType", "responseJsonSchema", "thinkingConfig"),
+    }
+)
+
+
+def _check_gemini(asked: Asked) -> None:
+    body = asked.body
+    assert asked.headers["x-goog-api-key"]
+    assert set(body) <= _GEMINI_TAKES | {"generationConfig"}, set(body)
+    generation = body.get("generationConfig", {})
+    assert set(generation) <= _GENERATION_TAKES, set(generation) - _GENERATION_TAKES
+    assert body["contents"], "contents: at least one"
+    assert {content["role"] for content in body["contents"]} <= {"user", "model"}
+    assert all(content["parts"] for content in body["contents"])
+    assert len(generation.get("stopSequences", ())) <= 5
+
+
+def _gemini_part(body: Json, content: str) -> Json:
+    calling = body.get("toolConfig", {}).get("functionCallingConfig", {})
+    if calling.get("mode") == "ANY":
+        return {"functionCall": {"name": (calling.get("allowedFunctionNames") or ["f"])[0]}}
+    return {"text": content}
+
+
+@contextlib.contextmanager
+def gemini(content: str = CONTENT) -> Iterator[Double]:
+    """Answer as Google's generateContent does; a function that must be called is."""
+
+    def answer(asked: Asked) -> Said:
+        _check_gemini(asked)
+        method = asked.path.rpartition(":")[2]
+        part = _gemini_part(asked.body, content)
+        count = asked.body.get("generationConfig", {}).get("candidateCount", 1)
+        whole = {"content": {"role": "model", "parts": [part]}, "finishReason": "STOP"}
+        body = {
+            "candidates": [{**whole, "index": index} for index in range(count)],
+            "usageMetadata": {
+                "promptTokenCount": 7,
+                "candidatesTokenCount": 2,
+                "totalTokenCount": 9,
+            },
+            "modelVersion": "gemini-theirs",
+            "responseId": "r1",
+        }
+        if method == "generateContent":
+            return Said(body)
+        assert method == "streamGenerateContent?alt=sse", asked.path
+        return Said(events=[b"data: " + json.dumps(body).encode() + b"\r\n\r\n"])
+
+    with running(answer, "/v1beta") as double:
         yield double
