@@ -7,7 +7,7 @@ model, whatever its chat template knows. Pure; knows nothing of the process.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import msgspec
@@ -27,7 +27,7 @@ Json = dict[str, Any]
 
 SYSTEM = "You are a helpful assistant."
 #: Tokens that a schema's or a call's longest answer may have, where the caller sets no limit.
-ROOM = 4096
+ROOM = 2048
 #: What is put otherwise: into the messages or the grammar.
 _OURS = (
     *("tools", "tool_choice", "parallel_tool_calls", "response_format", "store", "metadata", "n"),
@@ -45,6 +45,7 @@ class Local:
     name = "local"
     fidelity: Mapping[str, Fidelity] = local_fields.FIDELITY
     passes_unknown = True  # to `local_fields`, which refuses them
+    own_fields: Collection[str] = ()
 
     def __init__(
         self,

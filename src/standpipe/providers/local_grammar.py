@@ -94,8 +94,9 @@ def _text(request: ChatRequest, room: int) -> tuple[list[str], list[str]]:
 
 def _calls(request: ChatRequest, functions: list[Json], room: int) -> list[str]:
     local_schema.check_size({"tools": functions}, "tools")
-    most = 1 if request.values.get("parallel_tool_calls") is False else MOST_CALLS
-    most = max(1, min(most, room // (10 * _CALL_ROOM)))
+    is_one = request.values.get("parallel_tool_calls") is False
+    is_one = is_one or isinstance(request.values.get("tool_choice"), dict)
+    most = 1 if is_one else max(1, min(MOST_CALLS, room // (10 * _CALL_ROOM)))
     each = max(_CALL_ROOM, room // most - _CALL_ROOM)
     rules = [_call(index, function, each) for index, function in enumerate(functions)]
     which = " | ".join(f"c{index}" for index in range(len(functions)))
@@ -110,7 +111,7 @@ def _calls(request: ChatRequest, functions: list[Json], room: int) -> list[str]:
 
 def _call(index: int, function: Json, room: int) -> str:
     narrowed = local_schema.bounded(
-        {"type": "object", **(function.get("parameters") or {"properties": {}})},
+        {"type": "object", "properties": {}} | (function.get("parameters") or {}),
         param=f"tools[{index}].function.parameters",
         strict=function.get("strict") is True,
         room=room,

@@ -26,6 +26,8 @@ Json = dict[str, Any]
 
 _MOST_PARTS = 4000
 _LARGE = 10.0**9
+#: Characters of a string with a pattern, which is a name or a number of some kind, and no text.
+_PATTERNED = 100
 
 
 class Bounds(NamedTuple):
@@ -183,7 +185,7 @@ class _Narrowing:
 
     def _either(self, parts: list[Any]) -> Json | None:
         made = [each for part in parts if (each := self.part(part)) is not None]
-        return made[0] if len(made) == 1 else {"anyOf": made} if made else None
+        return _any_of(made)
 
     def _typed(self, schema: Json) -> Json | None:
         kind = schema.get("type") or local_keywords.implied(schema)
@@ -259,7 +261,10 @@ class _Narrowing:
         """Narrow a string to so many characters."""
         least = schema.get("minLength", 0)
         pattern = self._pattern(schema)
-        most = max(self._bounds.text, least, local_pattern.longest_least(pattern or ""))
+        text = self._bounds.text
+        if pattern is not None:
+            text = max(min(text, _PATTERNED), local_pattern.longest_least(pattern))
+        most = max(text, least)
         most = min(most, schema.get("maxLength", most))
         made: Json = {"type": "string", "minLength": least, "maxLength": most}
         made |= {} if pattern is None else {"pattern": pattern}
@@ -279,19 +284,25 @@ class _Narrowing:
         return local_pattern.plain(pattern)
 
     def number(self, schema: Json) -> Json | None:
-        """Narrow a number to so many digits."""
+        """Narrow a number to so many digits; LLGuidance cannot count those below zero."""
         low, high = _limits(schema)
         low = max(low, min(-_LARGE, high - _LARGE))
         high = min(high, max(_LARGE, low + _LARGE))
-        made: Json = {"type": "number", "minimum": low, "maximum": high}
-        if high - low >= 1000 * STEP:
-            made["multipleOf"] = STEP
-        return made | schema if low <= high else None
+        made = {"type": "number"} | schema
+        parts: list[Json] = []
+        if high >= max(low, 0):
+            some = {**made, "minimum": max(low, 0), "maximum": high}
+            is_wide = high - max(low, 0) >= 1000 * STEP
+            parts.append({"multipleOf": STEP, **some} if is_wide else some)
+        if low < min(high, -STEP) and "multipleOf" not in schema:
+            parts.append({**made, "minimum": low, "maximum": min(high, -STEP)})
+        return _any_of(parts)
 
     def integer(self, schema: Json) -> Json | None:
-        """Narrow a whole number to what a double can hold."""
+        """Narrow a whole number to what a double can hold; a multiple of another, from zero on."""
         low, high = _limits(schema)
         least, most = math.ceil(max(low, -WHOLE)), math.floor(min(high, WHOLE))
+        least = max(least, 0) if "multipleOf" in schema else least
         made: Json = {"type": "integer"} | schema | {"minimum": least, "maximum": most}
         return made if least <= most else None
 
@@ -336,9 +347,13 @@ _NARROW: Mapping[str, Callable[[_Narrowing, Json], Json | None]] = {
 def _takes_extra(schema: Json) -> bool:
     if isinstance(schema.get("additionalProperties"), dict):
         return True
-    known = len(schema.get("properties", {}))
-    needed = max(1, schema.get("minProperties", 0))
-    return schema.get("additionalProperties", True) is True and known < needed
+    known = len(schema["properties"]) if "properties" in schema else -1
+    least = schema.get("minProperties", 0)
+    return schema.get("additionalProperties", True) is True and known < least
+
+
+def _any_of(made: list[Json]) -> Json | None:
+    return made[0] if len(made) == 1 else {"anyOf": made} if made else None
 
 
 def _free_key(named: Mapping[str, Any]) -> str | None:

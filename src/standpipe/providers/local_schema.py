@@ -26,8 +26,8 @@ NOTE = (
 
 #: From generous to narrow; the first is taken whose longest answer has room.
 _LADDER = (
-    Bounds(text=2000, items=32, levels=3),
-    Bounds(text=1000, items=24, levels=3),
+    Bounds(text=1000, items=32, levels=3),
+    Bounds(text=700, items=24, levels=3),
     Bounds(text=500, items=16, levels=2),
     Bounds(text=300, items=12, levels=2),
     Bounds(text=200, items=10, levels=2),

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from standpipe.errors import Cut
+from standpipe.providers import local_grammar
 from standpipe.providers.local_answer import Written, Wrong, call_id, tokens
 from standpipe.providers.local_calls import Begin, Piece, Text
 from standpipe.providers.openai import complete_usage
@@ -17,7 +18,6 @@ from standpipe.wire.chat import ChatRequest
 Json = dict[str, Any]
 
 _encode = msgspec.json.encode
-_OPENING = {"role": "assistant", "content": "", "refusal": None}
 
 
 class StreamDecoder:
@@ -104,6 +104,8 @@ class _Choice:
         self._alternatives = int(request.values.get("top_logprobs", 0))
         self._index = index
         self._is_open = False
+        #: The answer can only be text: it need not be waited for.
+        self._is_text = not local_grammar.tools(request)
         #: The logprobs of text that waits.
         self._waiting: list[Json] = []
 
@@ -111,19 +113,26 @@ class _Choice:
         """Return the choices of the chunks that this one becomes."""
         delta, reason = said.get("delta") or {}, said.get("finish_reason")
         self._waiting += tokens(said.get("logprobs"), self._alternatives)
-        found = [] if self._is_open else [self._put(dict(_OPENING))]
-        self._is_open = True
-        if delta.get("reasoning_content"):
-            found.append(self._put({"reasoning_content": delta["reasoning_content"]}))
         pieces = self._written.feed(delta.get("content") or "")
         if reason:
             more, reason = self._finish(reason)
             pieces += more
-        found += [self._piece(piece, completion_id) for piece in pieces if piece != Text("")]
+        found = [self._piece(piece, completion_id) for piece in pieces if piece != Text("")]
+        if delta.get("reasoning_content"):
+            found.insert(0, self._put({"reasoning_content": delta["reasoning_content"]}))
         if reason:
             self.is_finished = True
             found.append({**self._put({}), "finish_reason": reason})
-        return found
+        return self._opened(found)
+
+    def _opened(self, found: list[Json]) -> list[Json]:
+        """Put the opening before the first; a message that begins with a call has no content."""
+        if self._is_open or not (found or self._is_text):
+            return found
+        self._is_open = True
+        content = None if found and "tool_calls" in found[0]["delta"] else ""
+        opening = {"role": "assistant", "content": content, "refusal": None}
+        return [self._put(opening), *found]
 
     def _finish(self, reason: str) -> tuple[list[Piece], str]:
         try:
