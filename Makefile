@@ -23,8 +23,9 @@ format: $(VENV)/dev.done ## Rewrite files in the one format.
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-readme: $(VENV)/dev.done ## Write the README's tree anew.
+readme: $(VENV)/dev.done ## Write the README's tree and docs/fidelity.md anew.
 	$(BIN)/python tools/tree.py
+	$(BIN)/python tools/fidelity.py
 
 bench: $(VENV)/dev.done weights ## Measure; see docs/benchmarks.md.
 	$(BIN)/python benchmarks/start.py
