@@ -5,6 +5,7 @@ It stands in front of a provider that does as it is told, and of one of each dia
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -13,7 +14,7 @@ from clients import obliging
 from doubles import Double
 from local_engine import gguf
 from misbehaving import Misbehaving, running
-from serving import Standpipe, call, provider, serving
+from serving import PATIENCE, Standpipe, call, provider, serving
 
 from standpipe.store import Store, new_token
 
@@ -48,7 +49,18 @@ def server(
         configuration += provider(f"obliging-{dialect}", obliged[dialect].url, **place)
     settings = {"SERVER_LOCAL_TESTING": "true", "LOCAL_ENABLED": "true", "LOCAL_GGUF": str(gguf())}
     with serving(tmp_path_factory.mktemp("home"), configuration, **settings) as started:
+        _wait_for_model(started)
         yield started
+
+
+def _wait_for_model(server: Standpipe) -> None:
+    """Return once the local model is loaded; until then it is 503."""
+    deadline = time.monotonic() + PATIENCE
+    hi = [{"role": "user", "content": "Hi"}]
+    body = {"model": "smollm2-135m-instruct", "messages": hi, "max_tokens": 1}
+    while call(server, "POST", "/chat/completions", body).status == 503:
+        assert time.monotonic() < deadline, server.log.read_text()
+        time.sleep(0.1)
 
 
 @pytest.fixture(scope="module")

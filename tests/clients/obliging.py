@@ -20,7 +20,7 @@ Json = dict[str, Any]
 CONTENT = "Hello there, how can I help?"
 KEY = "sk-provider"
 #: A model of each dialect's provider.
-MODELS = {"openai": "gpt-5.5", "anthropic": "claude-opus-5", "gemini": "gemini-3.5-flash"}
+MODELS = {"openai": "gpt-4.1", "anthropic": "claude-opus-5", "gemini": "gemini-3.5-flash"}
 #: Fits every schema that the clients' scenarios have.
 PARIS, ROME = {"city": "Paris"}, {"city": "Rome"}
 #: Gemini's word for where a call came from; it must come back with the call.

@@ -10,6 +10,9 @@ from clients.playing import done, each, error_of, main, told
 from pydantic import BaseModel
 
 MESSAGES = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi"}]
+NAME = [{"role": "user", "content": "Name one city, as JSON."}]
+WEATHER = [{"role": "user", "content": "What is the weather in Paris? Use the tool."}]
+LIMITS = {"max_tokens": 64, "temperature": 0}
 #: Strict, since the older client's helper takes no other.
 TOOL = {
     "type": "function",
@@ -115,15 +118,55 @@ async def parse(client: Any, arguments: SimpleNamespace) -> Any:
     completion = await done(
         client.chat.completions.parse(
             model=arguments.model,
-            messages=[{"role": "user", "content": "Name one city, as JSON."}],
+            messages=NAME,
             response_format=City,
-            max_tokens=64,
-            temperature=0,
+            **LIMITS,
         )
     )
     parsed = completion.choices[0].message.parsed
     assert isinstance(parsed, City)
     return {"city": parsed.city}
+
+
+async def parse_stream(client: Any, arguments: SimpleNamespace) -> Any:
+    """Let the client put a streamed object together, and parse it."""
+    asked = {"model": arguments.model, "messages": NAME, "response_format": City, **LIMITS}
+    final = await _final(client.chat.completions.stream(**asked))
+    parsed = final.choices[0].message.parsed
+    assert isinstance(parsed, City)
+    return {"city": parsed.city}
+
+
+async def round_trip(client: Any, arguments: SimpleNamespace) -> Any:
+    """Have tools called, their arguments parsed, and their results read."""
+    tool = openai.pydantic_function_tool(City, name="get_weather")
+    asked = {"model": arguments.model, "tools": [tool], "tool_choice": arguments.choice, **LIMITS}
+    completions = client.chat.completions
+    if arguments.stream:
+        final = await _final(completions.stream(messages=WEATHER, **asked))
+    else:
+        final = await done(completions.parse(messages=WEATHER, **asked))
+    message = final.choices[0].message
+    assert final.choices[0].finish_reason == "tool_calls"
+    cities = [call.function.parsed_arguments.city for call in message.tool_calls]
+    results = [
+        {"role": "tool", "tool_call_id": call.id, "content": f"sun in {city}"}
+        for call, city in zip(message.tool_calls, cities, strict=True)
+    ]
+    conversation = [*WEATHER, message.model_dump(exclude_none=True), *results]
+    said = await done(
+        completions.create(**{**asked, "messages": conversation, "tool_choice": "none"})
+    )
+    return {"cities": cities, "text": said.choices[0].message.content}
+
+
+async def _final(manager: Any) -> Any:
+    """Return the completion that a stream helper of either client puts together."""
+    if hasattr(manager, "__aenter__"):
+        async with manager as events:
+            return await events.get_final_completion()
+    with manager as events:
+        return events.get_final_completion()
 
 
 async def raw(client: Any, arguments: SimpleNamespace) -> Any:
@@ -237,6 +280,8 @@ SCENARIOS = {
         stream_usage,
         stream_helper,
         parse,
+        parse_stream,
+        round_trip,
         raw,
         refused,
         retried,

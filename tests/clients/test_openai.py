@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 import pytest
+from clients import obliging
 from clients.programs import python_program
 from misbehaving import Misbehaving
 from serving import KEY, Standpipe, call
@@ -14,6 +15,8 @@ from serving import KEY, Standpipe, call
 ENVIRONMENTS = ("openai-current", "openpipe")
 MODES = ("sync", "async")
 LOCAL = "smollm2-135m-instruct"
+DIALECTS = tuple(obliging.MODELS)
+MODELS = (*obliging.MODELS.values(), LOCAL)
 #: The content of five pieces, as the provider says it.
 CONTENT = "Hello there, how can I"
 HI = [{"role": "user", "content": "Hi"}]
@@ -268,8 +271,48 @@ def test_local_model_answers_whole_and_streamed(play: Play, server: Standpipe) -
     assert stored["choices"][0]["message"]["content"] == _content(chunks)
 
 
-def test_local_model_answers_in_the_form_that_is_asked_for(play: Play) -> None:
-    assert play("parse", model=LOCAL)["city"] in {"Paris", "Rome"}
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("scenario", ["parse", "parse_stream"])
+def test_answer_is_an_object_of_the_class_asked_for(play: Play, scenario: str, model: str) -> None:
+    saw = play(scenario, model=model)
+    assert saw["city"] in ({"Paris", "Rome"} if model == LOCAL else {"Paris"})
+
+
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+def test_tool_is_called_because_it_must_be_and_its_result_is_read(
+    play: Play, model: str, stream: bool
+) -> None:
+    saw = play("round_trip", model=model, choice="required", stream=stream)
+    assert set(saw["cities"]) <= {"Paris", "Rome"}
+    assert saw["text"] == "I hear: sun in Paris" or (model == LOCAL and saw["text"])
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+def test_tools_are_called_in_parallel_and_their_results_are_read(
+    play: Play, dialect: str, stream: bool
+) -> None:
+    asked = {"model": obliging.MODELS[dialect], "choice": "auto", "stream": stream}
+    saw = play("round_trip", **asked)
+    assert saw["cities"] == ["Paris", "Rome"]
+    assert saw["text"] == "I hear: sun in Paris; sun in Rome"
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_every_dialect_answers_whole_and_streamed_alike(
+    play: Play, server: Standpipe, dialect: str
+) -> None:
+    model = obliging.MODELS[dialect]
+    whole = play("create", model=model, extra={})
+    assert whole["choices"][0]["message"]["content"] == obliging.CONTENT
+    chunks = play("stream_usage", model=model)
+    assert _content(chunks) == obliging.CONTENT
+    counts = ("prompt_tokens", "completion_tokens")
+    assert tuple(whole["usage"][name] for name in counts) == obliging.USAGE
+    assert tuple(chunks[-1]["usage"][name] for name in counts) == obliging.USAGE
+    stored = call(server, "GET", f"/chat/completions/{chunks[0]['id']}").json
+    assert stored["choices"][0]["message"]["content"] == obliging.CONTENT
 
 
 def _content(chunks: list[dict[str, Any]]) -> str:
