@@ -156,7 +156,7 @@ class Chat(Lifetime):
     async def _relay_stream(
         self, call: Call, request: ChatRequest, provider: Provider, answer: Answer, reply: Reply
     ) -> None:
-        check_stream(answer)
+        check_stream(answer, provider.dialect.stream_type)
         decoder = call.decoder = provider.dialect.decoder(request, provider.quirks)
         last = b""
         while data := await answer.read():

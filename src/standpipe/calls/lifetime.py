@@ -173,13 +173,13 @@ def _names(call: Call) -> Headers:
     return headers
 
 
-def check_stream(answer: Answer) -> None:
+def check_stream(answer: Answer, wanted: bytes = b"text/event-stream") -> None:
     """Raise NotACompletion unless a stream was answered with a stream."""
     kind = answer.header(b"content-type") or b""
-    if not kind.lower().startswith(b"text/event-stream"):
+    if not kind.lower().startswith(wanted):
         raise NotACompletion(
             "the provider answered a streamed request with "
-            f"{kind[:60].decode('latin-1') or 'no content type'}, not with text/event-stream"
+            f"{kind[:60].decode('latin-1') or 'no content type'}, not with {wanted.decode()}"
         )
 
 

@@ -45,6 +45,7 @@ class Anthropic:
     """The dialect."""
 
     name = "anthropic"
+    stream_type = b"text/event-stream"
     passes_unknown = False
     #: The fields of Anthropic's own that pass through all the same.
     own_fields: Collection[str] = outgoing.OWN_FIELDS

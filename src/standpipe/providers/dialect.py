@@ -75,6 +75,8 @@ class Dialect(Protocol):
     """One upstream wire form."""
 
     name: str
+    #: The content type of its streams, in lower case.
+    stream_type: bytes
     #: What becomes of each feature (`wire.features`) that is not native: see `fidelity`.
     fidelity: Mapping[str, Fidelity]
     #: Fields of a request that we do not know go to the provider as they are.

@@ -89,6 +89,7 @@ class Gemini:
     """The dialect."""
 
     name = "gemini"
+    stream_type = b"text/event-stream"
     passes_unknown = False
     own_fields: Collection[str] = ()
     fidelity: Mapping[str, Fidelity] = FIDELITY

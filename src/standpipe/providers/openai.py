@@ -49,6 +49,7 @@ class OpenAI:
     """The dialect; `Local` narrows it."""
 
     name = "openai"
+    stream_type = b"text/event-stream"
     #: All is native: what a place lacks is its provider's row to say.
     fidelity: Mapping[str, Fidelity] = {}
     passes_unknown = True

@@ -85,6 +85,11 @@ class Tries:
         self._target = target
         self._upstream = upstream
 
+    @property
+    def stream_type(self) -> bytes:
+        """The content type of the target's streams."""
+        return self._upstream.provider.dialect.stream_type
+
     def word(self, feature: str) -> Fidelity:
         """Return what becomes of a feature at the target."""
         return self._upstream.provider.word(feature)
@@ -128,7 +133,7 @@ class Once:
         """Emit the chunks as they come; the provider's work is cancelled at an early end."""
         request = _request(self._body, stream=True)
         async with await self._tries.open(request) as answer:
-            check_stream(answer)
+            check_stream(answer, self._tries.stream_type)
             decoder = self._tries.decoder(request)
             try:
                 await self._relay(answer, decoder, self._editor(request), emit)
