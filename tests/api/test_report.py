@@ -179,3 +179,90 @@ def test_report_comes_through_a_doubled_slash(client: Asker) -> None:
 
 def test_check_cache_never_finds_anything(client: Asker) -> None:
     assert client.post("/check-cache", {"reqPayload": REQUEST, "tags": {}}) == {"respPayload": None}
+
+
+ANTHROPIC_REQUEST = {
+    "model": "claude-3-5-sonnet",
+    "max_tokens": 100,
+    "system": "Be brief.",
+    "messages": [{"role": "user", "content": "Hi"}],
+    "metadata": {"user_id": "u"},
+}
+ANTHROPIC_RESPONSE = {
+    "id": "msg_1",
+    "type": "message",
+    "role": "assistant",
+    "model": "claude-3-5-sonnet-20241022",
+    "content": [
+        {"type": "text", "text": "Hello"},
+        {"type": "tool_use", "id": "toolu_1", "name": "look", "input": {"at": 1}},
+    ],
+    "stop_reason": "tool_use",
+    "stop_sequence": None,
+    "usage": {"input_tokens": 5, "output_tokens": 3, "cache_read_input_tokens": 2},
+}
+
+
+def report_anthropic(client: Asker, **fields: Any) -> None:
+    assert client.post("/report-anthropic", fields) == {"status": "ok"}
+
+
+def test_report_on_anthropic_is_kept_in_openai_s_form(
+    client: Asker, store: Store, project: Project
+) -> None:
+    report_anthropic(
+        client,
+        requestedAt=1_750_000_000_000,
+        receivedAt=1_750_000_000_250,
+        reqPayload=ANTHROPIC_REQUEST,
+        respPayload=ANTHROPIC_RESPONSE,
+        statusCode=200,
+        metadata={"prompt_id": "p", "$sdk": "python"},
+        tags={"$sdk": "python", "n": 1},
+    )
+    row = reported(client, store, project)
+    assert (row.kind, row.outcome, row.model) == ("report", "complete", "claude-3-5-sonnet")
+    assert (row.completion_id, row.finish_reason) == ("msg_1", "tool_calls")
+    assert row.usage is not None
+    assert (row.usage.prompt_tokens, row.usage.completion_tokens) == (7, 3)
+    assert row.metadata == {"prompt_id": "p", "$sdk": "python", "n": "1"}
+    logged = client.latest()
+    assert logged["reqPayload"]["messages"] == [
+        {"role": "system", "content": "Be brief."},
+        {"role": "user", "content": "Hi"},
+    ]
+    message = logged["respPayload"]["choices"][0]["message"]
+    assert message["content"] == "Hello"
+    (call,) = message["tool_calls"]
+    assert (call["function"]["name"], call["function"]["arguments"]) == ("look", '{"at":1}')
+    (stored,) = client.stored()
+    assert stored["choices"][0]["message"]["content"] == "Hello"
+
+
+@pytest.mark.parametrize(
+    ("request_payload", "response_payload"),
+    [
+        (None, None),
+        ({"x": "invalid", "metadata": {"a": "b"}}, None),
+        ([1, 2], "text"),
+        ({"model": "a", "messages": [{"role": "robot"}]}, {"type": "error", "error": {}}),
+        ({"messages": 1}, {"content": "x"}),
+    ],
+)
+def test_payload_that_is_not_anthropic_s_is_kept_as_it_is(
+    client: Asker, request_payload: Any, response_payload: Any
+) -> None:
+    report_anthropic(client, reqPayload=request_payload, respPayload=response_payload)
+    logged = client.latest()
+    assert (logged["reqPayload"], logged["respPayload"]) == (request_payload, response_payload)
+
+
+def test_report_on_anthropic_without_an_answer_is_taken(
+    client: Asker, store: Store, project: Project
+) -> None:
+    report_anthropic(
+        client, reqPayload=ANTHROPIC_REQUEST, respPayload=None, statusCode=429, errorMessage="no"
+    )
+    row = reported(client, store, project)
+    assert (row.status, row.outcome, row.error) == (429, "refused", "no")
+    assert row.response in {None, "null"}
