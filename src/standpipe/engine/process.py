@@ -1,4 +1,11 @@
-"""The child process that owns llama.cpp's server; run as `python -m standpipe.engine.process`.
+"""The child process that owns one model; run as `python -m standpipe.engine.process`.
+
+Each model has a process of its own, started by the supervisor like any child: one that crashes
+takes no other with it, and the memory of one is seen as its own. The process is small until its
+model is loaded: with `preload` at the start, else with the first call, and again after `idle`
+seconds without one, when the model is freed. Adapters are loaded beside it and chosen by name;
+another set of them is a second load, swapped in under the calls that run (`model`). All calls come
+through one door (`front`), since llama.cpp's own server listens only while a model is loaded.
 
 It reads one JSON line from stdin, which keeps the key out of the argument list, answers one JSON
 line on stdout, and serves until SIGTERM or until stdin ends, which means that its supervisor is
@@ -7,41 +14,22 @@ gone. It knows nothing of callers or of the gateway: to them it is an upstream o
 
 from __future__ import annotations
 
-import http.client
-import json
+import asyncio
+import importlib.util
 import os
 import signal
 import sys
-from collections.abc import Iterable
-from pathlib import Path
-from typing import IO, Any, NoReturn
+import threading
+from collections.abc import Iterable, Iterator
+from typing import IO, NoReturn
 
 import msgspec
-from typing_extensions import override
 
-HOST = "127.0.0.1"
+from standpipe.engine.front import Front
+from standpipe.engine.llama import EXTRA, Config, LoadFailed, check_file
+from standpipe.engine.model import Model
+
 LOAD_FAILED = 3  # exit code
-_MAGIC = b"GGUF"
-# One thread waits with each request and each idle connection of a worker, so that health checks
-# and requests queue for a slot and not for a thread.
-_HTTP_THREADS = 128
-
-
-class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What the supervisor writes to stdin. `threads` None means the cores less one."""
-
-    gguf: str
-    port: int
-    key: str
-    name: str
-    context: int = 8192
-    slots: int = 4
-    threads: int | None = None
-
-    @override
-    def __repr__(self) -> str:
-        """Leave the key out."""
-        return f"Config(gguf={self.gguf!r}, port={self.port}, name={self.name!r})"
 
 
 class Ready(msgspec.Struct, frozen=True):
@@ -53,10 +41,6 @@ class Ready(msgspec.Struct, frozen=True):
     error: str | None = None
 
 
-class LoadFailed(Exception):
-    """The model cannot be served; the message says why and what would help."""
-
-
 def main(lines: Iterable[str], out: IO[str]) -> NoReturn:
     """Serve as the first of `lines` says until they end or SIGTERM; exit 3 if it cannot."""
     # A Ctrl-C reaches the whole terminal group; the supervisor is who stops us.
@@ -64,16 +48,43 @@ def main(lines: Iterable[str], out: IO[str]) -> NoReturn:
     stdin = iter(lines)
     try:
         config = _config(next(stdin, ""))
-        server = _load(config)  # serves for as long as it is held
-        context = _context(config)
+        asyncio.run(_serve(config, stdin, out))
     except LoadFailed as error:
         _answer(out, Ready(ready=False, error=str(error)))
         sys.exit(LOAD_FAILED)
+    sys.exit(0)
+
+
+async def _serve(config: Config, stdin: Iterator[str], out: IO[str]) -> None:
+    _check(config)
+    model = Model(config)
+    try:
+        server = await Front(config, model).listen()
+    except OSError as error:
+        raise LoadFailed(f"port {config.port} cannot be listened on: {error}") from None
+    context = config.context
+    if config.preload:
+        async with model.lease() as llama:
+            context = llama.context
     signal.signal(signal.SIGTERM, _stop)
+    threading.Thread(target=_stop_after, args=(stdin,), daemon=True).start()
     _answer(out, Ready(ready=True, port=config.port, context=context))
+    await server.serve_forever()
+
+
+def _check(config: Config) -> None:
+    """Find out at the start what would fail at the first call; raises LoadFailed."""
+    check_file(config.gguf, "`standpipe models pull` fetches the default model")
+    for name, path in config.adapters.items():
+        check_file(path, f"it is the adapter {name!r} of {config.name!r}")
+    if importlib.util.find_spec("xllamacpp") is None:
+        raise LoadFailed(EXTRA)
+
+
+def _stop_after(stdin: Iterator[str]) -> None:
     for _ in stdin:
         pass
-    _stop(server)
+    _stop()
 
 
 def _stop(*_: object) -> NoReturn:
@@ -91,93 +102,6 @@ def _config(line: str) -> Config:
         return msgspec.json.decode(line, type=Config)
     except msgspec.DecodeError as error:
         raise LoadFailed(f"the engine's configuration on stdin cannot be read: {error}") from None
-
-
-def _load(config: Config) -> object:
-    _check_file(Path(config.gguf))
-    try:
-        import xllamacpp
-    except ImportError as error:
-        raise LoadFailed(
-            f"the local model needs xllamacpp ({error}); install it with: "
-            "pip install 'standpipe[local]'"
-        ) from None
-    try:
-        return xllamacpp.Server(_params(xllamacpp, config))
-    except RuntimeError as error:
-        raise LoadFailed(
-            f"llama.cpp cannot serve {config.gguf} on port {config.port}: {error} The port may be "
-            "taken, the file cut short or too new for this llama.cpp, or memory too small for a "
-            f"context of {config.context} tokens."
-        ) from None
-
-
-def _check_file(gguf: Path) -> None:
-    """Say plainly what llama.cpp only says as "failed to init"."""
-    try:
-        with gguf.open("rb") as file:
-            magic = file.read(len(_MAGIC))
-    except OSError as error:
-        raise LoadFailed(
-            f"the weights {gguf} cannot be read ({error.strerror}); "
-            "`standpipe models pull` fetches the default model"
-        ) from None
-    if magic != _MAGIC:
-        raise LoadFailed(f"{gguf} is not a GGUF file: it does not begin with {_MAGIC.decode()!r}")
-
-
-def _params(xllamacpp: Any, config: Config) -> object:
-    params = xllamacpp.CommonParams()
-    params.model.path = config.gguf
-    params.model_alias = {config.name}
-    params.n_ctx = config.context
-    params.n_parallel = config.slots
-    params.kv_unified = True  # one request may use the whole context
-    params.n_batch = params.n_ubatch = 256
-    threads = config.threads or max(1, len(os.sched_getaffinity(0)) - 1)
-    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = threads
-    params.use_jinja = True
-    # OpenAI answers a trailing assistant message with a new one; llama.cpp would continue it.
-    params.prefill_assistant = False
-    # The host's prompt cache is keyed by tokens alone: it would mix adapters, and it grows to 8 GB.
-    params.cache_ram_mib = 0
-    params.verbosity = 0
-    return _network(params, config)
-
-
-def _network(params: Any, config: Config) -> object:
-    params.hostnames = [HOST]
-    params.port = config.port
-    params.api_keys = [config.key]
-    params.n_threads_http = max(_HTTP_THREADS, config.slots * 2)
-    params.cors_origins = ""  # "*" by default: any page in a browser on this machine
-    params.cors_credentials = False
-    params.ui = False
-    params.endpoint_slots = False  # shows prompts
-    return params
-
-
-def _context(config: Config) -> int:
-    """Return the context that one request may use, in tokens, as the server itself answers it."""
-    _get(config, "/health")
-    properties = json.loads(_get(config, "/props"))
-    context: int = properties["default_generation_settings"]["n_ctx"]
-    return context
-
-
-def _get(config: Config, path: str) -> bytes:
-    connection = http.client.HTTPConnection(HOST, config.port, timeout=30)
-    try:
-        connection.request("GET", path, headers={"Authorization": f"Bearer {config.key}"})
-        answer = connection.getresponse()
-        body = answer.read()
-    except OSError as error:
-        raise LoadFailed(f"llama.cpp does not answer on port {config.port}: {error}") from None
-    finally:
-        connection.close()
-    if answer.status != http.HTTPStatus.OK:
-        raise LoadFailed(f"llama.cpp answers {answer.status} on {path}")
-    return body
 
 
 def _own_stdout() -> IO[str]:

@@ -35,6 +35,8 @@ def error(status: int, body: bytes) -> errors.ApiError:
     message = str(said.get("message") or f"the local model answered {status}")
     if said.get("type") == "exceed_context_size_error":
         return _too_long(said)
+    if said.get("type") == "adapter_not_found":
+        return errors.NotFound(message)
     for pattern, param, words in _SAYINGS:
         if found := pattern.search(message):
             text = words or (found[0] if param and found.groups() else message)
