@@ -104,6 +104,7 @@ REWRITTEN: list[tuple[str, Json, Json]] = [
     ("max_tokens", {"max_tokens": 5}, {"max_completion_tokens": 5}),
     ("max_completion_tokens", {"max_completion_tokens": 5}, {"max_tokens": 5}),
     ("max_completion_tokens", {"max_completion_tokens": 5, "max_tokens": 3}, {"max_tokens": 3}),
+    ("max_completion_tokens", {"max_completion_tokens": 5, "max_tokens": None}, {"max_tokens": 5}),
 ]
 
 

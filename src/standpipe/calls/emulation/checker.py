@@ -68,8 +68,8 @@ class Checker:
     async def _ask(self, question: Json) -> Json | None:
         """Return the process's answer, None if there is none in time."""
         async with self._free:
-            process = await self._running()
             try:
+                process = await self._running()
                 async with asyncio.timeout(CHECK_SECONDS):
                     line = await _exchange(process, msgspec.json.encode(question) + b"\n")
                 return msgspec.json.decode(line, type=dict[str, Any])
@@ -80,20 +80,23 @@ class Checker:
                 await self.close()
                 raise Unavailable("the check of the answer's format broke off") from error
             except asyncio.CancelledError:
-                # Its answer would be taken for the next question's.
-                process.kill()
-                self._process = None
+                # What it still says would be taken for the answer to the next question.
+                await self.close()
                 raise
 
     async def _running(self) -> Process:
-        if self._process is None or self._process.returncode is not None:
-            # Its own session: a Ctrl-C in the terminal is the supervisor's to handle.
-            self._process = await asyncio.create_subprocess_exec(
-                sys.executable, *_PROGRAM, stdin=PIPE, stdout=PIPE, stderr=DEVNULL,
-                start_new_session=True,
-            )  # fmt: skip
+        if self._process is not None and self._process.returncode is None:
+            return self._process
+        # Its own session: a Ctrl-C in the terminal is the supervisor's to handle.
+        self._process = await asyncio.create_subprocess_exec(
+            sys.executable, *_PROGRAM, stdin=PIPE, stdout=PIPE, stderr=DEVNULL,
+            start_new_session=True,
+        )  # fmt: skip
+        try:
             async with asyncio.timeout(START_SECONDS):
                 await _line(self._process)
+        except TimeoutError:
+            raise EOFError("the process has not started") from None
         return self._process
 
 

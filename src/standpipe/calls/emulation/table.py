@@ -13,10 +13,12 @@ import msgspec
 
 from standpipe.calls.emulation import fields, first_call, functions, replay, stops
 from standpipe.calls.emulation.checked import Checked
-from standpipe.calls.emulation.checker import Checker
 from standpipe.calls.emulation.edits import Edit
+from standpipe.calls.emulation.heard import Heard
+from standpipe.calls.emulation.means import Means
 from standpipe.calls.emulation.several import Several
 from standpipe.calls.emulation.source import Make, Once, Source, Tries
+from standpipe.calls.emulation.spoken import Spoken
 from standpipe.providers.fidelity import Plan
 from standpipe.wire import chat
 from standpipe.wire.chat import ChatRequest
@@ -49,26 +51,38 @@ REWRITES: Mapping[str, Rewrite] = {
 }
 
 
-def _checked(make: Make, tries: Tries, checker: Checker) -> Make:
-    return lambda body: Checked(make, tries, checker, body)
+def _checked(make: Make, tries: Tries, means: Means) -> Make:
+    return lambda body: Checked(make, tries, means.checker, body)
 
 
-def _several(make: Make, tries: Tries, checker: Checker) -> Make:
-    del tries, checker
+def _several(make: Make, tries: Tries, means: Means) -> Make:
+    del tries, means
     return lambda body: Several(make, body)
 
 
-def _replayed(make: Make, tries: Tries, checker: Checker) -> Make:
-    del tries, checker
+def _replayed(make: Make, tries: Tries, means: Means) -> Make:
+    del tries, means
     return lambda body: replay.Replayed(make(body))
 
 
+def _spoken(make: Make, tries: Tries, means: Means) -> Make:
+    del tries
+    return lambda body: Spoken(make, means.speech, body)
+
+
+def _heard(make: Make, tries: Tries, means: Means) -> Make:
+    del tries
+    return lambda body: Heard(make, means.speech, body)
+
+
 #: How the sources of answers are put into one another, the innermost first.
-WRAPPERS: Mapping[str, Callable[[Make, Tries, Checker], Make]] = {
+WRAPPERS: Mapping[str, Callable[[Make, Tries, Means], Make]] = {
     "stream": _replayed,
     "response_format:json_object": _checked,
     "response_format:json_schema": _checked,
     "n>1": _several,
+    "modalities:audio": _spoken,
+    "content:input_audio": _heard,
 }
 
 #: Of these each choice is looked after by itself, also where the provider gives several.
@@ -99,11 +113,11 @@ class Emulation:
         """Return the request as it is put otherwise."""
         return chat.parse(msgspec.json.encode(self._body))
 
-    def source(self, tries: Tries, checker: Checker) -> Source:
+    def source(self, tries: Tries, means: Means) -> Source:
         """Return where the answer comes from."""
         make: Make = functools.partial(Once, tries, self._makers)
         for wrap in self._wrappers:
-            make = wrap(make, tries, checker)
+            make = wrap(make, tries, means)
         return make(self._body)
 
     def _rewritten(self, body: Json, rewrite: Rewrite) -> Json:
@@ -121,5 +135,7 @@ def _with_several(plan: Plan) -> Plan:
 
 
 def _body(request: ChatRequest) -> Json:
-    """Return the request as it stands: known fields decoded, the others raw."""
-    return {**request.fields, **request.values}
+    """Return the request: known fields decoded, without those that are null; the others raw."""
+    known = request.values
+    kept = (name for name in request.fields if name in known or name not in chat.FIELDS)
+    return {name: known.get(name, request.fields[name]) for name in kept}
