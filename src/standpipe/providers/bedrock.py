@@ -8,7 +8,7 @@ Bedrock refuses by name for a model that cannot be held to one. A model's though
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 from urllib.parse import quote
 
@@ -59,7 +59,7 @@ class Bedrock:
     name = "bedrock"
     passes_unknown = False
     #: The fields of Converse's own that pass through all the same.
-    own_fields = outgoing.OWN_FIELDS
+    own_fields: Collection[str] = outgoing.OWN_FIELDS
     #: The media type of a stream.
     stream_type = b"application/vnd.amazon.eventstream"
     fidelity: Mapping[str, Fidelity] = {
