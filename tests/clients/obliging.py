@@ -246,11 +246,12 @@ def _gemini(asked: Asked) -> Said:
     _need(asked.headers.get("x-goog-api-key") == KEY, "x-goog-api-key")
     said = turn(_wish_of_gemini(asked.body))
     parts: list[Json] = [{"text": said}] if isinstance(said, str) else _called(said)
+    count = (asked.body.get("generationConfig") or {}).get("candidateCount", 1)
     if not method.startswith("stream"):
-        return Said(_candidate(model, parts, last=True))
+        return Said(_candidates(model, parts, count, last=True))
     if isinstance(said, str):
         parts = [{"text": piece} for piece in _pieces(said)]
-    return _events([_candidate(model, [part], last=part is parts[-1]) for part in parts])
+    return _events([_candidates(model, [part], count, last=part is parts[-1]) for part in parts])
 
 
 def _called(calls: list[Call]) -> list[Json]:
@@ -262,15 +263,17 @@ def _called(calls: list[Call]) -> list[Json]:
     return parts
 
 
-def _candidate(model: str, parts: list[Json], *, last: bool) -> Json:
-    candidate: Json = {"content": {"role": "model", "parts": parts}, "index": 0}
+def _candidates(model: str, parts: list[Json], count: int, *, last: bool) -> Json:
     prompt, answer = USAGE
     usage = {"promptTokenCount": prompt}
+    ended: Json = {}
     if last:
-        candidate["finishReason"] = "STOP"
+        ended = {"finishReason": "STOP"}
         usage |= {"candidatesTokenCount": answer, "totalTokenCount": prompt + answer}
+    content = {"role": "model", "parts": parts}
+    candidates = [{"content": content, "index": index, **ended} for index in range(count)]
     frame = {"usageMetadata": usage, "modelVersion": model, "responseId": "obliging"}
-    return {"candidates": [candidate], **frame}
+    return {"candidates": candidates, **frame}
 
 
 def _wish_of_gemini(body: Json) -> Wish:

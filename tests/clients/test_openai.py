@@ -177,7 +177,12 @@ def test_request_id_of_the_client_is_the_id_of_the_record(play: Play, server: St
         ("InternalServerError", {"model": "broken", "messages": HI}, 500, None),
         ("InternalServerError", {"model": "locked", "messages": HI}, 502, None),
         ("BadRequestError", {"model": "gemini:x", "messages": HI}, 400, None),
-        ("BadRequestError", {"model": LOCAL, "messages": HI, "n": 2, "stream": True}, 400, None),
+        (
+            "BadRequestError",
+            {"model": LOCAL, "messages": HI, "reasoning_effort": "high"},
+            400,
+            None,
+        ),
     ],
 )
 def test_error_is_of_the_client_s_own_class(
@@ -297,6 +302,13 @@ def test_tools_are_called_in_parallel_and_their_results_are_read(
     saw = play("round_trip", **asked)
     assert saw["cities"] == ["Paris", "Rome"]
     assert saw["text"] == "I hear: sun in Paris; sun in Rome"
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_several_choices_are_answered_by_every_dialect(play: Play, model: str) -> None:
+    choices = play("create_with", body={"model": model, "messages": HI, "n": 2})["choices"]
+    assert [choice["index"] for choice in choices] == [0, 1]
+    assert all(choice["message"]["content"] for choice in choices)
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)

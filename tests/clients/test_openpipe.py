@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 import pytest
+from clients import obliging
 from clients.programs import python_program
 from misbehaving import Misbehaving
 from serving import KEY, Standpipe, call
@@ -148,6 +149,19 @@ def test_local_model_is_reached_by_its_slug(play: Play, latest: Callable[[], Any
 def test_local_model_answers_in_the_form_that_is_asked_for(play: Play) -> None:
     saw = play("parse", body=asked(f"openpipe:{LOCAL}", max_tokens=64, temperature=0))
     assert saw["city"] in {"Paris", "Rome"}
+
+
+@pytest.mark.parametrize("model", obliging.MODELS.values())
+def test_every_dialect_is_reached_by_a_model_s_name(
+    play: Play, latest: Callable[[], Any], model: str
+) -> None:
+    body = asked(f"openpipe:{model}", openpipe={"tags": {"dialect": "any"}})
+    assert play("create", body=body)["choices"][0]["message"]["content"] == obliging.CONTENT
+    assert _content(play("stream", body=body)) == obliging.CONTENT
+    assert play("parse", body=body) == obliging.PARIS
+    kept = latest()
+    assert kept["metadata"] == {"dialect": "any", **SDK}
+    assert kept["respPayload"]["model"] == body["model"]
 
 
 # --- past the server, and reported --------------------------------------------------------------
