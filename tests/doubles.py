@@ -41,6 +41,8 @@ class Said:
     body: Json | None = None
     events: Sequence[bytes] = ()
     status: int = 200
+    #: The media type of a stream.
+    stream_type: str = "text/event-stream"
 
 
 #: Answers a request; an AssertionError is a request that the real place would refuse.
@@ -100,7 +102,7 @@ def running(answer: Answer, prefix: str = "") -> Iterator[Double]:
                 self.end_headers()
                 self.wfile.write(data)
                 return
-            self.send_header("content-type", "text/event-stream")
+            self.send_header("content-type", said.stream_type)
             self.send_header("transfer-encoding", "chunked")
             self.end_headers()
             for event in said.events:
