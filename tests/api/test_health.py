@@ -86,7 +86,7 @@ def test_unknown_path_under_a_prefix_is_told_what_there_is(
         ("POST", "/health", {"GET", "HEAD"}),
         ("DELETE", "/v1/models", {"GET", "HEAD"}),
         ("GET", "/v1/embeddings", {"POST"}),
-        ("HEAD", "/api/v1/messages", {"POST"}),
+        ("DELETE", "/api/v1/messages", {"POST"}),
     ],
 )
 def test_method_that_is_not_offered_is_told_which_are(

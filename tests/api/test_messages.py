@@ -163,6 +163,13 @@ def test_body_that_is_no_object_is_refused(client: Asker, body: bytes) -> None:
         ({"messages": "Hi"}, 400, "invalid_request_error", "messages"),
         ({"messages": []}, 400, "invalid_request_error", "messages"),
         ({"max_tokens": "x"}, 400, "invalid_request_error", "max"),
+        (
+            {"messages": [{"role": "assistant", "content": [{"type": {}}]}]},
+            400,
+            "invalid_request_error",
+            "messages[0].content[0].type",
+        ),
+        ({"tools": [{"type": {}}]}, 400, "invalid_request_error", "tools[0]"),
         ({"model": "openpipe:nothing"}, 404, "not_found_error", "openpipe:nothing"),
         ({"model": "openai:status:429"}, 429, "rate_limit_error", ""),
         ({"model": "openai:not-json"}, 502, "api_error", "JSON"),

@@ -11,12 +11,13 @@ from typing import Any
 import msgspec
 from typing_extensions import override
 
+from standpipe import errors
 from standpipe.api.call import CallRoute
 from standpipe.calls.callers import Caller, Callers
 from standpipe.calls.chat import Chat
 from standpipe.calls.incoming import Incoming
 from standpipe.calls.reply import Headers, Reply
-from standpipe.errors import ApiError, Refused
+from standpipe.errors import ApiError, NotACompletion, Refused
 from standpipe.wire import chat, fold, sse
 from standpipe.wire.messages_answer import error_body, from_openai_completion
 from standpipe.wire.messages_api import to_openai_request
@@ -71,7 +72,9 @@ class MessagesReply:
 
     async def whole(self, status: int, headers: Headers, body: bytes) -> None:
         """Send a complete answer."""
-        told = msgspec.json.decode(body)
+        told = fold.decode_object(body)
+        if told is None:  # such as a number that nothing holds, which was passed on unread
+            told, status = errors.body(NotACompletion("the provider's answer cannot be read")), 502
         if status == 200:
             answer = from_openai_completion(told, str(told.get("model")))
         else:

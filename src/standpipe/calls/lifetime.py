@@ -73,6 +73,8 @@ class Lifetime(ABC):
             raise
         except Exception:
             log.exception("call %s: a bug", call.id)
+            if call.kept:  # its record is one, and what was sent cannot be taken back
+                raise
             await self._fail(call, InternalError(f"internal error; request id {call.id}"), reply)
 
     def _decide(self, call: Call, wanted: bool | None, store: bool | None) -> None:

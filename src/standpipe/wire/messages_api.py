@@ -32,7 +32,7 @@ _BUDGETS = ((4096, "low"), (16384, "medium"))
 _MOST = "high"
 #: Only Anthropic's models read these; they change how much a call costs, not what it means.
 _MARKS = ("cache_control",)
-_THOUGHTS = frozenset({"thinking", "redacted_thinking"})
+_THOUGHTS = ("thinking", "redacted_thinking")
 
 
 def to_openai_request(body: Json, *, native: bool = False) -> Json:
@@ -278,7 +278,7 @@ def _tools(body: Json, native: bool) -> Json:
 def _tool(tool: object, path: Path, native: bool) -> Json:
     """Return a tool as a function; one that Anthropic runs or defines stays as it is."""
     said = _object(tool, path)
-    if said.get("type") not in {None, "custom"}:
+    if said.get("type") not in (None, "custom"):
         return said
     function = {"name": said.get("name"), "parameters": said.get("input_schema")}
     kept = {name: said[name] for name in ("description", "strict") if said.get(name) is not None}
