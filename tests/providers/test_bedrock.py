@@ -182,10 +182,17 @@ def test_calls_of_tools_that_are_not_offered_any_more_are_said_in_words() -> Non
 
 
 def test_failed_result_and_empty_result_are_said() -> None:
-    turns = sent(messages=called("c", "", content=" ", is_error=True), tools=[tool()])["messages"]
+    talk = [{"role": "user", "content": "Hi"}, *called("c", "", content=" ", is_error=True)]
+    _, *turns = sent(messages=talk, tools=[tool()])["messages"]
     assert turns[0]["content"] == [{"toolUse": {"toolUseId": "c", "name": "f", "input": {}}}]
     result = {"toolUseId": "c", "content": [{"text": "(empty)"}], "status": "error"}
     assert turns[1]["content"] == [{"toolResult": result}]
+
+
+def test_conversation_that_the_assistant_begins_has_a_turn_before_it() -> None:
+    begun = {"role": "assistant", "content": "Hello!"}
+    turns = sent(messages=[begun, {"role": "user", "content": "Hi"}])["messages"]
+    assert [turn["role"] for turn in turns] == ["user", "assistant", "user"]
 
 
 def test_arguments_that_are_no_object_are_refused_by_name() -> None:

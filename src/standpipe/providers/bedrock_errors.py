@@ -12,7 +12,7 @@ from typing import Any
 from standpipe.errors import ApiError, KeyRefused, NotACompletion, Refused
 from standpipe.providers.openai import CODES, seconds
 from standpipe.wire.fold import decode_object
-from standpipe.wire.lenient import text
+from standpipe.wire.lenient import mapping, text
 
 Json = dict[str, Any]
 
@@ -45,7 +45,9 @@ def error(status: int, headers: Mapping[bytes, bytes], body: bytes, provider: st
 
 def message_of(body: Json) -> str:
     """Return the message of an error body, empty if there is none."""
-    return text(body.get("message")) or text(body.get("Message"))
+    told = text(body.get("message")) or text(body.get("Message"))
+    # As a gateway on the way there would put it.
+    return told or text(mapping(body.get("error")).get("message"))
 
 
 def failure_of(headers: Mapping[str, str], payload: bytes) -> str | None:

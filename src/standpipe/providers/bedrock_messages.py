@@ -1,8 +1,8 @@
 """The messages of a request, from OpenAI's form into Converse's: `system` and turns. Pure.
 
 https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Message.html, seen 2026-11.
-Converse refuses blank texts, tool calls in a conversation where no tools are offered, documents
-without a text beside them and two documents of one name.
+Converse refuses blank texts, conversations that the assistant begins, tool calls in one where no
+tools are offered, documents without a text beside them and two documents of one name.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ _NOT_IN_IDS = re.compile(r"[^A-Za-z0-9_.:-]")
 _LONGEST_ID = 64
 #: An empty result is no result to Bedrock.
 _EMPTY = "(empty)"
+_OPENING = "(the assistant begins)"
 _TTLS = ("5m", "1h")
 
 
@@ -58,6 +59,8 @@ def turns(messages: list[Json], *, with_tools: bool) -> list[Json]:
         elif blocks:
             joined.append((role, blocks))
     _name_apart(joined)
+    if joined and joined[0][0] != "user":
+        joined.insert(0, ("user", _text(_OPENING)))
     return [{"role": role, "content": _with_text(blocks)} for role, blocks in joined]
 
 
