@@ -99,6 +99,12 @@ class Provider(Section, frozen=True, kw_only=True):
     dialect: str = ""
     #: "env:NAME", a literal, or absent for a place that wants none.
     api_key: Secret | None = None
+    #: AWS's region, for Bedrock.
+    region: str = ""
+    #: AWS's credentials, each as `api_key`, for a place whose requests are signed.
+    access_key_id: Secret | None = None
+    secret_access_key: Secret | None = None
+    session_token: Secret | None = None
     #: What `GET /models` lists, and what a bare model name is looked up in.
     models: tuple[str, ...] = ()
     timeouts: Timeouts = Timeouts()
@@ -429,6 +435,8 @@ def _check_provider(name: str, provider: Provider) -> None:
     for field in msgspec.structs.fields(Timeouts):
         if getattr(provider.timeouts, field.name) <= 0:
             raise ConfigError(f"{where}.timeouts.{field.name}: must be more than 0 seconds")
+    if (provider.access_key_id is None) != (provider.secret_access_key is None):
+        raise ConfigError(f"{where}: access_key_id and secret_access_key go together")
     if provider.max_connections < 1:
         raise ConfigError(f"{where}.max_connections = {provider.max_connections}: at least 1")
 

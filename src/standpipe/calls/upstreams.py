@@ -12,7 +12,7 @@ from standpipe.calls.attempts import Upstream
 from standpipe.calls.embedded import Absent, Embedded
 from standpipe.calls.routes import Routes, Target
 from standpipe.config import Provider as Row
-from standpipe.config import Settings, Timeouts
+from standpipe.config import Secret, Settings, Timeouts
 from standpipe.errors import ConfigError
 from standpipe.providers.dialect import Dialect, Quirks
 from standpipe.providers.known import KNOWN, Known
@@ -21,7 +21,8 @@ from standpipe.providers.places import Place
 from standpipe.providers.table import DIALECTS, Provider
 from standpipe.upstream.pool import Pool
 from standpipe.upstream.proxy import proxy_for
-from standpipe.upstream.transport import Origin
+from standpipe.upstream.signing import Credentials, Signed, region_of, signer
+from standpipe.upstream.transport import Origin, Transport
 
 #: How long the engine may take: a long answer on one core takes minutes.
 ENGINE_TIMEOUTS = Timeouts(connect=5.0, first_byte=600.0, idle=600.0, total=600.0)
@@ -94,8 +95,9 @@ def _dialect(name: str, row: Row, known: Known | None) -> Dialect:
 
 
 def _upstream(provider: Provider, row: Row, proxies: dict[str, str]) -> Upstream:
-    transport = Pool(
-        Origin.parse(row.base_url),
+    origin = Origin.parse(row.base_url)
+    pool = Pool(
+        origin,
         timeouts=row.timeouts,
         max_connections=row.max_connections,
         ca_file=Path(row.ca_file) if row.ca_file else None,
@@ -103,7 +105,22 @@ def _upstream(provider: Provider, row: Row, proxies: dict[str, str]) -> Upstream
     )
     key = row.api_key.reveal() if row.api_key else None
     headers = provider.dialect.headers(key)
+    transport = _signed(pool, origin, row) if row.access_key_id and not key else pool
     return Upstream(provider, transport, headers, key.encode() if key else None)
+
+
+def _signed(pool: Pool, origin: Origin, row: Row) -> Transport:
+    """Sign what goes to AWS; ConfigError names what that lacks."""
+    region = row.region or region_of(origin.host)
+    if region is None:
+        raise ConfigError(f"region: is required to sign requests to {origin.host}")
+    session = row.session_token.reveal() if row.session_token else None
+    credentials = Credentials(_reveal(row.access_key_id), _reveal(row.secret_access_key), session)
+    return Signed(pool, origin, signer(credentials, region))
+
+
+def _reveal(secret: Secret | None) -> str:
+    return secret.reveal() if secret else ""
 
 
 def _embedded(provider: Provider, engine: Engine) -> Upstream:

@@ -161,6 +161,12 @@ _ROWS = (
         source="https://ai.google.dev/api/generate-content",
     ),
     Known(
+        name="bedrock",
+        dialect="bedrock",
+        base_url="https://bedrock-runtime.{region}.amazonaws.com",
+        source="https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Converse.html",
+    ),
+    Known(
         name="deepseek",
         base_url="https://api.deepseek.com",
         key_from="DEEPSEEK_API_KEY",

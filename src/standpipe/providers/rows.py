@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 import msgspec
 
 from standpipe.config import Provider, Secret, Settings
 from standpipe.errors import ConfigError
 from standpipe.providers.known import KNOWN, enabled
+
+_REGION = re.compile(r"[a-z0-9-]{1,40}")
 
 
 def completed(settings: Settings) -> Settings:
@@ -31,9 +35,17 @@ def _whole(name: str, row: Provider, settings: Settings) -> Provider:
     base_url = row.base_url or (told.reveal() if told else known.base_url)
     if not base_url:
         raise ConfigError(f"providers.{name}.base_url: is required, or {known.base_url_from}")
+    if "{region}" in base_url:
+        base_url = _regional(name, base_url, row.region)
     key = row.api_key or _told(known.key_from, settings)
     dialect = row.dialect or known.dialect
     return msgspec.structs.replace(row, base_url=base_url, api_key=key, dialect=dialect)
+
+
+def _regional(name: str, base_url: str, region: str) -> str:
+    if not _REGION.fullmatch(region):
+        raise ConfigError(f"providers.{name}.region = {region!r}: such as 'us-east-1' is required")
+    return base_url.replace("{region}", region)
 
 
 def _told(name: str | None, settings: Settings) -> Secret | None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import msgspec
 
 from standpipe.providers.anthropic import Anthropic
+from standpipe.providers.bedrock import Bedrock
 from standpipe.providers.dialect import Dialect, Fidelity, Quirks
 from standpipe.providers.gemini import Gemini
 from standpipe.providers.local import Local
@@ -14,7 +15,7 @@ from standpipe.providers.openai import OpenAI
 
 #: Adding a dialect is one file beside this one and one line here.
 DIALECTS: dict[str, Dialect] = {
-    dialect.name: dialect for dialect in (OpenAI(), Anthropic(), Gemini(), Local())
+    dialect.name: dialect for dialect in (OpenAI(), Anthropic(), Gemini(), Bedrock(), Local())
 }
 
 
