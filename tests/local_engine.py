@@ -67,29 +67,30 @@ def answer(process: subprocess.Popen[str]) -> Json:
 class Engine:
     """A running engine."""
 
-    def __init__(self, *, port: int | None = None, slots: int = 2, context: int = 8192) -> None:
+    def __init__(self, *, port: int | None = None, **config: Any) -> None:
         self.port = port or free_port()
-        config = {"gguf": str(gguf()), "port": self.port, "key": KEY, "name": NAME}
-        self.process = spawn(json.dumps({**config, "slots": slots, "context": context}))
+        fixed = {"gguf": str(gguf()), "port": self.port, "key": KEY, "name": NAME, "slots": 2}
+        self.process = spawn(json.dumps({**fixed, **config}))
         self.said = answer(self.process)
 
     @contextmanager
     def open(
-        self, path: str, body: bytes | None, key: str | None = KEY
+        self, path: str, body: bytes | None, key: str | None = KEY, method: str | None = None
     ) -> Iterator[http.client.HTTPResponse]:
         """Send a request and yield its answer's head; the connection ends with the block."""
-        with closing(self.send(path, body, key)) as connection, connection.getresponse() as head:
+        connection = self.send(path, body, key, method)
+        with closing(connection), connection.getresponse() as head:
             yield head
 
     def send(
-        self, path: str, body: bytes | None, key: str | None = KEY
+        self, path: str, body: bytes | None, key: str | None = KEY, method: str | None = None
     ) -> http.client.HTTPConnection:
         """Send a request and wait for nothing."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=DEADLINE_S)
         headers = {"Content-Type": "application/json", "Connection": "close"}
         if key is not None:
             headers["Authorization"] = f"Bearer {key}"
-        connection.request("GET" if body is None else "POST", path, body, headers)
+        connection.request(method or ("GET" if body is None else "POST"), path, body, headers)
         return connection
 
     def post(self, path: str, body: Json) -> tuple[int, bytes]:
@@ -138,8 +139,9 @@ def adapted(**fields: Any) -> Json:
 
 
 @contextmanager
-def running(*, port: int | None = None, slots: int = 2, context: int = 8192) -> Iterator[Engine]:
-    engine = Engine(port=port, slots=slots, context=context)
+def running(*, port: int | None = None, **config: Any) -> Iterator[Engine]:
+    """Run an engine; `config` is as `engine.llama.Config`."""
+    engine = Engine(port=port, **config)
     try:
         yield engine
     finally:

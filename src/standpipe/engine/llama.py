@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import http.client
 import json
 import os
@@ -65,6 +66,10 @@ class Llama:
     def free(self) -> None:
         """Free the model; a request in flight is waited for."""
         del self._server
+        # glibc keeps the memory of freed models otherwise, a few dozen megabytes each.
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+        if trim is not None:
+            trim(0)
 
     def _context(self) -> int:
         self._ask("GET", "/health")
