@@ -432,6 +432,10 @@ def _check_provider(name: str, provider: Provider) -> None:
     key = provider.api_key.reveal() if provider.api_key else ""
     if not (key.isascii() and key.isprintable()):
         raise ConfigError(f"{where}.api_key: must be printable ASCII")
+    _check_limits(where, provider)
+
+
+def _check_limits(where: str, provider: Provider) -> None:
     for field in msgspec.structs.fields(Timeouts):
         if getattr(provider.timeouts, field.name) <= 0:
             raise ConfigError(f"{where}.timeouts.{field.name}: must be more than 0 seconds")

@@ -46,6 +46,7 @@ class Local:
     fidelity: Mapping[str, Fidelity] = local_fields.FIDELITY
     passes_unknown = True  # to `local_fields`, which refuses them
     own_fields: Collection[str] = ()
+    stream_type = b"text/event-stream"
 
     def __init__(
         self,
