@@ -8,6 +8,7 @@ answer as those would, streamed and not.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import threading
 import time
@@ -17,6 +18,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from typing_extensions import override
+
+from standpipe.providers.bedrock_frames import frame
 
 Json = dict[str, Any]
 
@@ -331,3 +334,88 @@ def gemini(content: str = CONTENT) -> Iterator[Double]:
 
     with running(answer, "/v1beta") as double:
         yield double
+
+
+# --- Bedrock ------------------------------------------------------------------------------------
+
+_BEDROCK_TAKES = frozenset(
+    {
+        *("messages", "system", "inferenceConfig", "toolConfig", "outputConfig", "serviceTier"),
+        *("additionalModelRequestFields", "additionalModelResponseFieldPaths", "requestMetadata"),
+        *("guardrailConfig", "performanceConfig"),
+    }
+)
+_INFERENCE_TAKES = frozenset({"maxTokens", "temperature", "topP", "stopSequences"})
+
+
+def _check_bedrock(asked: Asked) -> None:
+    body = asked.body
+    assert asked.headers["authorization"]
+    assert set(body) <= _BEDROCK_TAKES, set(body) - _BEDROCK_TAKES
+    inference = body.get("inferenceConfig", {})
+    assert set(inference) <= _INFERENCE_TAKES, set(inference) - _INFERENCE_TAKES
+    assert 0 <= inference.get("temperature", 0) <= 1
+    assert len(inference.get("stopSequences", ())) <= 4, "more than some models take"
+    _check_bedrock_talk(body)
+
+
+def _check_bedrock_talk(body: Json) -> None:
+    roles = [message["role"] for message in body["messages"]]
+    assert roles[:1] == ["user"], "a conversation must start with a user message"
+    assert all(a != b for a, b in itertools.pairwise(roles)), "roles must alternate"
+    for message in body["messages"]:
+        names = {name for block in message["content"] for name in block}
+        assert "document" not in names or "text" in names, "a text block must be with documents"
+    blocks = [block for message in body["messages"] for block in message["content"]]
+    for block in (*blocks, *body.get("system", ())):
+        assert "text" not in block or block["text"].strip(), "the text field is blank"
+    used = any("toolUse" in block or "toolResult" in block for block in blocks)
+    assert "toolConfig" in body or not used, "toolConfig: needed where tools were used"
+
+
+def _bedrock_block(body: Json, content: str) -> Json:
+    choice = body.get("toolConfig", {}).get("toolChoice", {})
+    if not choice.keys() & {"any", "tool"}:
+        return {"text": content}
+    first = body["toolConfig"]["tools"][0]["toolSpec"]["name"]
+    name = choice.get("tool", {}).get("name", first)
+    return {"toolUse": {"toolUseId": "tooluse_1", "name": name, "input": {}}}
+
+
+@contextlib.contextmanager
+def bedrock(content: str = CONTENT) -> Iterator[Double]:
+    """Answer as Bedrock's Converse does; a tool that must be called is."""
+
+    def answer(asked: Asked) -> Said:
+        _check_bedrock(asked)
+        block = _bedrock_block(asked.body, content)
+        stop = {"stopReason": "tool_use" if "toolUse" in block else "end_turn"}
+        usage = {"usage": {"inputTokens": 7, "outputTokens": 2, "totalTokens": 9}}
+        if asked.path.endswith("/converse"):
+            message = {"role": "assistant", "content": [block]}
+            return Said({"output": {"message": message}, **stop, **usage})
+        assert asked.path.endswith("/converse-stream"), asked.path
+        told = [("messageStart", {"role": "assistant"}), *_bedrock_deltas(block)]
+        told += [("contentBlockStop", {"contentBlockIndex": 0})]
+        told += [("messageStop", stop), ("metadata", usage)]
+        frames = [_bedrock_frame(kind, payload) for kind, payload in told]
+        return Said(events=frames, stream_type="application/vnd.amazon.eventstream")
+
+    with running(answer) as double:
+        yield double
+
+
+def _bedrock_deltas(block: Json) -> Iterator[tuple[str, Json]]:
+    index = {"contentBlockIndex": 0}
+    if "text" in block:
+        for character in block["text"]:
+            yield "contentBlockDelta", {**index, "delta": {"text": character}}
+        return
+    use = {name: block["toolUse"][name] for name in ("toolUseId", "name")}
+    yield "contentBlockStart", {**index, "start": {"toolUse": use}}
+    yield "contentBlockDelta", {**index, "delta": {"toolUse": {"input": "{}"}}}
+
+
+def _bedrock_frame(kind: str, payload: Json) -> bytes:
+    headers = {":message-type": "event", ":event-type": kind, ":content-type": "application/json"}
+    return frame(headers, json.dumps(payload).encode())

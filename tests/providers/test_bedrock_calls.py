@@ -1,4 +1,4 @@
-"""Bedrock behind the chat route, over a real socket: whole, streamed, emulated, broken, signed."""
+"""Bedrock behind the chat route, over a real socket: whole, streamed and broken."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from bedrock_double import MODEL, STREAM_TYPE, bedrock
 from bedrock_exchanges import event
-from calling import HI, Gateway
-from doubles import CONTENT, Said, running
+from calling import Gateway
+from doubles import CONTENT, Said, bedrock, running
 
 from standpipe.providers.bedrock import Bedrock
-from standpipe.wire.features import FEATURES
 
 Json = dict[str, Any]
 
+MODEL = "us.anthropic.claude-opus-4-5-20251101-v1:0"
+STREAM_TYPE = Bedrock.stream_type.decode()
 USAGE = {"prompt_tokens": 7, "completion_tokens": 2, "total_tokens": 9}
 
 streams = pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
@@ -42,34 +42,6 @@ def test_answer_comes_with_its_usage_and_record(tmp_path: Path, stream: bool) ->
     [record] = asked.records
     assert record.outcome == "complete"
     assert record.provider_model == MODEL
-
-
-@streams
-@pytest.mark.parametrize(
-    "feature", [name for name, word in Bedrock.fidelity.items() if word != "refused"]
-)
-def test_features_are_answered(tmp_path: Path, feature: str, stream: bool) -> None:
-    fields: Json = {"stream": stream, **FEATURES[feature]}
-    fields["messages"] = [*fields.get("messages", ()), *HI]
-    content = "{}" if feature.startswith("response_format") else CONTENT
-    with bedrock(content) as double:
-        reply = gateway(tmp_path, double.url).ask(**fields)
-    assert reply.status == 200, reply.body
-    assert len(reply.answer["choices"]) == fields.get("n", 1)
-    assert (f"{feature}=emulated" in reply.fidelity) == (Bedrock.fidelity[feature] == "emulated")
-
-
-@pytest.mark.parametrize(
-    "feature", [n for n, word in Bedrock.fidelity.items() if word == "refused"]
-)
-def test_features_that_bedrock_lacks_are_refused_before_anything_is_sent(
-    tmp_path: Path, feature: str
-) -> None:
-    fields: Json = {**FEATURES[feature]}
-    with bedrock() as double:
-        reply = gateway(tmp_path, double.url).ask(**fields)
-    assert reply.status == 400
-    assert double.asked == []
 
 
 def test_fields_of_converse_pass_and_others_are_refused_by_name(tmp_path: Path) -> None:
