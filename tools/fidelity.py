@@ -68,6 +68,11 @@ HOW = {
     "One that is wrong is sent back once with what is wrong; if it stays wrong, the call is a 502 "
     "that names the rule. A schema over 64 KiB, an invalid one or one with a `$ref` to elsewhere "
     "is refused. A stream begins when the answer is known to be valid",
+    "modalities:audio": "the text is spoken by the extra `audio`, in English, and comes as "
+    "`message.audio`; in a stream the transcript comes as it is written, and the sound a sentence "
+    "at a time for `pcm16` and `wav`, at the end for `mp3`, `opus`, `flac` and `aac`",
+    "content:input_audio": "transcribed by the extra `audio`, from English, and sent as text in "
+    "its place; half an hour at most",
     "n>1": "one call for each choice, at most eight at a time; usage is the sum of what was "
     "billed, and of a `seed` each choice has the next",
 }

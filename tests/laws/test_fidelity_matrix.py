@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from calling import HI, Gateway, Kept
-from doubles import Asked, Double, Said, anthropic, as_openai, completion, gemini, scripted
+from doubles import Asked, Double, Said, anthropic, as_openai, bedrock, completion, gemini, scripted
 from doubles import running as serving
 from local_engine import KEY, NAME, running
 
@@ -34,7 +34,12 @@ ROOT = Path(__file__).parents[2]
 #: An answer that is right whatever its form was to be.
 ANSWER = "{}"
 #: A place whose model takes everything that its dialect does.
-MODELS = {"anthropic": "claude-opus-4-5", "gemini": "gemini-2.5-pro", "local": NAME}
+MODELS = {
+    "anthropic": "claude-opus-4-5",
+    "gemini": "gemini-2.5-pro",
+    "bedrock": "us.anthropic.claude-opus-4-5-v1:0",
+    "local": NAME,
+}
 
 
 @contextlib.contextmanager
@@ -64,6 +69,7 @@ DOUBLES: dict[str, Callable[[], AbstractContextManager[Double]]] = {
     "openai": _openai,
     "anthropic": lambda: anthropic(ANSWER),
     "gemini": lambda: gemini(ANSWER),
+    "bedrock": lambda: bedrock(ANSWER),
     "local": _engine,
     "at-mistral": _mistral,
 }
@@ -90,8 +96,8 @@ class Place:
 @pytest.fixture(scope="module", params=[*DIALECTS, *ROWS])
 def place(request: pytest.FixtureRequest) -> Iterator[Place]:
     name = request.param
-    with DOUBLES.get(name, _openai)() as double:
-        row = ROWS.get(name)
+    row = ROWS.get(name)
+    with DOUBLES[name]() if name in DOUBLES or row is None else _openai() as double:
         yield Place(name, double, RowDialect(row, double.url) if row else DIALECTS[name])
 
 
@@ -174,6 +180,7 @@ def is_answered(reply: Kept, fields: Json) -> None:
     assert [choice["index"] for choice in choices] == list(range(int(fields.get("n", 1))))
     assert reply.answer["model"] == "m"
     assert reply.answer["created"]
+    assert reply.answer["id"]
     for choice in choices:
         message = choice["message"]
         assert message["role"] == "assistant"

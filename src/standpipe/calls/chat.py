@@ -12,7 +12,9 @@ from standpipe.calls.attempts import ANSWER_LIMIT, Upstream, attempt
 from standpipe.calls.call import Call, now_us
 from standpipe.calls.callers import Caller
 from standpipe.calls.emulation.checker import Checker
+from standpipe.calls.emulation.means import Means
 from standpipe.calls.emulation.source import Source, Tries
+from standpipe.calls.emulation.speech import Silence, Speech
 from standpipe.calls.emulation.table import Emulation
 from standpipe.calls.emulation.telling import Telling
 from standpipe.calls.incoming import Incoming
@@ -30,7 +32,10 @@ from standpipe.wire.chat import ChatRequest
 DONE = sse.event(sse.DONE)
 #: What a dialect says where its provider told no time; in a JSON string the quotes are escaped.
 _NO_TIME = b'"created":0,'
+#: What it begins with where its provider gave no id.
+_NO_ID = b'{"id":"",'
 
+NO_SPEECH = Silence("no engine of speech is set up here")
 #: What makes a chat request's body out of a caller's body in another form.
 Translate = Callable[[bytes], bytes]
 
@@ -45,15 +50,17 @@ class Chat(Lifetime):
         spool: Spool,
         *,
         logging_default: str,
+        speech: Speech = NO_SPEECH,
     ) -> None:
         super().__init__(spool, logging_default=logging_default)
         self._routes = routes
         self._upstreams = upstreams
-        self._checker = Checker()
+        self._means = Means(Checker(), speech)
 
     async def close(self) -> None:
         """End what was started for the calls."""
-        await self._checker.close()
+        await self._means.checker.close()
+        await self._means.speech.close()
 
     async def answer(
         self,
@@ -116,8 +123,8 @@ class Chat(Lifetime):
             return
         tries = Tries(call, target, upstream)
         call.decoder = tries.tally
-        source = emulation.source(tries, self._checker)
-        telling = Telling(emulation.asked, tries.tally, second(call))
+        source = emulation.source(tries, self._means)
+        telling = Telling(emulation.asked, tries.tally, second(call), identity(call))
         if emulation.asked.stream:
             await self._tell(call, source, telling, reply)
             return
@@ -151,7 +158,7 @@ class Chat(Lifetime):
         call.first_byte_at = now_us()
         whole = provider.dialect.completion(raw, request)
         call.provider_model = whole.provider_model
-        await self._whole(call, _dated(whole.body, call, provider), reply)
+        await self._whole(call, _completed(whole.body, call, provider), reply)
 
     async def _relay_stream(
         self, call: Call, request: ChatRequest, provider: Provider, answer: Answer, reply: Reply
@@ -160,7 +167,7 @@ class Chat(Lifetime):
         decoder = call.decoder = provider.dialect.decoder(request, provider.quirks)
         last = b""
         while data := await answer.read():
-            events = _dated(decoder.feed(data), call, provider)
+            events = _completed(decoder.feed(data), call, provider)
             if decoder.done:
                 last = events
                 break
@@ -176,8 +183,17 @@ def second(call: Call) -> int:
     return call.requested_at // 1_000_000
 
 
-def _dated(said: bytes, call: Call, provider: Provider) -> bytes:
-    """Put the time into what a dialect made; one that passes all on passes its provider's time."""
+def identity(call: Call) -> str:
+    """Return the id of a completion to which its provider gave none."""
+    return f"chatcmpl-{call.id}"
+
+
+def _completed(said: bytes, call: Call, provider: Provider) -> bytes:
+    """Add time and id to what a dialect made; one that passes all on passes its provider's."""
     if provider.dialect.passes_unknown:
         return said
-    return said.replace(_NO_TIME, b'"created":%d,' % second(call))
+    said = said.replace(_NO_TIME, b'"created":%d,' % second(call))
+    named = b'{"id":"%s",' % identity(call).encode()
+    if said.startswith(_NO_ID):
+        return named + said.removeprefix(_NO_ID)
+    return said.replace(b"data: " + _NO_ID, b"data: " + named)

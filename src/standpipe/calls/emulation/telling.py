@@ -16,27 +16,31 @@ _NOT_IN_FRAME = ("choices", "usage")
 
 
 class Telling:
-    """Puts completions and chunks into bytes; `second` stands in where nobody told the time."""
+    """Puts completions and chunks into bytes.
 
-    def __init__(self, request: ChatRequest, tally: Tally, second: int) -> None:
+    `second` and `identity` stand in where the provider told no time and gave no id.
+    """
+
+    def __init__(self, request: ChatRequest, tally: Tally, second: int, identity: str) -> None:
         self._request = request
         self._tally = tally
         self._second = second
+        self._identity = identity
         self._frame: Json = {}
 
     def whole(self, completion: Json) -> bytes:
         """Return the body of an answer."""
         usage = self._tally.usage
-        body = self._dated(completion) | ({} if usage is None else {"usage": usage})
+        body = self._completed(completion) | ({} if usage is None else {"usage": usage})
         self._tally.completion_id = body.get("id")
         return msgspec.json.encode(body)
 
     def events(self, chunks: list[Json]) -> bytes:
         """Return the events of some chunks."""
-        dated = [self._dated(chunk) for chunk in chunks]
-        self._frame = self._frame or dated[0]
+        told = [self._completed(chunk) for chunk in chunks]
+        self._frame = self._frame or told[0]
         self._tally.completion_id = self._frame.get("id")
-        return b"".join(sse.event(msgspec.json.encode(chunk)) for chunk in dated)
+        return b"".join(sse.event(msgspec.json.encode(chunk)) for chunk in told)
 
     def last(self) -> bytes:
         """Return the event with the usage, b"" where none is told or none was asked for."""
@@ -46,5 +50,6 @@ class Telling:
         frame = {name: self._frame[name] for name in self._frame if name not in _NOT_IN_FRAME}
         return sse.event(msgspec.json.encode({**frame, "choices": [], "usage": usage}))
 
-    def _dated(self, body: Json) -> Json:
-        return {**body, "created": body.get("created") or self._second}
+    def _completed(self, body: Json) -> Json:
+        created = body.get("created") or self._second
+        return {**body, "id": body.get("id") or self._identity, "created": created}
