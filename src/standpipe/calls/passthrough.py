@@ -59,8 +59,7 @@ class Passthrough(Lifetime):
             raise Forbidden("Read-only OpenPipe API keys cannot access the base OpenAI API")
         upstream = self._upstreams[target.provider]
         provider = upstream.provider
-        passed.check(provider, request)
-        outgoing = passed.prepare(request, target.model, provider.quirks)
+        outgoing = passed.prepare(request, target.model, provider)
         async with await attempt(call, target, upstream, outgoing) as answer:
             if request.stream:
                 await self._relay_stream(call, request, provider, answer, reply)

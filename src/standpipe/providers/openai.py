@@ -41,6 +41,9 @@ CODES = {
     504: "GATEWAY_TIMEOUT",
 }
 
+#: Where chat completions are; other routes of a place lie where this one does.
+CHAT = "/chat/completions"
+
 #: OpenAI's own `error.type` by status, for a provider that gives none.
 TYPES = {429: "rate_limit_error", 402: "insufficient_quota"}
 
@@ -72,7 +75,12 @@ class OpenAI:
             del changes[name]
         without = (*_kept_back(request, quirks), *absent)
         body = rebuild(request, changes=changes, without=without)
-        return Outgoing("/chat/completions", body)
+        return Outgoing(self.path(model), body)
+
+    def path(self, model: str) -> str:
+        """Return where chat completions are, under the base URL."""
+        del model
+        return CHAT
 
     def changes(self, request: ChatRequest, model: str, quirks: Quirks) -> dict[str, object]:
         """Return the fields that are sent otherwise than they came; None leaves one out."""

@@ -10,36 +10,22 @@ import msgspec
 
 from standpipe.errors import BadRequest, Cut, NotACompletion
 from standpipe.providers.dialect import Decoder, Outgoing, Quirks, Whole
-from standpipe.providers.openai import OpenAI, StreamDecoder, message_of
+from standpipe.providers.openai import CHAT, OpenAI, StreamDecoder, message_of
 from standpipe.providers.table import Provider
 from standpipe.wire import responses, sse
-from standpipe.wire.passthrough import PassedRequest
+from standpipe.wire.passthrough import PassedRequest, Route
 
 _encode = msgspec.json.encode
 _fields: msgspec.json.Decoder[dict[str, msgspec.Raw]] = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
-def check(provider: Provider, request: PassedRequest) -> None:
-    """Raise BadRequest where a provider does not have the route."""
-    dialect, path = provider.dialect.name, request.route.path
-    if dialect == OpenAI.name:
-        return
-    if dialect == "local" and request.route.kind == "embeddings":
-        raise BadRequest(
-            "model: the local model makes no embeddings, and no local embedding model is "
-            "configured; name a model of a provider that has `/embeddings`",
-            param="model",
-        )
-    raise BadRequest(
-        f"model: provider {provider.name!r} has no `{path}`, since it speaks {dialect!r}; use "
-        "`/chat/completions`, or a model of a provider that speaks OpenAI's form",
-        param="model",
-    )
+def prepare(request: PassedRequest, model: str, provider: Provider) -> Outgoing:
+    """Return the caller's body with the provider's model name.
 
-
-def prepare(request: PassedRequest, model: str, quirks: Quirks) -> Outgoing:
-    """Return the caller's body with the provider's model name."""
-    route = request.route
+    Raises BadRequest where the provider does not have the route.
+    """
+    route, quirks = request.route, provider.quirks
+    path = _speaker(provider, route).path(model).replace(CHAT, route.path)
     body: dict[str, object] = dict(request.fields)
     for name in () if quirks.forward_store else route.ours:
         body.pop(name, None)
@@ -48,7 +34,25 @@ def prepare(request: PassedRequest, model: str, quirks: Quirks) -> Outgoing:
         asked = request.fields.get("stream_options")
         options = msgspec.json.decode(asked) if asked is not None else None
         body["stream_options"] = {**(options or {}), "include_usage": True}
-    return Outgoing(route.path, _encode(body))
+    return Outgoing(path, _encode(body))
+
+
+def _speaker(provider: Provider, route: Route) -> OpenAI:
+    dialect = provider.dialect
+    if isinstance(dialect, OpenAI) and dialect.name == OpenAI.name:
+        return dialect
+    if dialect.name == "local" and route.kind == "embeddings":
+        raise BadRequest(
+            "model: the local model makes no embeddings, and no local embedding model is "
+            "configured; name a model of a provider that has `/embeddings`",
+            param="model",
+        )
+    raise BadRequest(
+        f"model: provider {provider.name!r} has no `{route.path}`, since it speaks "
+        f"{dialect.name!r}; use `/chat/completions`, or a model of a provider that speaks "
+        "OpenAI's form",
+        param="model",
+    )
 
 
 def completion(body: bytes, request: PassedRequest) -> Whole:

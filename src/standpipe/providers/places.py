@@ -9,7 +9,7 @@ import msgspec
 from typing_extensions import override
 
 from standpipe.providers import known as rows
-from standpipe.providers.dialect import Decoder, Fidelity, Outgoing, Quirks, Whole
+from standpipe.providers.dialect import Decoder, Fidelity, Quirks, Whole
 from standpipe.providers.known import Known
 from standpipe.providers.openai import OpenAI, StreamDecoder
 from standpipe.wire.chat import ChatRequest
@@ -34,11 +34,9 @@ class Place(OpenAI):
         return super().changes(request, model, quirks) | rows.changes(self._known, request)
 
     @override
-    def prepare(self, request: ChatRequest, model: str, quirks: Quirks) -> Outgoing:
-        """Return the body and where this place wants it."""
-        outgoing = super().prepare(request, model, quirks)
-        path = rows.path(self._known, self._base_url, model)
-        return msgspec.structs.replace(outgoing, path=path)
+    def path(self, model: str) -> str:
+        """Return where this place wants chat completions."""
+        return rows.path(self._known, self._base_url, model)
 
     @override
     def completion(self, body: bytes, request: ChatRequest) -> Whole:

@@ -11,9 +11,7 @@ from typing import Any
 Json = dict[str, Any]
 
 #: The last event of a stream; each holds the whole response.
-ENDS = frozenset(
-    {"response.completed", "response.incomplete", "response.failed", "response.cancelled"}
-)
+ENDS = ("response.completed", "response.incomplete", "response.failed", "response.cancelled")
 
 #: A response's usage to a chat completion's.
 _USAGE = {
