@@ -15,7 +15,8 @@ from spooling import everything
 
 from standpipe.calls.attempts import Upstream
 from standpipe.calls.callers import Caller
-from standpipe.calls.chat import Chat
+from standpipe.calls.chat import NO_SPEECH, Chat
+from standpipe.calls.emulation.speech import Speech
 from standpipe.calls.incoming import Incoming
 from standpipe.calls.reply import Headers
 from standpipe.calls.routes import Routes, Target
@@ -109,11 +110,13 @@ class Gateway:
         *,
         model: str | None = None,
         key: str = "sk-x",
+        speech: Callable[[], Speech] = lambda: NO_SPEECH,
     ) -> None:
         self.folder = folder
         self.provider = Provider("there", dialect or OpenAI(), retries=0, fidelity=words)
         self._url = url
         self._key = key
+        self._speech = speech
         self._target = Target("there", model or "theirs", 0)
 
     def quirks(self, **quirks: bool) -> None:
@@ -142,7 +145,8 @@ class Gateway:
         pool = Pool(Origin.parse(self._url), timeouts=Timeouts(connect=10.0))
         upstream = Upstream(self.provider, pool, self.provider.dialect.headers(self._key))
         routes = Routes({"there": self.provider}, {"m": self._target})
-        chat = Chat(routes, {"there": upstream}, spool, logging_default="all")
+        speech = self._speech()
+        chat = Chat(routes, {"there": upstream}, spool, logging_default="all", speech=speech)
         incoming = Incoming(fidelity=b"best-effort" if best_effort else None)
         try:
             before = asyncio.all_tasks()

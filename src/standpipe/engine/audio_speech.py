@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,6 +12,8 @@ import numpy
 #: The one voice there is; what it is called in its package.
 VOICE = "heart"
 _LOUDEST = 32767
+#: Read digit by digit: the package fails at numbers beyond those it has names for.
+_LONG_NUMBER = re.compile(r"\d(?:,?\d){15,}")
 
 
 class Speaker:
@@ -30,7 +33,8 @@ class Speaker:
 
 def _plain(text: str) -> str:
     """Return a text without the marks of Markdown, which would be read out."""
-    return text.replace("*", "").replace("`", "").replace("#", "")
+    text = text.replace("*", "").replace("`", "").replace("#", "")
+    return _LONG_NUMBER.sub(lambda found: " ".join(found[0].replace(",", "")), text)
 
 
 def _samples(waveform: Any) -> Any:
