@@ -156,7 +156,6 @@ def test_open_address_is_noted(cli: CommandLine, key: str) -> None:
 
 
 def test_damaged_weights_are_wrong(cli: CommandLine, key: str) -> None:
-    pytest.importorskip("xllamacpp", reason="the extra `local`")
     from standpipe.engine import weights
 
     folder = cli.home / "models"

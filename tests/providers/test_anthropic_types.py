@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 from collections.abc import Iterable
 from pathlib import Path
@@ -16,9 +17,9 @@ from standpipe.wire.features import FEATURES
 from standpipe.wire.messages_answer import from_openai_completion
 from standpipe.wire.messages_stream import MessagesEncoder
 
-pydantic: Any = pytest.importorskip("pydantic")
-types: Any = pytest.importorskip("anthropic.types")
-params: Any = pytest.importorskip("anthropic.types.message_create_params")
+pydantic: Any = importlib.import_module("pydantic")
+types: Any = importlib.import_module("anthropic.types")
+params: Any = importlib.import_module("anthropic.types.message_create_params")
 
 Json = dict[str, Any]
 

@@ -6,6 +6,7 @@ botocore has the model; it is the extra `bedrock`, and a package of the tests.
 from __future__ import annotations
 
 import base64
+import importlib
 import json
 import re
 from typing import Any
@@ -20,11 +21,11 @@ from standpipe.providers.dialect import Quirks
 from standpipe.wire import chat
 from standpipe.wire.features import FEATURES
 
-loaders: Any = pytest.importorskip("botocore.loaders")
-models: Any = pytest.importorskip("botocore.model")
-validate: Any = pytest.importorskip("botocore.validate")
-eventstream: Any = pytest.importorskip("botocore.eventstream")
-serialize: Any = pytest.importorskip("botocore.serialize")
+loaders: Any = importlib.import_module("botocore.loaders")
+models: Any = importlib.import_module("botocore.model")
+validate: Any = importlib.import_module("botocore.validate")
+eventstream: Any = importlib.import_module("botocore.eventstream")
+serialize: Any = importlib.import_module("botocore.serialize")
 
 Json = dict[str, Any]
 

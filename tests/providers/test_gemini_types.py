@@ -5,6 +5,7 @@ google-genai is a package of the tests alone (`requirements/fidelity.in`).
 
 from __future__ import annotations
 
+import importlib
 import json
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,8 @@ from standpipe.providers.gemini import FIDELITY, Gemini
 from standpipe.wire import chat
 from standpipe.wire.features import FEATURES
 
-google: Any = pytest.importorskip("google.genai.types")
-pydantic: Any = pytest.importorskip("pydantic")
+google: Any = importlib.import_module("google.genai.types")
+pydantic: Any = importlib.import_module("pydantic")
 
 FIELDS: dict[str, Any] = {
     "contents": list[google.Content],
