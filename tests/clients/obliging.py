@@ -1,7 +1,7 @@
-"""Providers of three forms that do whatever is asked: they call tools, read results, fit schemas.
+"""Providers of every form that do whatever is asked: they call tools, read results, fit schemas.
 
-What is said is decided once (`turn`), for every form alike: whoever speaks to them through the
-server cannot tell them apart. Each refuses, with 400, what the real place would.
+What is said is decided once (`wishes.turn`), for every form alike: whoever speaks to them through
+the server cannot tell them apart. Each refuses, with 400, what the real place would.
 """
 
 from __future__ import annotations
@@ -9,65 +9,27 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 import doubles
+from clients import obliging_bedrock
+from clients.wishes import CONTENT, PARIS, USAGE, Call, Wish, need, pieces, turn
 from doubles import Asked, Double, Said
+
+__all__ = ["CONTENT", "KEY", "MODELS", "PARIS", "USAGE", "running"]
 
 Json = dict[str, Any]
 
-CONTENT = "Hello there, how can I help?"
 KEY = "sk-provider"
 #: A model of each dialect's provider.
-MODELS = {"openai": "gpt-4.1", "anthropic": "claude-opus-5", "gemini": "gemini-3.5-flash"}
-#: Fits every schema that the clients' scenarios have.
-PARIS, ROME = {"city": "Paris"}, {"city": "Rome"}
+MODELS = {
+    "openai": "gpt-4.1",
+    "anthropic": "claude-opus-5",
+    "gemini": "gemini-3.5-flash",
+    "bedrock": "amazon.nova-pro-v1:0",
+}
 #: Gemini's word for where a call came from; it must come back with the call.
 SIGNATURE = "c2lnbmF0dXJl"
-#: Tokens of every prompt and of every answer.
-USAGE = (doubles.USAGE["prompt_tokens"], doubles.USAGE["completion_tokens"])
-
-
-@dataclass(frozen=True)
-class Call:
-    """A tool's call."""
-
-    id: str
-    name: str
-    arguments: Json
-
-
-@dataclass(frozen=True)
-class Wish:
-    """What a request asks for, in any form."""
-
-    #: Names of the tools that may be called.
-    tools: list[str] = field(default_factory=list)
-    #: A tool must be called, …
-    is_forced: bool = False
-    #: … or no more than one may.
-    is_single: bool = False
-    #: What tools have answered since the user last spoke.
-    results: list[str] = field(default_factory=list)
-    #: The answer is to be JSON.
-    is_json: bool = False
-
-
-def turn(wish: Wish) -> str | list[Call]:
-    """Return what is said: words or calls.
-
-    A tool is called while none has answered, and while one must be: then the next each time.
-    """
-    if wish.tools and wish.is_forced:
-        name = wish.tools[min(len(wish.results), len(wish.tools) - 1)]
-        return [Call(f"call_{len(wish.results)}", name, PARIS)]
-    if wish.tools and not wish.results:
-        cities = [PARIS] if wish.is_single else [PARIS, ROME]
-        return [Call(f"call_{i}", wish.tools[0], city) for i, city in enumerate(cities)]
-    if wish.is_json:
-        return json.dumps(PARIS)
-    return f"I hear: {'; '.join(wish.results)}" if wish.results else CONTENT
 
 
 @contextlib.contextmanager
@@ -77,16 +39,9 @@ def running() -> Iterator[dict[str, Double]]:
         doubles.running(_openai, "/v1") as openai,
         doubles.running(_anthropic, "/v1") as anthropic,
         doubles.running(_gemini, "/v1beta") as gemini,
+        doubles.running(_bedrock) as bedrock,
     ):
-        yield {"openai": openai, "anthropic": anthropic, "gemini": gemini}
-
-
-def _need(condition: object, what: str) -> None:
-    assert condition, what
-
-
-def _pieces(text: str) -> list[str]:
-    return [text[i : i + 7] for i in range(0, len(text), 7)]
+        yield {"openai": openai, "anthropic": anthropic, "gemini": gemini, "bedrock": bedrock}
 
 
 def _events(said: list[Json], *, named: bool = False) -> Said:
@@ -102,8 +57,8 @@ def _events(said: list[Json], *, named: bool = False) -> Said:
 
 
 def _openai(asked: Asked) -> Said:
-    _need(asked.path == "/chat/completions", asked.path)
-    _need(asked.headers.get("authorization") == f"Bearer {KEY}", "authorization")
+    need(asked.path == "/chat/completions", asked.path)
+    need(asked.headers.get("authorization") == f"Bearer {KEY}", "authorization")
     said = turn(_wish_of_openai(asked.body))
     if isinstance(said, str):
         return doubles.as_openai(doubles.completion(said), asked.body)
@@ -141,7 +96,7 @@ def _results_of_openai(messages: list[Json]) -> list[str]:
             results = {}
         called |= {call["id"] for call in message.get("tool_calls") or ()}
         if message["role"] == "tool":
-            _need(message["tool_call_id"] in called, "an answer to no call")
+            need(message["tool_call_id"] in called, "an answer to no call")
             results[message["tool_call_id"]] = _text(message["content"])
     return list(results.values())
 
@@ -157,10 +112,10 @@ def _text(content: str | list[Json]) -> str:
 
 def _anthropic(asked: Asked) -> Said:
     body = asked.body
-    _need(asked.path == "/messages", asked.path)
-    _need(asked.headers.get("x-api-key") == KEY, "x-api-key")
-    _need(asked.headers.get("anthropic-version"), "anthropic-version")
-    _need(isinstance(body.get("max_tokens"), int), "max_tokens")
+    need(asked.path == "/messages", asked.path)
+    need(asked.headers.get("x-api-key") == KEY, "x-api-key")
+    need(asked.headers.get("anthropic-version"), "anthropic-version")
+    need(isinstance(body.get("max_tokens"), int), "max_tokens")
     said = turn(_wish_of_anthropic(body))
     blocks = [{"type": "text", "text": said}] if isinstance(said, str) else list(map(_use, said))
     message = {
@@ -199,17 +154,17 @@ def _streamed(message: Json) -> list[Json]:
 
 def _in_deltas(block: Json) -> tuple[Json, list[Json]]:
     if block["type"] == "text":
-        pieces = _pieces(block["text"])
-        return {**block, "text": ""}, [{"type": "text_delta", "text": p} for p in pieces]
-    pieces = ["", *_pieces(json.dumps(block["input"]))]
-    deltas = [{"type": "input_json_delta", "partial_json": piece} for piece in pieces]
+        texts = pieces(block["text"])
+        return {**block, "text": ""}, [{"type": "text_delta", "text": text} for text in texts]
+    parts = ["", *pieces(json.dumps(block["input"]))]
+    deltas = [{"type": "input_json_delta", "partial_json": part} for part in parts]
     return {**block, "input": {}}, deltas
 
 
 def _wish_of_anthropic(body: Json) -> Wish:
     choice = body.get("tool_choice") or {"type": "auto"}
     names = [tool["name"] for tool in body.get("tools") or ()]
-    _need(names or "tool_choice" not in body, "tool_choice without tools")
+    need(names or "tool_choice" not in body, "tool_choice without tools")
     if choice["type"] == "tool":
         names = [choice["name"]]
     return Wish(
@@ -223,7 +178,7 @@ def _wish_of_anthropic(body: Json) -> Wish:
 
 def _results_of_anthropic(messages: list[Json]) -> list[str]:
     roles = [message["role"] for message in messages]
-    _need(roles[::2] == ["user"] * len(roles[::2]), "the user speaks first, and in turn")
+    need(roles[::2] == ["user"] * len(roles[::2]), "the user speaks first, and in turn")
     results: list[str] = []
     called: list[str] = []
     for message in messages:
@@ -232,7 +187,7 @@ def _results_of_anthropic(messages: list[Json]) -> list[str]:
         if message["role"] == "assistant":
             called = [block["id"] for block in blocks if block["type"] == "tool_use"]
             continue
-        _need([block["tool_use_id"] for block in found] == called, "each call has its result")
+        need([block["tool_use_id"] for block in found] == called, "each call has its result")
         results = [*results, *(_text(block["content"]) for block in found)] if found else []
     return results
 
@@ -242,15 +197,15 @@ def _results_of_anthropic(messages: list[Json]) -> list[str]:
 
 def _gemini(asked: Asked) -> Said:
     model, _, method = asked.path.removeprefix("/models/").partition(":")
-    _need(method in ("generateContent", "streamGenerateContent?alt=sse"), asked.path)
-    _need(asked.headers.get("x-goog-api-key") == KEY, "x-goog-api-key")
+    need(method in ("generateContent", "streamGenerateContent?alt=sse"), asked.path)
+    need(asked.headers.get("x-goog-api-key") == KEY, "x-goog-api-key")
     said = turn(_wish_of_gemini(asked.body))
     parts: list[Json] = [{"text": said}] if isinstance(said, str) else _called(said)
     count = (asked.body.get("generationConfig") or {}).get("candidateCount", 1)
     if not method.startswith("stream"):
         return Said(_candidates(model, parts, count, last=True))
     if isinstance(said, str):
-        parts = [{"text": piece} for piece in _pieces(said)]
+        parts = [{"text": piece} for piece in pieces(said)]
     return _events([_candidates(model, [part], count, last=part is parts[-1]) for part in parts])
 
 
@@ -296,9 +251,9 @@ def _results_of_gemini(contents: list[Json]) -> list[str]:
         found = [part["functionResponse"] for part in parts if "functionResponse" in part]
         if content["role"] == "model":
             called = [part["functionCall"] for part in parts if "functionCall" in part]
-            _need(not called or _is_signed(parts), "the first call's signature")
+            need(not called or _is_signed(parts), "the first call's signature")
             continue
-        _need(_places(found) == _places(called), "each call has its result")
+        need(_places(found) == _places(called), "each call has its result")
         results = [*results, *map(_output, found)] if found else []
         called = []
     return results
@@ -315,3 +270,11 @@ def _places(calls: list[Any]) -> list[tuple[str, str]]:
 def _output(response: Json) -> str:
     said = response["response"]
     return str(said.get("output", said))
+
+
+# --- Bedrock ------------------------------------------------------------------------------------
+
+
+def _bedrock(asked: Asked) -> Said:
+    need(asked.headers.get("authorization") == f"Bearer {KEY}", "authorization")
+    return obliging_bedrock.answer(asked, MODELS["bedrock"])

@@ -155,7 +155,7 @@ async def round_trip(client: Any, arguments: SimpleNamespace) -> Any:
     ]
     conversation = [*WEATHER, message.model_dump(exclude_none=True), *results]
     said = await done(
-        completions.create(**{**asked, "messages": conversation, "tool_choice": "none"})
+        completions.create(**{**asked, "messages": conversation, "tool_choice": arguments.then})
     )
     return {"cities": cities, "text": said.choices[0].message.content}
 

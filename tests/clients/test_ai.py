@@ -109,7 +109,7 @@ def test_wrong_key_is_refused(program: Program, kind: str) -> None:
     assert (saw["statusCode"], saw["body"]["error"]["code"]) == (401, "invalid_api_key")
 
 
-@pytest.mark.parametrize("dialect", ["anthropic", "gemini"])
+@pytest.mark.parametrize("dialect", ["anthropic", "gemini", "bedrock"])
 def test_field_that_a_dialect_lacks_is_named_and_nothing_is_sent(
     program: Program, obliged: dict[str, Double], dialect: str
 ) -> None:

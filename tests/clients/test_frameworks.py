@@ -123,7 +123,7 @@ def test_wrong_key_is_an_authentication_error(program: Program, framework: str) 
 
 
 @pytest.mark.parametrize("framework", FRAMEWORKS)
-@pytest.mark.parametrize("dialect", ["anthropic", "gemini"])
+@pytest.mark.parametrize("dialect", ["anthropic", "gemini", "bedrock"])
 def test_field_that_a_dialect_lacks_is_named_and_nothing_is_sent(
     program: Program, obliged: dict[str, Double], framework: str, dialect: str
 ) -> None:

@@ -288,9 +288,10 @@ def test_answer_is_an_object_of_the_class_asked_for(play: Play, scenario: str, m
 def test_tool_is_called_because_it_must_be_and_its_result_is_read(
     play: Play, model: str, stream: bool
 ) -> None:
-    saw = play("round_trip", model=model, choice="required", stream=stream)
+    saw = play("round_trip", model=model, choice="required", then="none", stream=stream)
     assert set(saw["cities"]) <= {"Paris", "Rome"}
-    assert saw["text"] == "I hear: sun in Paris" or (model == LOCAL and saw["text"])
+    assert saw["cities"]
+    assert saw["text"]
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
@@ -298,8 +299,8 @@ def test_tool_is_called_because_it_must_be_and_its_result_is_read(
 def test_tools_are_called_in_parallel_and_their_results_are_read(
     play: Play, dialect: str, stream: bool
 ) -> None:
-    asked = {"model": obliging.MODELS[dialect], "choice": "auto", "stream": stream}
-    saw = play("round_trip", **asked)
+    asked = {"choice": "auto", "then": "auto", "stream": stream}
+    saw = play("round_trip", model=obliging.MODELS[dialect], **asked)
     assert saw["cities"] == ["Paris", "Rome"]
     assert saw["text"] == "I hear: sun in Paris; sun in Rome"
 
