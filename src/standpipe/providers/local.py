@@ -60,8 +60,8 @@ class Local:
         self._room = room
 
     def headers(self, key: str | None) -> tuple[tuple[bytes, bytes], ...]:
-        """Return the request's headers: the engine takes one call a connection."""
-        fixed = ((b"content-type", b"application/json"), (b"connection", b"close"))
+        """Return the request's headers."""
+        fixed = ((b"content-type", b"application/json"),)
         return fixed if key is None else (*fixed, (b"authorization", b"Bearer " + key.encode()))
 
     def prepare(self, request: ChatRequest, model: str, quirks: Quirks) -> Outgoing:
