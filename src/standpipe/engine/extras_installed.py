@@ -18,9 +18,14 @@ def lacking_audio() -> str | None:
     return "speech on this machine needs the extra `audio`: pip install 'standpipe[audio]'"
 
 
+def has_embeddings() -> bool:
+    """Tell whether the extra `embeddings` is installed."""
+    return _are_there(_EMBEDDINGS)
+
+
 def lacking_embeddings(home: Path) -> str | None:
     """Return what to do before the local embedding model can answer; None if nothing."""
-    if not _are_there(_EMBEDDINGS):
+    if not has_embeddings():
         return (
             "the local embedding model needs the extra `embeddings`: "
             "pip install 'standpipe[embeddings]'"
