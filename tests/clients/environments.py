@@ -21,7 +21,7 @@ CACHE = HERE.parents[1] / ".cache" / "clients"
 #: Seconds that a download may take before a test gives up; a guard, not a goal.
 PATIENCE = 900
 #: The oldest Node that the npm clients run on.
-OLDEST_NODE = 18
+OLDEST_NODE = 20
 
 
 def python(name: str) -> Path:
