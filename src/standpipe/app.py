@@ -30,8 +30,9 @@ from standpipe.calls.callers import Callers
 from standpipe.calls.chat import Chat
 from standpipe.calls.passthrough import Passthrough
 from standpipe.calls.routes import Routes
-from standpipe.calls.upstreams import Engine, routing, upstreams
+from standpipe.calls.upstreams import routing, speech, upstreams
 from standpipe.config import Settings
+from standpipe.engine.address import Engines
 from standpipe.errors import ApiError, MethodNotAllowed, NotFound, StoreUnavailable
 from standpipe.spool.writer import Spool
 from standpipe.store.store import Store
@@ -62,13 +63,13 @@ class App:
         await self._rest(scope, receive, send)
 
 
-def build(settings: Settings, *, store: Store, spool: Spool, engine: Engine | None) -> App:
-    """Return the application; `engine` None leaves the embedded model out altogether."""
-    places = upstreams(settings, engine)
+def build(settings: Settings, *, store: Store, spool: Spool, engines: Engines) -> App:
+    """Return the application; `engines` says where those of this machine answer."""
+    places = upstreams(settings, engines)
     routes = routing(settings, {name: each.provider for name, each in places.items()})
     callers = Callers(store)
     default = settings.logging.default
-    chat = Chat(routes, places, spool, logging_default=default)
+    chat = Chat(routes, places, spool, logging_default=default, speech=speech(engines))
     passed = {
         route.path: Passthrough(route, routes, places, spool, logging_default=default)
         for route in passthrough.ROUTES.values()

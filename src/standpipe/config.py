@@ -13,7 +13,7 @@ import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal, get_args, get_type_hints
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 from urllib.parse import urlsplit
 
 import msgspec
@@ -152,8 +152,25 @@ class SpoolSettings(Section, frozen=True, kw_only=True):
     segment_bytes: int = 64 * 1024 * 1024
 
 
+class LocalModel(Section, frozen=True, kw_only=True):
+    """A model on this machine, in a process of its own."""
+
+    #: Path of a GGUF file with a chat template.
+    gguf: str
+    #: Tokens that a conversation may have, prompt and answer together.
+    context: int = 8192
+    #: Calls that are answered at the same time; more wait.
+    slots: int = 4
+    #: Threads of the engine; 0 for one less than there are cores.
+    threads: int = 0
+    #: Seconds without a call after which the model is unloaded; 0 keeps it.
+    idle: float = 600.0
+    #: Paths of GGUF adapters by name; one answers as `model:name`.
+    adapters: dict[str, str] = {}
+
+
 class Local(Section, frozen=True, kw_only=True):
-    """The embedded model."""
+    """The embedded models, the default one first."""
 
     enabled: bool = True
     #: Path of a GGUF file; empty for the default model in the data directory.
@@ -166,6 +183,30 @@ class Local(Section, frozen=True, kw_only=True):
     slots: int = 4
     #: Threads of the engine; 0 for one less than there are cores.
     threads: int = 0
+    #: Seconds without a call after which the model is unloaded; 0 keeps it.
+    idle: float = 0.0
+    #: Speak and hear for models that only write and read; needs the extra `audio`.
+    audio: bool = True
+    #: Offer the embedding model; needs the extra `embeddings`.
+    embeddings: bool = True
+    #: Paths of GGUF adapters of the default model by name; one answers as `model:name`.
+    adapters: dict[str, str] = {}
+    #: More models, loaded with their first call.
+    models: dict[str, LocalModel] = {}
+
+    def chat(self) -> dict[str, LocalModel]:
+        """Return every chat model by its name; the default one's `gguf` may be empty."""
+        if not self.enabled:
+            return {}
+        default = LocalModel(
+            gguf=self.gguf,
+            context=self.context,
+            slots=self.slots,
+            threads=self.threads,
+            idle=self.idle,
+            adapters=self.adapters,
+        )
+        return {self.model: default, **self.models}
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -227,6 +268,7 @@ RANGES: tuple[tuple[str, float, float], ...] = (
     ("local.context", 256, 1 << 20),
     ("local.slots", 1, 256),
     ("local.threads", 0, 1024),
+    ("local.idle", 0, 1e9),
 )
 
 
@@ -271,7 +313,8 @@ def plain_settings() -> Iterator[tuple[str, Any]]:
     """Yield the dotted name and the default of every plain setting."""
     for section, struct in PLAIN_SECTIONS.items():
         for field in msgspec.structs.fields(struct):
-            yield f"{section}.{field.name}", field.default
+            if get_origin(field.type) is not dict:
+                yield f"{section}.{field.name}", field.default
 
 
 def _find_file(path: str | Path | None, env: Mapping[str, str]) -> Path | None:
@@ -419,12 +462,14 @@ def _check_values(settings: Settings) -> None:
         _check_provider(name, provider)
     for name, route in settings.routes.items():
         _check_route(name, route)
+    for name, model in settings.local.models.items():
+        _check_local(name, model, settings.local.model)
 
 
 def _check_provider(name: str, provider: Provider) -> None:
     where = f"providers.{name}"
-    if name == "local":
-        raise ConfigError(f"{where}: the name `local` is the embedded model's; choose another")
+    if name == "local" or name.startswith("local."):
+        raise ConfigError(f"{where}: the name `local` is the embedded models'; choose another")
     if not _PROVIDER_NAME.fullmatch(name):
         raise ConfigError(f"{where}: a provider's name is letters, digits, '-', '_' and '.'")
     if provider.base_url:
@@ -454,6 +499,20 @@ def _check_url(where: str, text: str) -> None:
         raise ConfigError(f"{where}.base_url = {text!r}: not an http(s) URL")
     if url.username or url.password or url.query or url.fragment:
         raise ConfigError(f"{where}.base_url: must have no user, password, query or fragment")
+
+
+def _check_local(name: str, model: LocalModel, default: str) -> None:
+    where = f"local.models.{name}"
+    if name == default or not _PROVIDER_NAME.fullmatch(name):
+        raise ConfigError(
+            f"{where}: a local model's name is letters, digits, '-', '_' and '.', "
+            f"and not the default one's ({default})"
+        )
+    for dotted, least, most in RANGES:
+        section, key = dotted.split(".")
+        if section == "local" and not least <= getattr(model, key) <= most:
+            value = getattr(model, key)
+            raise ConfigError(f"{where}.{key} = {value}: must be from {least} to {most}")
 
 
 def _check_route(name: str, route: Route) -> None:

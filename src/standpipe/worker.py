@@ -16,7 +16,7 @@ import msgspec
 import uvloop
 
 from standpipe import app, config
-from standpipe.calls.upstreams import Engine
+from standpipe.engine.address import Engines
 from standpipe.providers.rows import completed
 from standpipe.server.listener import serve
 from standpipe.server.protocol import Limits
@@ -33,7 +33,7 @@ class WorkerSpec(msgspec.Struct, frozen=True):
     worker: int
     #: The listening socket, inherited.
     socket: int
-    engine: Engine | None = None
+    engines: Engines = Engines()
 
 
 def main() -> int:
@@ -66,7 +66,7 @@ async def _serve(settings: config.Settings, spec: WorkerSpec) -> None:
     )
     try:
         await serve(
-            app.build(settings, store=store, spool=spool, engine=spec.engine),
+            app.build(settings, store=store, spool=spool, engines=spec.engines),
             [socket.socket(fileno=spec.socket)],
             limits=limits(settings),
             grace=settings.server.grace,

@@ -22,6 +22,7 @@ from serving import Standpipe
 from typing_extensions import override
 
 from standpipe import app, config, errors
+from standpipe.engine.address import Engines
 from standpipe.errors import ApiError, Refused
 from standpipe.spool import names
 from standpipe.spool.writer import Spool
@@ -381,7 +382,7 @@ def built(home: Path, store: Store) -> Iterator[app.App]:
     with closing(store):
         spool = Spool(settings.spool_dir, boot=names.new_boot(), worker=0, segment_bytes=1 << 20)
         with closing(spool):
-            yield app.build(settings, store=store, spool=spool, engine=None)
+            yield app.build(settings, store=store, spool=spool, engines=Engines())
 
 
 def with_key(store: Store) -> Store:

@@ -160,7 +160,9 @@ def test_every_plain_setting_is_documented_with_its_variable() -> None:
         assert f"`{name}`" in DOCS
 
 
-@pytest.mark.parametrize("struct", [config.Provider, config.Route, config.Timeouts])
+@pytest.mark.parametrize(
+    "struct", [config.Provider, config.Route, config.Timeouts, config.LocalModel]
+)
 def test_every_setting_of_a_table_is_documented(struct: type[Any]) -> None:
     prefix = "timeouts." if struct is config.Timeouts else ""
     for setting in msgspec.structs.fields(struct):
@@ -170,5 +172,6 @@ def test_every_setting_of_a_table_is_documented(struct: type[Any]) -> None:
 
 def test_documentation_names_no_setting_that_is_not_there() -> None:
     known = {dotted for dotted, _ in config.plain_settings()}
+    known |= {"local.adapters"}  # a table, for the file alone
     named = re.findall(r"^\| `((?:server|logging|store|spool|local)\.\w+)`", DOCS, re.MULTILINE)
     assert set(named) == known

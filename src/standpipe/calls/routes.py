@@ -26,9 +26,16 @@ class Target(msgspec.Struct, frozen=True):
 class Routes:
     """Resolves model names; knows the providers' tables, not their keys or connections."""
 
-    def __init__(self, providers: Mapping[str, Provider], routes: Mapping[str, Target]) -> None:
+    def __init__(
+        self,
+        providers: Mapping[str, Provider],
+        routes: Mapping[str, Target],
+        aliases: Mapping[str, Target] | None = None,
+    ) -> None:
         self._providers = providers
         self._routes = routes
+        #: Names that lead somewhere and are not listed.
+        self._aliases = aliases or {}
         self._listed = _first_listed(providers)
 
     def resolve(self, model: str) -> Target:
@@ -37,7 +44,8 @@ class Routes:
         Raises NotFound for an `openpipe:` model that does not exist, BadRequest where no provider
         would take the name.
         """
-        if (route := self._routes.get(model)) is not None:
+        route = self._routes.get(model) or self._aliases.get(model)
+        if route is not None:
             return route
         if model.startswith(OPENPIPE):
             return self._openpipe(model)

@@ -5,18 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-import msgspec
-from typing_extensions import override
-
 from standpipe.calls.attempts import Upstream
 from standpipe.calls.embedded import Absent, Embedded
+from standpipe.calls.emulation.speech import Engines as SpeechEngines
+from standpipe.calls.emulation.speech import Silence, Speech
 from standpipe.calls.routes import Routes, Target
 from standpipe.config import Provider as Row
 from standpipe.config import Secret, Settings, Timeouts
+from standpipe.engine.address import Address, Engines
+from standpipe.engine.embedding_weights import MODEL as EMBEDDING_MODEL
 from standpipe.errors import ConfigError
 from standpipe.providers.dialect import Dialect, Quirks
 from standpipe.providers.known import KNOWN, Known
 from standpipe.providers.local import Local
+from standpipe.providers.openai import OpenAI
 from standpipe.providers.places import Place
 from standpipe.providers.table import DIALECTS, Provider
 from standpipe.upstream.pool import Pool
@@ -26,41 +28,49 @@ from standpipe.upstream.transport import Origin, Transport
 
 #: How long the engine may take: a long answer on one core takes minutes.
 ENGINE_TIMEOUTS = Timeouts(connect=5.0, first_byte=600.0, idle=600.0, total=600.0)
-
-
-class Engine(msgspec.Struct, frozen=True):
-    """Where the embedded model answers, or what it lacks; decided by who starts the processes."""
-
-    port: int = 0
-    key: str = ""
-    #: What to do to have it, None if it is there.
-    missing: str | None = None
-
-    @override
-    def __repr__(self) -> str:
-        return f"Engine(port={self.port}, missing={self.missing!r})"
+#: The provider that the local embedding model is.
+EMBEDDINGS = "local.embeddings"
 
 
 def providers(settings: Settings) -> dict[str, Provider]:
-    """Return the providers of completed settings, the embedded one last."""
+    """Return the providers of completed settings, those of this machine last."""
     found = {name: _provider(name, row) for name, row in settings.providers.items()}
-    if settings.local.enabled:
+    for name, model in settings.local.chat().items():
+        place = local_name(name, settings)
         # The default system message and sampling are what the default model needs, no other.
-        dialect = Local(system=None, sampling={}) if settings.local.gguf else DIALECTS["local"]
-        models = (settings.local.model,)
-        found["local"] = Provider("local", dialect, models=models, retries=0)
+        dialect = Local(system=None, sampling={}) if model.gguf else DIALECTS["local"]
+        models = (name, *(f"{name}:{adapter}" for adapter in model.adapters))
+        found[place] = Provider(place, dialect, models=models, retries=0)
+    if settings.local.enabled and settings.local.embeddings:
+        found[EMBEDDINGS] = Provider(EMBEDDINGS, OpenAI(), models=(EMBEDDING_MODEL,), retries=0)
     return found
 
 
-def upstreams(settings: Settings, engine: Engine | None) -> dict[str, Upstream]:
-    """Return each provider with the way to it; `engine` None leaves the embedded one out."""
+def local_name(model: str, settings: Settings) -> str:
+    """Return the name of the provider that a local chat model is."""
+    return "local" if model == settings.local.model else f"local.{model}"
+
+
+def upstreams(settings: Settings, engines: Engines) -> dict[str, Upstream]:
+    """Return each provider with the way to it; engines that are not wanted are left out."""
+    ways = {local_name(name, settings): where for name, where in engines.chat.items()}
+    if engines.embeddings is not None:
+        ways[EMBEDDINGS] = engines.embeddings
     found: dict[str, Upstream] = {}
     for name, provider in providers(settings).items():
         if name in settings.providers:
             found[name] = _upstream(provider, settings.providers[name], settings.proxies)
-        elif engine is not None:
-            found[name] = _embedded(provider, engine)
+        elif name in ways:
+            found[name] = _embedded(provider, ways[name])
     return found
+
+
+def speech(engines: Engines) -> Speech:
+    """Return what speaks and hears for models that only write and read."""
+    where = engines.audio
+    if where is None or where.missing is not None:
+        return Silence(where.missing if where and where.missing else "speech is turned off here")
+    return SpeechEngines(_pool(where), where.key)
 
 
 def routing(settings: Settings, known: Mapping[str, Provider]) -> Routes:
@@ -74,7 +84,18 @@ def routing(settings: Settings, known: Mapping[str, Provider]) -> Routes:
                 f"routes.{name!r}.targets: no provider {target.provider!r}; there are: {offered}"
             )
         named[name] = Target(target.provider, target.model, route.retries)
-    return Routes(known, named)
+    return Routes(known, named, _aliases(settings))
+
+
+def _aliases(settings: Settings) -> dict[str, Target]:
+    """Return the prefixed names of the local models beside the default one."""
+    found = {}
+    for name, model in settings.local.chat().items():
+        target = local_name(name, settings)
+        for each in (name, *(f"{name}:{adapter}" for adapter in model.adapters)):
+            for form in ("local:{}", "local/{}", "openpipe:local/{}"):
+                found[form.format(each)] = Target(target, each, 0)
+    return found
 
 
 def _provider(name: str, row: Row) -> Provider:
@@ -123,10 +144,13 @@ def _reveal(secret: Secret | None) -> str:
     return secret.reveal() if secret else ""
 
 
-def _embedded(provider: Provider, engine: Engine) -> Upstream:
-    if engine.missing is not None:
-        return Upstream(provider, Absent(engine.missing), ())
-    origin = Origin.parse(f"http://127.0.0.1:{engine.port}/v1")
-    transport = Embedded(Pool(origin, timeouts=ENGINE_TIMEOUTS))
-    key = engine.key.encode()
-    return Upstream(provider, transport, provider.dialect.headers(engine.key), key)
+def _embedded(provider: Provider, where: Address) -> Upstream:
+    if where.missing is not None:
+        return Upstream(provider, Absent(where.missing), ())
+    headers = provider.dialect.headers(where.key)
+    return Upstream(provider, Embedded(_pool(where)), headers, where.key.encode())
+
+
+def _pool(where: Address) -> Pool:
+    origin = Origin.parse(f"http://127.0.0.1:{where.port}/v1")
+    return Pool(origin, timeouts=ENGINE_TIMEOUTS)

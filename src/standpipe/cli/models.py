@@ -76,6 +76,7 @@ def _providers(settings: Settings) -> Iterator[Names]:
 def _local(settings: Settings) -> Iterator[Names]:
     from standpipe.cli import local
 
-    if settings.local.enabled:
-        lacking = local.lacking(settings)
-        yield settings.local.model, "local", lacking or f"on this machine: {local.gguf(settings)}"
+    for name, model in settings.local.chat().items():
+        state = local.lacking(settings, name) or f"on this machine: {local.gguf(settings, name)}"
+        for each in (name, *(f"{name}:{adapter}" for adapter in model.adapters)):
+            yield each, "local", state

@@ -26,21 +26,21 @@ HELD_BACK = "YOUR_KEY"
 
 
 def show(
-    settings: Settings, port: int, *, token: str | None, given: bool, missing: str | None
+    settings: Settings, port: int, *, token: str | None, given: bool, lacking: dict[str, str]
 ) -> None:
     """Print the screen; `token` is a key made just now, `given` that the operator set one."""
     console = Console(highlight=False)
     root = f"http://{_host(settings)}:{port}"
     console.print(Text.assemble("\n  ", ("Standpipe", "bold cyan"), f" {__version__} is ready\n"))
-    console.print(_table(settings, root, token=token, given=given, missing=missing))
-    model = _example_model(settings, missing)
+    console.print(_table(settings, root, token=token, given=given, lacking=lacking))
+    model = _example_model(settings, lacking)
     if model is not None:
         _print_snippets(console, f"{root}/api/v1", token or HELD_BACK, model)
     console.print("  Stop with Ctrl-C.\n", style="dim")
 
 
 def _table(
-    settings: Settings, root: str, *, token: str | None, given: bool, missing: str | None
+    settings: Settings, root: str, *, token: str | None, given: bool, lacking: dict[str, str]
 ) -> Table:
     table = Table.grid(padding=(0, 2))
     table.add_column(style="bold")
@@ -49,7 +49,7 @@ def _table(
     table.add_row("", Text(f"or {root}/v1, with OpenAI's shapes throughout", style="dim"))
     table.add_row("  Key", _key_line(settings, token, given=given))
     table.add_row("  Data", str(settings.home.absolute()))
-    for index, line in enumerate(_models(settings, missing)):
+    for index, line in enumerate(_models(settings, lacking)):
         table.add_row("" if index else "  Models", line)
     table.add_row("  Docs", f"{root}/docs")
     return table
@@ -66,11 +66,12 @@ def _key_line(settings: Settings, token: str | None, *, given: bool) -> Text:
     return Text("as made before; `standpipe keys create` makes another", style="dim")
 
 
-def _models(settings: Settings, missing: str | None) -> list[Text]:
+def _models(settings: Settings, lacking: dict[str, str]) -> list[Text]:
     lines = []
-    if settings.local.enabled:
-        state = (f"  not yet: {missing}", "yellow") if missing else ("  on this machine", "dim")
-        lines.append(Text.assemble(settings.local.model, state))
+    for name in settings.local.chat():
+        what = lacking.get(name)
+        state = (f"  not yet: {what}", "yellow") if what else ("  on this machine", "dim")
+        lines.append(Text.assemble(name, state))
     for name, route in settings.routes.items():
         target = route.targets[0]
         lines.append(Text.assemble(name, (f"  {target.provider}, {target.model}", "dim")))
@@ -80,10 +81,11 @@ def _models(settings: Settings, missing: str | None) -> list[Text]:
     return lines or [Text("none: add a table [providers.<name>] to standpipe.toml", style="yellow")]
 
 
-def _example_model(settings: Settings, missing: str | None) -> str | None:
+def _example_model(settings: Settings, lacking: dict[str, str]) -> str | None:
     """Return a model that should answer, None if we know of none."""
-    if settings.local.enabled and missing is None:
-        return settings.local.model
+    for name in settings.local.chat():
+        if name not in lacking:
+            return name
     listed = [*settings.routes]
     listed += [f"{name}:{m}" for name, row in settings.providers.items() for m in row.models]
     return listed[0] if listed else None
