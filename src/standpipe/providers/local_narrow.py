@@ -262,8 +262,10 @@ class _Narrowing:
         least = schema.get("minLength", 0)
         pattern = self._pattern(schema)
         text = self._bounds.text
-        if pattern is not None:
-            text = max(min(text, _PATTERNED), local_pattern.longest_least(pattern))
+        if "pattern" in schema:
+            text = max(min(text, _PATTERNED), local_pattern.longest_least(schema["pattern"]))
+        elif pattern is not None:
+            text = local_pattern.LENGTHS[schema["format"]]
         most = max(text, least)
         most = min(most, schema.get("maxLength", most))
         made: Json = {"type": "string", "minLength": least, "maxLength": most}

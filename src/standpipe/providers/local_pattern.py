@@ -25,6 +25,20 @@ FORMATS: Mapping[str, str] = {
     "uri": f"^https://({_LABEL}\\.){{1,2}}[a-z]{{2,6}}(/[a-z0-9_-]{{1,16}}){{0,3}}$",
 }
 
+#: The longest that each can be.
+LENGTHS: Mapping[str, int] = {
+    "date": 10,
+    "time": 9,
+    "date-time": 20,
+    "duration": 7,
+    "email": 72,
+    "hostname": 36,
+    "ipv4": 15,
+    "ipv6": 39,
+    "uuid": 36,
+    "uri": 96,
+}
+
 # What may be left out, over and over, takes its time: (a?){0,20} and the like.
 MAX_COST = 40
 MAX_COUNT = 2000
@@ -34,7 +48,8 @@ _FOREIGN_ESCAPE = re.compile(r"\\[0-9bBAZzGkKpPXuUQE]")
 _ESCAPE = re.compile(r"\\.", re.DOTALL)
 _QUANTIFIER = re.compile(r"[?*{]")
 _GROUP_COUNT = re.compile(r"\)\{(\d{0,9}),?(\d{0,9})")
-_LEAST_COUNT = re.compile(r"\{(\d{1,9})")
+_GROUP_LEAST = re.compile(r"\)\{(\d{1,9})")
+_LEAST = re.compile(r"(?<!\))\{(\d{1,9})")
 _COUNT = re.compile(r"\{(\d{0,9}),?(\d{0,9})")
 # Narrower than Unicode's, which JSON Schema does not mean.
 _CLASSES = {r"\d": "0-9", r"\w": "A-Za-z0-9_", r"\s": " "}
@@ -45,7 +60,7 @@ def fault(pattern: str) -> str | None:
     """Say why a pattern cannot be enforced, None if it can."""
     try:
         re.compile(pattern)
-    except (re.error, OverflowError, RecursionError) as error:
+    except (re.error, ValueError, OverflowError, RecursionError) as error:
         return f"is not a pattern ({error})"
     bare = _ESCAPE.sub("x", pattern)
     if _FOREIGN.search(bare) or any(map(_FOREIGN_ESCAPE.match, _ESCAPE.findall(pattern))):
@@ -71,8 +86,10 @@ def plain(pattern: str) -> str:
 
 def longest_least(pattern: str) -> int:
     """Return a length that the pattern's shortest match is not over."""
-    counts = [max(1, int(count)) for count in _LEAST_COUNT.findall(pattern)]
-    return min(len(pattern) * math.prod(counts), MAX_COUNT)
+    bare = _ESCAPE.sub("x", pattern)
+    groups = math.prod(max(1, int(count)) for count in _GROUP_LEAST.findall(bare))
+    others = sum(int(count) for count in _LEAST.findall(bare))
+    return min((len(bare) + others) * groups, MAX_COUNT)
 
 
 def _cost(pattern: str) -> int:
