@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from standpipe.providers import local_schema
+from standpipe.providers.local_rules import Rules
 from standpipe.wire.chat import ChatRequest
 
 Json = dict[str, Any]
@@ -89,7 +90,8 @@ def _text(request: ChatRequest, room: int) -> tuple[list[str], list[str]]:
     spec = request.values["response_format"].get("json_schema") or {}
     strict = spec.get("strict") is True
     narrowed = local_schema.bounded(wanted, param=_SCHEMA, strict=strict, room=room)
-    return ["json"], [_json("json", narrowed)]
+    rules = Rules("j")
+    return [rules.add(narrowed)], [rules.text()]
 
 
 def _calls(request: ChatRequest, functions: list[Json], room: int) -> list[str]:
@@ -116,14 +118,6 @@ def _call(index: int, function: Json, room: int) -> str:
         strict=function.get("strict") is True,
         room=room,
     )
-    head = _quoted(f'{{"name": "{function["name"]}", "arguments": ')
-    return f'c{index}: {head} a{index} "}}"\n' + _json(f"a{index}", narrowed)
-
-
-def _json(rule: str, narrowed: Json) -> str:
-    compact = {**narrowed, "x-guidance": {"whitespace_flexible": False}}
-    return f"{rule}: %json {msgspec.json.encode(compact).decode()}\n"
-
-
-def _quoted(text: str) -> str:
-    return msgspec.json.encode(text).decode()
+    rules = Rules(f"a{index}_")
+    head = msgspec.json.encode(f'{{"name": "{function["name"]}", "arguments": ').decode()
+    return f'c{index}: {head} {rules.add(narrowed)} "}}"\n{rules.text()}'

@@ -177,8 +177,9 @@ class _Narrowing:
 
     def _listed(self, schema: Json) -> Json | None:
         values = schema.get("enum", [schema.get("const")])
+        others = _without(schema, "enum") if "enum" in schema else {}
         try:
-            values = [value for value in values if fits(value, schema, self._root)]
+            values = [value for value in values if fits(value, others, self._root)]
         except (LookupError, ValueError, TypeError, re.error):
             self._refuse("the schema of an enum cannot be read")
         return {"enum": values} if values else None
@@ -286,18 +287,15 @@ class _Narrowing:
         return local_pattern.plain(pattern)
 
     def number(self, schema: Json) -> Json | None:
-        """Narrow a number to so many digits; LLGuidance cannot count those below zero."""
+        """Narrow a number to so many digits; one below zero is a part of its own (`Rules`)."""
         low, high = _limits(schema)
         low = max(low, min(-_LARGE, high - _LARGE))
         high = min(high, max(_LARGE, low + _LARGE))
-        made = {"type": "number"} | schema
         parts: list[Json] = []
         if high >= max(low, 0):
-            some = {**made, "minimum": max(low, 0), "maximum": high}
-            is_wide = high - max(low, 0) >= 1000 * STEP
-            parts.append({"multipleOf": STEP, **some} if is_wide else some)
-        if low < min(high, -STEP) and "multipleOf" not in schema:
-            parts.append({**made, "minimum": low, "maximum": min(high, -STEP)})
+            parts.append(_digits(schema, max(low, 0), high))
+        if low < min(high, -STEP):
+            parts.append(_digits(schema, low, min(high, -STEP)))
         return _any_of(parts)
 
     def integer(self, schema: Json) -> Json | None:
@@ -352,6 +350,14 @@ def _takes_extra(schema: Json) -> bool:
     known = len(schema["properties"]) if "properties" in schema else -1
     least = schema.get("minProperties", 0)
     return schema.get("additionalProperties", True) is True and known < least
+
+
+def _digits(schema: Json, low: float, high: float) -> Json:
+    made: Json = {"type": "number", "minimum": low, "maximum": high}
+    if high - low >= 1000 * STEP:
+        made["multipleOf"] = STEP
+    kept = ("multipleOf", "exclusiveMinimum", "exclusiveMaximum")
+    return made | {name: schema[name] for name in kept if name in schema}
 
 
 def _any_of(made: list[Json]) -> Json | None:

@@ -51,11 +51,14 @@ def bounded(schema: Any, *, param: str, strict: bool, room: int) -> Json:
         refuse(param, "a schema is an object", "give one")
     check_size(schema, param)
     made, tokens = narrow(schema, param=param, strict=strict, bounds=_LADDER[0])
-    for bounds in _LADDER[1:]:
-        if tokens <= room:
-            break
-        made, tokens = narrow(schema, param=param, strict=strict, bounds=bounds)
-    return made
+    if tokens <= room:
+        return made
+    low, high = 1, len(_LADDER) - 1  # a narrowing takes up to tens of milliseconds: try few
+    while low < high:
+        middle = (low + high) // 2
+        _, tokens = narrow(schema, param=param, strict=strict, bounds=_LADDER[middle])
+        low, high = (low, middle) if tokens <= room else (middle + 1, high)
+    return narrow(schema, param=param, strict=strict, bounds=_LADDER[low])[0]
 
 
 def check_size(schema: Json, param: str) -> None:
