@@ -22,7 +22,22 @@ def completed(settings: Settings) -> Settings:
     for known in enabled(settings.variables):
         if known.name not in found:
             found[known.name] = _whole(known.name, Provider(), settings)
-    return msgspec.structs.replace(settings, providers=found)
+    sources = {**settings.sources, **_sources(found, settings)}
+    return msgspec.structs.replace(settings, providers=found, sources=sources)
+
+
+def _sources(found: dict[str, Provider], settings: Settings) -> dict[str, str]:
+    """Return which variable told what of which provider."""
+    told: dict[str, str] = {}
+    for name in found:
+        known, row = KNOWN.get(name), settings.providers.get(name, Provider())
+        if known is None:
+            continue
+        if row.api_key is None and known.key_from in settings.variables:
+            told[f"providers.{name}.api_key"] = str(known.key_from)
+        if not row.base_url and known.base_url_from in settings.variables:
+            told[f"providers.{name}.base_url"] = str(known.base_url_from)
+    return told
 
 
 def _whole(name: str, row: Provider, settings: Settings) -> Provider:
