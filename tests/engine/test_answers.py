@@ -159,24 +159,6 @@ def test_json_object_is_an_object(engine: Engine) -> None:
     assert isinstance(json.loads(text(answer)), dict)
 
 
-BROKEN_SCHEMAS = [
-    {"type": "frobnicate"},
-    {"$ref": "#/$defs/missing"},
-    {"type": "string", "pattern": "^(abc$"},
-    {"type": "string", "minLength": 100_000, "maxLength": 200_000},
-]
-
-
-@pytest.mark.parametrize("broken", BROKEN_SCHEMAS, ids=str)
-def test_broken_schema_is_the_caller_s_mistake(engine: Engine, broken: Any) -> None:
-    status, body = engine.chat(response_format=schema(broken))
-    error = local_error.error(status, body)
-    assert status == 400
-    assert isinstance(error, BadRequest)
-    assert error.param == "response_format"
-    assert "parser for this template" not in error.message
-
-
 @pytest.mark.parametrize("stream", [False, True])
 def test_too_long_a_prompt_is_told_with_the_numbers(engine: Engine, stream: bool) -> None:
     messages = [{"role": "user", "content": "word " * 9000}]

@@ -499,7 +499,6 @@ def test_too_long_a_prompt_is_told_in_openai_s_words() -> None:
 
 ERRORS: list[tuple[int, bytes, type[Exception], str | None]] = [
     (400, told("Field 'seed': must be"), BadRequest, "seed"),
-    (400, told("samplers: failed to parse grammar"), BadRequest, "response_format"),
     (400, told("something"), BadRequest, None),
     (401, told("Invalid API Key"), Unavailable, None),
     (404, told("The model `m:a` does not exist", type="adapter_not_found"), NotFound, None),

@@ -11,22 +11,7 @@ from standpipe import errors
 
 Json = dict[str, Any]
 
-# What llama.cpp says of a request, the field it is about, and our words where its own mislead.
-_SAYINGS: tuple[tuple[re.Pattern[str], str, str | None], ...] = (
-    (re.compile(r"(JSON schema .*)", re.DOTALL), "response_format", None),
-    (
-        re.compile(r"failed to parse grammar"),
-        "response_format",
-        "the schema is too large for the local model: smaller bounds on lengths and items may do",
-    ),
-    (
-        re.compile(r"does not match the expected"),
-        "response_format",
-        "the local model's answer cannot be read back by this schema; a simpler pattern may do",
-    ),
-    (re.compile(r"response_format"), "response_format", None),
-    (re.compile(r"Field '([\w.]+)'"), "", None),
-)
+_FIELD = re.compile(r"Field '([\w.]+)'")
 
 
 def error(status: int, body: bytes) -> errors.ApiError:
@@ -37,10 +22,8 @@ def error(status: int, body: bytes) -> errors.ApiError:
         return _too_long(said)
     if said.get("type") == "adapter_not_found":
         return errors.NotFound(message)
-    for pattern, param, words in _SAYINGS:
-        if found := pattern.search(message):
-            text = words or (found[0] if param and found.groups() else message)
-            return _bad(param or found[1], text)
+    if found := _FIELD.search(message):
+        return _bad(found[1], message)
     if status in {400, 413, 422}:
         return errors.BadRequest(f"the local model refused the request: {message}")
     return errors.Unavailable(f"the local model cannot answer now: {message}")
