@@ -101,10 +101,9 @@ def test_sound_of_a_sentence_comes_before_the_text_of_the_next(
         reply = gateway.ask(**wanted("pcm16"), stream=True)
     deltas = [choice["delta"] for chunk in reply.chunks for choice in chunk["choices"]]
     audio = [delta["audio"] for delta in deltas if "audio" in delta]
-    kinds = "".join(
-        "t" if "transcript" in each else "d" if "data" in each else "i" for each in audio
-    )
-    assert re.fullmatch(r"t+d+t+d+i", kinds)
+    assert all(len(each) == 1 for each in audio)
+    kinds = "".join(next(iter(each))[0] for each in audio)
+    assert re.fullmatch(r"t+d+t+d+ie", kinds)
     assert deltas[0]["role"] == "assistant"
     assert all(not delta.get("content") for delta in deltas)
 

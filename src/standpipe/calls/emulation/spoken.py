@@ -118,8 +118,9 @@ class _Retelling:
 
     async def _end(self, index: int, choice: _Choice) -> None:
         await self._sound(index, await choice.close())
-        if (named := choice.named()) is not None:
-            await self._emit([self._chunk(_audio(index, named))])
+        # Of the end only the expiry is told, as OpenAI's last piece has it.
+        for name, value in choice.named().items():
+            await self._emit([self._chunk(_audio(index, {name: value}))])
 
     async def _sound(self, index: int, data: str) -> None:
         for piece in _cut(data):
@@ -153,10 +154,10 @@ class _Choice:
             return await self._speech.speak(split("".join(self._said)), self._form)
         return await self._spoken(self._sentences.close()) or self._opening()
 
-    def named(self) -> Json | None:
-        """Return the id of what was said, once; None where nothing was."""
+    def named(self) -> Json:
+        """Return the id and the expiry of what was said, once; {} where nothing was."""
         if self._is_ended or not self._said:
-            return None
+            return {}
         self._is_ended = True
         return _named("".join(self._said))
 
