@@ -53,7 +53,7 @@ class Extras:
                 return response.status, json.loads(response.read())
 
     def speak(self, *texts: str, form: str = "wav") -> bytes:
-        status, said = self.post("/speech", {"texts": texts, "format": form})
+        status, said = self.post("/v1/speech", {"texts": texts, "format": form})
         assert status == 200, said
         return base64.b64decode(said["data"], validate=True)
 
@@ -65,7 +65,7 @@ class Extras:
 
     def transcribe(self, data: bytes, form: str) -> tuple[int, Json]:
         return self.post(
-            "/transcriptions", {"data": base64.b64encode(data).decode(), "format": form}
+            "/v1/transcriptions", {"data": base64.b64encode(data).decode(), "format": form}
         )
 
     def embed(self, **fields: Any) -> tuple[int, Json]:
@@ -73,7 +73,9 @@ class Extras:
 
     def speech(self) -> Engines:
         """Return the call layer's way to it, for one event loop."""
-        pool = Pool(Origin.parse(f"http://127.0.0.1:{self.port}"), timeouts=Timeouts(connect=10.0))
+        pool = Pool(
+            Origin.parse(f"http://127.0.0.1:{self.port}/v1"), timeouts=Timeouts(connect=10.0)
+        )
         return Engines(pool, KEY)
 
 

@@ -71,6 +71,7 @@ HOW = {
     "modalities:audio": "the text is spoken by the extra `audio`, in English, and comes as "
     "`message.audio`; in a stream the transcript comes as it is written, and the sound a sentence "
     "at a time for `pcm16` and `wav`, at the end for `mp3`, `opus`, `flac` and `aac`",
+    "message.audio": "sent as the text that was spoken, where it was spoken here",
     "content:input_audio": "transcribed by the extra `audio`, from English, and sent as text in "
     "its place; half an hour at most",
     "n>1": "one call for each choice, at most eight at a time; usage is the sum of what was "

@@ -78,7 +78,7 @@ def test_markdown_is_not_read_out(extras: Extras) -> None:
 
 
 def test_unknown_format_is_refused_by_name(extras: Extras) -> None:
-    status, said = extras.post("/speech", {"texts": ["Hi"], "format": "midi"})
+    status, said = extras.post("/v1/speech", {"texts": ["Hi"], "format": "midi"})
     assert status == 400
     assert said["error"]["param"] == "audio.format"
 
@@ -118,7 +118,7 @@ def test_recording_of_many_hours_is_refused_although_its_file_is_small(extras: E
 
 
 def test_data_that_is_not_base64_is_refused(extras: Extras) -> None:
-    status, said = extras.post("/transcriptions", {"data": "%%%", "format": "wav"})
+    status, said = extras.post("/v1/transcriptions", {"data": "%%%", "format": "wav"})
     assert (status, said["message"]) == (400, "data: is not base64")
 
 
@@ -133,12 +133,12 @@ def test_caller_who_leaves_is_not_spoken_to_for_long(extras: Extras) -> None:
     connection = extras.connect()
     # Half an hour of speech; the deadline of what follows is the socket's.
     body = json.dumps({"texts": [SAID] * 20_000, "format": "wav"})
-    connection.request("POST", "/speech", body, {"Authorization": f"Bearer {KEY}"})
+    connection.request("POST", "/v1/speech", body, {"Authorization": f"Bearer {KEY}"})
     connection.close()
     assert words(extras.hear(extras.speak(SAID))) == words(SAID)
 
 
-@pytest.mark.parametrize("path", ["/speech", "/transcriptions", "/v1/chat/completions"])
+@pytest.mark.parametrize("path", ["/v1/speech", "/v1/transcriptions", "/v1/chat/completions"])
 def test_nobody_is_served_without_the_key(extras: Extras, path: str) -> None:
     assert extras.post(path, {}, key="another")[0] == 401
 

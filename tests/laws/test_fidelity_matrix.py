@@ -17,6 +17,7 @@ import pytest
 from calling import HI, Gateway, Kept
 from doubles import Asked, Double, Said, anthropic, as_openai, bedrock, completion, gemini, scripted
 from doubles import running as serving
+from extras_process import Extras, running_extras
 from local_engine import KEY, NAME, running
 
 from standpipe.providers.dialect import Dialect
@@ -84,21 +85,36 @@ class Place:
     name: str
     double: Double
     dialect: Dialect
+    extras: Extras
 
     def gateway(self, folder: Path) -> Gateway:
         model = MODELS.get(self.name)
-        gateway = Gateway(folder, self.double.url, {}, self.dialect, model=model, key=KEY)
+        gateway = Gateway(
+            folder,
+            self.double.url,
+            {},
+            self.dialect,
+            model=model,
+            key=KEY,
+            speech=self.extras.speech,
+        )
         row = ROWS.get(self.name)
         gateway.quirks(stream_usage=row is None or row.stream_usage)
         return gateway
 
 
+@pytest.fixture(scope="module")
+def extras() -> Iterator[Extras]:
+    with running_extras() as started:
+        yield started
+
+
 @pytest.fixture(scope="module", params=[*DIALECTS, *ROWS])
-def place(request: pytest.FixtureRequest) -> Iterator[Place]:
+def place(request: pytest.FixtureRequest, extras: Extras) -> Iterator[Place]:
     name = request.param
     row = ROWS.get(name)
     with DOUBLES[name]() if name in DOUBLES or row is None else _openai() as double:
-        yield Place(name, double, RowDialect(row, double.url) if row else DIALECTS[name])
+        yield Place(name, double, RowDialect(row, double.url) if row else DIALECTS[name], extras)
 
 
 def asking(feature: str, place: Place, *, stream: bool) -> Json:

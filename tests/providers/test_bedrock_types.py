@@ -36,7 +36,10 @@ STREAM = SERVICE.operation_model("ConverseStream")
 EVENTS = STREAM.output_shape.members["stream"].members
 HI = [{"role": "user", "content": "Hi"}]
 #: Rewritten above the dialect, so that it never sees them.
-ABOVE = ("functions", "function_call", "role:function", "response_format:json_object", "n>1")
+ABOVE = (
+    *("functions", "function_call", "role:function", "response_format:json_object", "n>1"),
+    *("modalities:audio", "audio.voice", "message.audio"),
+)
 SENT = [
     name
     for name, word in DIALECT.fidelity.items()

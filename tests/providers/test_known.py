@@ -180,9 +180,10 @@ def test_one_stop_sequence_is_a_list_at_together() -> None:
 
 def test_sound_and_files_have_other_forms() -> None:
     sound = FEATURES["content:input_audio"]["messages"][0]
+    data = sound["content"][0]["input_audio"]["data"]
     file = FEATURES["content:file"]["messages"][0]
-    assert said("mistral", sound)["content"] == [{"type": "input_audio", "input_audio": "UklGRg=="}]
-    url = {"type": "audio_url", "audio_url": {"url": "data:audio/wav;base64,UklGRg=="}}
+    assert said("mistral", sound)["content"] == [{"type": "input_audio", "input_audio": data}]
+    url = {"type": "audio_url", "audio_url": {"url": f"data:audio/wav;base64,{data}"}}
     assert said("sglang", sound)["content"] == [url]
     document = {"type": "document_url", "document_url": "data:application/pdf;base64,JVBERi0="}
     assert said("mistral", file)["content"] == [{**document, "document_name": "a.pdf"}]

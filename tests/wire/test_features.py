@@ -15,6 +15,7 @@ IMPLIED = {
     "temperature>1": {"temperature"},
     "stop>4": {"stop"},
     "top_logprobs": {"logprobs"},
+    "audio.voice": {"modalities:audio"},
     "stream_options.include_usage": {"stream"},
     "tools.strict": {"tools"},
     "tool_choice:none": {"tools"},

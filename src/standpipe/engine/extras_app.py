@@ -1,7 +1,7 @@
 """What the process of the optional engines answers over HTTP, in OpenAI's forms where it has them.
 
-- `POST /speech {"texts", "format"}` answers `{"data"}`, base64 of a sound file of all texts;
-- `POST /transcriptions {"data", "format"}` answers `{"text"}`;
+- `POST /v1/speech {"texts", "format"}` answers `{"data"}`, base64 of a sound file of all texts;
+- `POST /v1/transcriptions {"data", "format"}` answers `{"text"}`;
 - `POST /v1/embeddings` is OpenAI's.
 
 Each engine works in one thread of its own, a sentence or a batch at a time, so that those who
@@ -96,7 +96,7 @@ class Extras:
         self._embedder: Lazy[Embedder] = Lazy(lambda: _embedder(folder))
         handlers: dict[str, Handler] = {"/v1/chat/completions": self._no_chat}
         if audio:
-            handlers |= {"/speech": self._speech, "/transcriptions": self._transcription}
+            handlers |= {"/v1/speech": self._speech, "/v1/transcriptions": self._transcription}
         if embeddings is not None:
             handlers |= {"/v1/embeddings": self._embeddings}
         self.app = Starlette(

@@ -33,11 +33,12 @@ _NATIVE = (
 _EMULATED = (
     "n>1", "functions", "function_call:none", "function_call:name",
     "response_format:json_object", "role:developer", "role:function", "message.name",
+    "modalities:audio", "audio.voice", "message.audio", "content:input_audio",
 )  # fmt: skip
 _REFUSED = (
     "temperature>1", "presence_penalty", "frequency_penalty", "seed", "logit_bias", "logprobs",
-    "top_logprobs", "tools:other", "response_format:other", "modalities:audio", "prediction",
-    "verbosity", "web_search_options", "content:input_audio", "content:other",
+    "top_logprobs", "tools:other", "response_format:other", "prediction",
+    "verbosity", "web_search_options", "content:other",
 )  # fmt: skip
 
 

@@ -45,10 +45,13 @@ _EMULATED = (
     "role:developer",
     "role:function",
     "message.name",
+    "modalities:audio",
+    "audio.voice",
+    "message.audio",
 )
 _REFUSED = (
     "temperature>1", "presence_penalty", "frequency_penalty", "seed", "logit_bias", "logprobs",
-    "top_logprobs", "tools:other", "response_format:other", "modalities:audio", "prediction",
+    "top_logprobs", "tools:other", "response_format:other", "prediction",
     "verbosity", "web_search_options", "content:image_url.remote", "content:other",
 )  # fmt: skip
 

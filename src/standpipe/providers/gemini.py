@@ -63,12 +63,14 @@ _EMULATED = (
     "role:developer",
     "role:function",
     "message.name",
+    "modalities:audio",
+    "audio.voice",
+    "message.audio",
 )
 _REFUSED = (
     "logit_bias",
     "tools:other",
     "response_format:other",
-    "modalities:audio",
     "prediction",
     "verbosity",
     "web_search_options",

@@ -124,7 +124,8 @@ def _words(*, emulated: tuple[str, ...] = (), refused: tuple[str, ...] = ()) -> 
 
 _FUNCTIONS = ("functions", "function_call:none", "function_call:name", "role:function")
 _OPENAI_ALONE = ("prediction", "verbosity", "service_tier", "web_search_options")
-_NO_SOUND_OR_FILES = ("modalities:audio", "content:input_audio", "content:file")
+_SPEECH = ("modalities:audio", "audio.voice", "message.audio")
+_NO_SOUND_OR_FILES = (*_SPEECH, "content:input_audio", "content:file")
 _TEXT_ALONE = ("content:image_url", "content:image_url.remote", *_NO_SOUND_OR_FILES)
 
 _ROWS = (
@@ -213,7 +214,7 @@ _ROWS = (
                 "user",
                 "stream_options.include_usage",  # the last chunk has it, never one of its own
             ),
-            refused=("logit_bias", "modalities:audio", "verbosity", "web_search_options"),
+            refused=("logit_bias", *_SPEECH, "verbosity", "web_search_options"),
         ),
     ),
     Known(
@@ -258,7 +259,7 @@ _ROWS = (
                 *_OPENAI_ALONE,
                 "logprobs",
                 "top_logprobs",
-                "modalities:audio",
+                *_SPEECH,
                 "content:file",
             ),
         ),
@@ -270,7 +271,7 @@ _ROWS = (
         source="https://docs.fireworks.ai/api-reference/post-chatcompletions, fireworks-ai 1.2.30",
         fidelity=_words(
             emulated=("role:developer", "stop>4"),
-            refused=("verbosity", "web_search_options", "modalities:audio"),
+            refused=("verbosity", "web_search_options", *_SPEECH),
         ),
     ),
     Known(
@@ -336,7 +337,7 @@ _ROWS = (
         answers=(quirk.reasoning_is_reasoning_content,),
         fidelity=_words(
             emulated=(*_FUNCTIONS, "user"),
-            refused=(*_OPENAI_ALONE, "modalities:audio", "content:file"),
+            refused=(*_OPENAI_ALONE, *_SPEECH, "content:file"),
         ),
     ),
     Known(
@@ -346,7 +347,7 @@ _ROWS = (
         messages=(quirk.audio_is_a_url,),
         fidelity=_words(
             emulated=(*_FUNCTIONS, "message.name"),
-            refused=(*_OPENAI_ALONE, "modalities:audio", "content:file"),
+            refused=(*_OPENAI_ALONE, *_SPEECH, "content:file"),
         ),
     ),
     Known(
@@ -393,7 +394,7 @@ _ROWS = (
                 "n>1",
                 "user",
             ),
-            refused=(*_OPENAI_ALONE, "modalities:audio", "content:file"),
+            refused=(*_OPENAI_ALONE, *_SPEECH, "content:file"),
         ),
     ),
 )

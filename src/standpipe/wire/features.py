@@ -13,6 +13,9 @@ from standpipe.wire.chat import ChatRequest
 
 Json = dict[str, Any]
 
+#: A wav file of a thousandth of a second.
+_SOUND = "UklGRjQAAABXQVZFZm10IBAAAAABAAEAgD4AAIA+AAABAAgAZGF0YRAAAACAgICAgICAgICAgICAgICA"
+
 #: Every feature, and a request's fields that ask for it (beside `model` and `messages`).
 FEATURES: dict[str, Json] = {
     "max_tokens": {"max_tokens": 16},
@@ -65,6 +68,10 @@ FEATURES: dict[str, Json] = {
     "reasoning_effort": {"reasoning_effort": "low"},
     "modalities:audio": {
         "modalities": ["text", "audio"],
+        "audio": {"format": "wav", "voice": "heart"},
+    },
+    "audio.voice": {
+        "modalities": ["text", "audio"],
         "audio": {"format": "wav", "voice": "alloy"},
     },
     "prediction": {"prediction": {"type": "content", "content": "x"}},
@@ -73,6 +80,13 @@ FEATURES: dict[str, Json] = {
     "web_search_options": {"web_search_options": {}},
     "role:developer": {"messages": [{"role": "developer", "content": "Be brief."}]},
     "role:function": {"messages": [{"role": "function", "name": "f", "content": "1"}]},
+    "message.audio": {
+        "messages": [
+            {"role": "user", "content": "Hello"},
+            {"role": "assistant", "audio": {"id": "audio_eNrzyAQAAPsAsg"}},
+            {"role": "user", "content": "Bye"},
+        ]
+    },
     "message.name": {"messages": [{"role": "user", "name": "ann", "content": "Hi"}]},
     "content:image_url": {
         "messages": [
@@ -97,7 +111,7 @@ FEATURES: dict[str, Json] = {
             {
                 "role": "user",
                 "content": [
-                    {"type": "input_audio", "input_audio": {"data": "UklGRg==", "format": "wav"}}
+                    {"type": "input_audio", "input_audio": {"data": _SOUND, "format": "wav"}}
                 ],
             }
         ]
@@ -157,6 +171,8 @@ _VALUES: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
     "response_format:json_schema": ("response_format", lambda v: v["type"] == "json_schema"),
     "response_format:other": ("response_format", lambda v: v["type"] not in _FORMATS),
     "modalities:audio": ("modalities", lambda value: "audio" in value),
+    # "heart" is what the voice of our own emulation is called.
+    "audio.voice": ("audio", lambda value: value["voice"] != "heart"),
 }
 
 #: Roles and content parts that are features.
@@ -187,6 +203,8 @@ def _in_messages(messages: list[Json]) -> Iterator[tuple[str, str]]:
             yield role, f"{path}.role"
         if message.get("name") and message["role"] != "function":
             yield "message.name", f"{path}.name"
+        if message.get("audio") is not None:
+            yield "message.audio", f"{path}.audio"
         content = message.get("content")
         for position, part in enumerate(content if isinstance(content, list) else ()):
             if (name := _part(part)) is not None:

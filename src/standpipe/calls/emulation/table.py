@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from standpipe.calls.emulation import fields, first_call, functions, replay, stops
+from standpipe.calls.emulation import audio_ids, fields, first_call, functions, replay, stops
 from standpipe.calls.emulation.checked import Checked
 from standpipe.calls.emulation.edits import Edit
 from standpipe.calls.emulation.heard import Heard
@@ -44,6 +44,7 @@ REWRITES: Mapping[str, Rewrite] = {
     "role:function": _FUNCTIONS,
     "role:developer": Rewrite(fields.developer_as_system),
     "message.name": Rewrite(fields.names_as_text),
+    "message.audio": Rewrite(audio_ids.as_text),
     "max_tokens": Rewrite(fields.renamed("max_tokens", "max_completion_tokens")),
     "max_completion_tokens": Rewrite(fields.renamed("max_completion_tokens", "max_tokens")),
     "parallel_tool_calls:false": Rewrite(first_call.without_field, lambda _: first_call.FirstCall),
