@@ -21,8 +21,12 @@ commands = typer.Typer(help="List what answers, and fetch the local model.", no_
 
 @commands.command()
 def pull(*, config_path: ConfigOption = None) -> None:
-    """Fetch the local model's weights into the data directory (93 MB), and check them."""
-    from standpipe.engine import weights
+    """Fetch the local models' weights into the data directory, and check them.
+
+    The chat model's are 93 MB; the embedding model's, 84 MB, come if the extra `embeddings` is
+    installed.
+    """
+    from standpipe.engine import embedding_weights, extras_installed, weights
 
     settings = config.load(config_path)
     console = output.console(stderr=True)
@@ -34,6 +38,8 @@ def pull(*, config_path: ConfigOption = None) -> None:
 
         try:
             weights.pull(settings.home, tell)
+            if extras_installed.has_embeddings():
+                embedding_weights.pull(settings.home, tell)
         except OSError as error:
             raise ConfigError(f"{settings.home}: {error.strerror or error}") from error
 
