@@ -43,8 +43,8 @@ def _speaker(provider: Provider, route: Route) -> OpenAI:
         return dialect
     if dialect.name == "local" and route.kind == "embeddings":
         raise BadRequest(
-            "model: the local model makes no embeddings, and no local embedding model is "
-            "configured; name a model of a provider that has `/embeddings`",
+            "model: the local chat model makes no embeddings; name `all-minilm-l6-v2`, or a model "
+            "of a provider that has `/embeddings`",
             param="model",
         )
     raise BadRequest(
