@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from standpipe.providers.bedrock_frames import frame
+from standpipe.providers.bedrock.frames import frame
 from standpipe.wire import chat
 
 Json = dict[str, Any]

@@ -19,7 +19,7 @@ from typing import Any
 
 from typing_extensions import override
 
-from standpipe.providers.bedrock_frames import frame
+from standpipe.providers.bedrock.frames import frame
 
 Json = dict[str, Any]
 

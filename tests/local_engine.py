@@ -15,7 +15,7 @@ from typing import Any
 
 from standpipe.engine import weights
 from standpipe.providers.dialect import Quirks
-from standpipe.providers.local import Local
+from standpipe.providers.local.dialect import Local
 from standpipe.wire import chat
 from standpipe.wire.chat import ChatRequest
 

@@ -10,7 +10,7 @@ from urllib.parse import quote
 from clients.wishes import USAGE, Call, Wish, need, pieces, turn
 from doubles import Asked, Said
 
-from standpipe.providers.bedrock_frames import frame
+from standpipe.providers.bedrock.frames import frame
 
 Json = dict[str, Any]
 

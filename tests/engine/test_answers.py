@@ -9,7 +9,8 @@ import pytest
 from local_engine import NAME, Engine, adapted
 
 from standpipe.errors import BadRequest
-from standpipe.providers import local_error, local_messages
+from standpipe.providers.local import error as local_error
+from standpipe.providers.local import messages as local_messages
 from standpipe.wire.fold import Fold
 
 PERSON = {

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from standpipe.errors import BadRequest, NotACompletion
-from standpipe.providers import anthropic_models as models
-from standpipe.providers.anthropic import Anthropic
-from standpipe.providers.anthropic_schema import enforced, gaps
+from standpipe.providers.anthropic import models
+from standpipe.providers.anthropic.dialect import Anthropic
+from standpipe.providers.anthropic.schema import enforced, gaps
 from standpipe.providers.dialect import Quirks
 from standpipe.wire import chat
 

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from standpipe.errors import Cut
-from standpipe.providers.anthropic import Anthropic
+from standpipe.providers.anthropic.dialect import Anthropic
 from standpipe.providers.dialect import Dialect, Quirks
 from standpipe.wire import chat, fold
 from standpipe.wire.features import FEATURES

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from standpipe.providers.anthropic_report import report_to_openai
+from standpipe.providers.anthropic.report import report_to_openai
 
 
 def test_report_is_kept_in_openais_shape() -> None:

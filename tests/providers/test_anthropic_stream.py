@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from standpipe.errors import Cut
-from standpipe.providers.anthropic import Anthropic
+from standpipe.providers.anthropic.dialect import Anthropic
 from standpipe.providers.dialect import Decoder, Quirks
 from standpipe.wire import chat, fold
 

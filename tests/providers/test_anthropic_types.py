@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from standpipe.providers.anthropic import Anthropic
+from standpipe.providers.anthropic.dialect import Anthropic
 from standpipe.providers.dialect import Quirks
 from standpipe.wire import chat
 from standpipe.wire.features import FEATURES

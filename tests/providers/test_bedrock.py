@@ -9,9 +9,9 @@ import pytest
 from bedrock_exchanges import EXCHANGES, event, request_of, stream_of
 
 from standpipe.errors import BadRequest, Cut, NotACompletion
-from standpipe.providers.bedrock import Bedrock
-from standpipe.providers.bedrock_frames import frame
-from standpipe.providers.bedrock_messages import call_id
+from standpipe.providers.bedrock.dialect import Bedrock
+from standpipe.providers.bedrock.frames import frame
+from standpipe.providers.bedrock.messages import call_id
 from standpipe.providers.dialect import Quirks
 from standpipe.wire import chat
 

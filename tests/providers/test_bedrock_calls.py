@@ -11,7 +11,7 @@ from bedrock_exchanges import event
 from calling import Gateway
 from doubles import CONTENT, Said, bedrock, running
 
-from standpipe.providers.bedrock import Bedrock
+from standpipe.providers.bedrock.dialect import Bedrock
 
 Json = dict[str, Any]
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from standpipe.providers.bedrock_frames import MAX_FRAME, Message, Splitter, frame
+from standpipe.providers.bedrock.frames import MAX_FRAME, Message, Splitter, frame
 
 MESSAGES = [
     Message({":message-type": "event", ":event-type": "messageStart"}, b'{"role":"assistant"}'),

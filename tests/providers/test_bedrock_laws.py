@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from standpipe.errors import Cut
-from standpipe.providers.bedrock import Bedrock
+from standpipe.providers.bedrock.dialect import Bedrock
 from standpipe.providers.dialect import Dialect, Quirks
 from standpipe.wire import fold
 from standpipe.wire.features import FEATURES

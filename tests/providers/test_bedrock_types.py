@@ -15,8 +15,8 @@ import pytest
 from bedrock_exchanges import EXCHANGES, event, request_of, stream_of
 
 from standpipe.errors import Cut, NotACompletion
-from standpipe.providers.bedrock import Bedrock
-from standpipe.providers.bedrock_frames import Splitter
+from standpipe.providers.bedrock.dialect import Bedrock
+from standpipe.providers.bedrock.frames import Splitter
 from standpipe.providers.dialect import Quirks
 from standpipe.wire import chat
 from standpipe.wire.features import FEATURES

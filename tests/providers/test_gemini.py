@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from standpipe.errors import ApiError, BadRequest, Cut, KeyRefused, NotACompletion, Refused
 from standpipe.providers.dialect import Quirks
-from standpipe.providers.gemini import FIDELITY, Gemini
-from standpipe.providers.gemini_request import NO_SIGNATURE
+from standpipe.providers.gemini.dialect import FIDELITY, Gemini
+from standpipe.providers.gemini.request import NO_SIGNATURE
 from standpipe.wire import chat, fold
 from standpipe.wire.features import FEATURES
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from standpipe.providers.dialect import Quirks
-from standpipe.providers.gemini import FIDELITY, Gemini
+from standpipe.providers.gemini.dialect import FIDELITY, Gemini
 from standpipe.wire import chat
 from standpipe.wire.features import FEATURES
 

@@ -8,10 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from standpipe.errors import BadRequest, Cut, NotACompletion, NotFound, Unavailable
-from standpipe.providers import local_error, local_fields
 from standpipe.providers.dialect import Decoder, Quirks
-from standpipe.providers.local import SYSTEM, Local
-from standpipe.providers.local_messages import conversation, inert
+from standpipe.providers.local import error as local_error
+from standpipe.providers.local import fields as local_fields
+from standpipe.providers.local.dialect import SYSTEM, Local
+from standpipe.providers.local.messages import conversation, inert
 from standpipe.wire import chat
 from standpipe.wire.chat import ChatRequest
 from standpipe.wire.features import FEATURES

@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from schema_shapes import PERSON, SHAPES, record
 
 from standpipe.errors import BadRequest
-from standpipe.providers import local_pattern
-from standpipe.providers.local_check import fits
-from standpipe.providers.local_grammar import END, grammar
-from standpipe.providers.local_keywords import UNENFORCED
-from standpipe.providers.local_schema import MAX_CHOICES, bounded
+from standpipe.providers.local import pattern as local_pattern
+from standpipe.providers.local.check import fits
+from standpipe.providers.local.grammar import END, grammar
+from standpipe.providers.local.keywords import UNENFORCED
+from standpipe.providers.local.schema import MAX_CHOICES, bounded
 from standpipe.wire import chat
 
 Json = dict[str, Any]

@@ -126,7 +126,7 @@ def test_path_lies_where_the_place_has_its_chat_completions() -> None:
 @pytest.mark.parametrize("kind", ROUTES)
 def test_place_of_another_form_is_refused_by_name(name: str, kind: Kind) -> None:
     provider = Provider("mine", DIALECTS[name])
-    with pytest.raises(BadRequest, match=r"local model makes no embeddings|'mine' has no `/"):
+    with pytest.raises(BadRequest, match=r"local chat model makes no embeddings|'mine' has no `/"):
         passthrough.prepare(asked(kind), "m", provider)
 
 

@@ -21,7 +21,7 @@ from standpipe.errors import (
     Unauthorized,
     Unavailable,
 )
-from standpipe.providers.anthropic import Anthropic
+from standpipe.providers.anthropic.dialect import Anthropic
 from standpipe.providers.dialect import Quirks
 from standpipe.wire import chat
 from standpipe.wire.messages_answer import error_body, from_openai_completion

@@ -13,7 +13,7 @@ from standpipe.api.http import Json, read_json, writer
 from standpipe.calls.callers import Caller, Callers
 from standpipe.calls.incoming import text
 from standpipe.errors import Unavailable
-from standpipe.providers.anthropic_report import report_to_openai
+from standpipe.providers.anthropic.report import report_to_openai
 from standpipe.spool.writer import Spool, SpoolFull
 from standpipe.wire import record, tags
 from standpipe.wire.ids import new_id

@@ -17,7 +17,7 @@ from standpipe.engine.embedding_weights import MODEL as EMBEDDING_MODEL
 from standpipe.errors import ConfigError
 from standpipe.providers.dialect import Dialect, Quirks
 from standpipe.providers.known import KNOWN, Known
-from standpipe.providers.local import Local
+from standpipe.providers.local.dialect import Local
 from standpipe.providers.openai import OpenAI
 from standpipe.providers.places import Place
 from standpipe.providers.table import DIALECTS, Provider

@@ -22,7 +22,7 @@ from standpipe.engine.model import Model
 MAX_HEAD = 64 * 1024
 MAX_BODY = 64 * 1024 * 1024
 _PIECE = 64 * 1024
-#: What the dialect writes for the token that ends a turn (`providers.local_grammar.END`).
+#: What the dialect writes for the token that ends a turn (`providers.local.grammar.END`).
 _END = "end: <|im_end|>\n"
 
 _fields = msgspec.json.Decoder(dict[str, msgspec.Raw])

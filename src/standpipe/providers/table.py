@@ -6,11 +6,11 @@ from collections.abc import Mapping
 
 import msgspec
 
-from standpipe.providers.anthropic import Anthropic
-from standpipe.providers.bedrock import Bedrock
+from standpipe.providers.anthropic.dialect import Anthropic
+from standpipe.providers.bedrock.dialect import Bedrock
 from standpipe.providers.dialect import Dialect, Fidelity, Quirks
-from standpipe.providers.gemini import Gemini
-from standpipe.providers.local import Local
+from standpipe.providers.gemini.dialect import Gemini
+from standpipe.providers.local.dialect import Local
 from standpipe.providers.openai import OpenAI
 
 #: Adding a dialect is one file beside this one and one line here.

@@ -10,10 +10,10 @@ from typing import Any
 
 import msgspec
 
-from standpipe.providers.anthropic_messages import bad
-from standpipe.providers.anthropic_schema import enforced, gaps
-from standpipe.providers.bedrock_messages import marked, system, turns
-from standpipe.providers.bedrock_models import reasoning
+from standpipe.providers.anthropic.messages import bad
+from standpipe.providers.anthropic.schema import enforced, gaps
+from standpipe.providers.bedrock.messages import marked, system, turns
+from standpipe.providers.bedrock.models import reasoning
 from standpipe.wire.chat import ChatRequest
 from standpipe.wire.checks import shown
 

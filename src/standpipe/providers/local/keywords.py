@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from standpipe.providers.local_check import TYPES
+from standpipe.providers.local.check import TYPES
 
 MAX_LEAST = 10_000  # minLength, minItems and minProperties: an answer has no more room
 #: The largest whole number that a double can hold, and every one below it.

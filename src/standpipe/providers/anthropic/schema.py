@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from standpipe.providers.anthropic_messages import bad
+from standpipe.providers.anthropic.messages import bad
 from standpipe.wire.checks import Path, shown
 
 Json = dict[str, Any]

@@ -11,9 +11,9 @@ from typing import Any
 
 import msgspec
 
-from standpipe.providers import local_grammar
-from standpipe.providers.local_calls import Arguments, Begin, Calls, Piece, Text
-from standpipe.providers.local_check import fits
+from standpipe.providers.local import grammar as local_grammar
+from standpipe.providers.local.calls import Arguments, Begin, Calls, Piece, Text
+from standpipe.providers.local.check import fits
 from standpipe.wire.chat import ChatRequest
 
 Json = dict[str, Any]

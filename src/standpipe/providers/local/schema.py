@@ -2,7 +2,7 @@
 
 It is checked: the engine says nothing of a schema that it cannot read, and lets the model write
 what it likes. It is capped, since others wait while it is read. And what is free is bounded
-(`local_narrow`), as far as the answer has room. Pure.
+(`narrow`), as far as the answer has room. Pure.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from standpipe.providers.local_narrow import Bounds, narrow, refuse
+from standpipe.providers.local.narrow import Bounds, narrow, refuse
 
 Json = dict[str, Any]
 

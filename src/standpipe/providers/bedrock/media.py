@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from standpipe.providers.anthropic_messages import bad
+from standpipe.providers.anthropic.messages import bad
 from standpipe.wire.checks import Path, shown
 
 Json = dict[str, Any]

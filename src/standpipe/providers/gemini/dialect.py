@@ -15,8 +15,8 @@ import msgspec
 
 from standpipe.errors import ApiError, Cut, KeyRefused, NotACompletion, Refused
 from standpipe.providers.dialect import Decoder, Fidelity, Outgoing, Quirks, Whole
-from standpipe.providers.gemini_answer import Reader, error_message
-from standpipe.providers.gemini_request import generate
+from standpipe.providers.gemini.answer import Reader, error_message
+from standpipe.providers.gemini.request import generate
 from standpipe.providers.openai import CODES, TYPES, seconds
 from standpipe.wire import sse
 from standpipe.wire.chat import ChatRequest

@@ -1,7 +1,7 @@
 """Whether a value is valid against a JSON Schema: the last look at an answer of the local model.
 
 The grammar has held the model to the schema already, but for the keywords that no grammar can say
-(`local_schema.UNENFORCED`), and but for a grammar that the engine could not read: then it enforces
+(`schema.UNENFORCED`), and but for a grammar that the engine could not read: then it enforces
 nothing and says nothing. So every answer is looked at before it is called a success. Pure.
 """
 

@@ -8,9 +8,9 @@ from typing import Any
 import msgspec
 
 from standpipe.errors import Cut
-from standpipe.providers import local_grammar
-from standpipe.providers.local_answer import Written, Wrong, call_id, tokens
-from standpipe.providers.local_calls import Begin, Piece, Text
+from standpipe.providers.local import grammar as local_grammar
+from standpipe.providers.local.answer import Written, Wrong, call_id, tokens
+from standpipe.providers.local.calls import Begin, Piece, Text
 from standpipe.providers.openai import complete_usage
 from standpipe.wire import sse
 from standpipe.wire.chat import ChatRequest

@@ -14,8 +14,8 @@ from typing import Any
 
 import msgspec
 
-from standpipe.providers.anthropic_messages import SYSTEM_ROLES, bad
-from standpipe.providers.bedrock_media import audio, document, image
+from standpipe.providers.anthropic.messages import SYSTEM_ROLES, bad
+from standpipe.providers.bedrock.media import audio, document, image
 from standpipe.wire.checks import Path
 
 Json = dict[str, Any]

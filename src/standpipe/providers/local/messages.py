@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from standpipe.providers.local_grammar import CLOSE, OPEN
+from standpipe.providers.local.grammar import CLOSE, OPEN
 
 Json = dict[str, Any]
 

@@ -15,10 +15,10 @@ from urllib.parse import quote
 import msgspec
 
 from standpipe.errors import ApiError, Cut, NotACompletion
-from standpipe.providers import bedrock_frames as frames
-from standpipe.providers import bedrock_request as outgoing
-from standpipe.providers.bedrock_answer import Reader, events
-from standpipe.providers.bedrock_errors import error, failure_of, message_of
+from standpipe.providers.bedrock import frames
+from standpipe.providers.bedrock import request as outgoing
+from standpipe.providers.bedrock.answer import Reader, events
+from standpipe.providers.bedrock.errors import error, failure_of, message_of
 from standpipe.providers.dialect import Decoder, Fidelity, Outgoing, Quirks, Whole
 from standpipe.wire import sse
 from standpipe.wire.chat import ChatRequest

@@ -1,7 +1,7 @@
 """The local model's dialect: OpenAI's form, as llama.cpp's server really reads it.
 
 https://github.com/ggml-org/llama.cpp/tree/master/tools/server (seen 2026-11). What becomes of each
-field is in `local_fields`; tools and schemas are ours (`local_grammar`), so that they hold on every
+field is in `fields`; tools and schemas are ours (`grammar`), so that they hold on every
 model, whatever its chat template knows. Pure; knows nothing of the process.
 """
 
@@ -14,12 +14,15 @@ import msgspec
 
 from standpipe import errors
 from standpipe.errors import NotACompletion
-from standpipe.providers import local_error, local_fields, local_grammar, local_messages
 from standpipe.providers.dialect import Decoder, Fidelity, Outgoing, Quirks, Whole
-from standpipe.providers.local_answer import Written, Wrong, call_id, tokens
-from standpipe.providers.local_calls import Begin, Piece, Text
-from standpipe.providers.local_fields import SAMPLING
-from standpipe.providers.local_stream import StreamDecoder
+from standpipe.providers.local import error as local_error
+from standpipe.providers.local import fields as local_fields
+from standpipe.providers.local import grammar as local_grammar
+from standpipe.providers.local import messages as local_messages
+from standpipe.providers.local.answer import Written, Wrong, call_id, tokens
+from standpipe.providers.local.calls import Begin, Piece, Text
+from standpipe.providers.local.fields import SAMPLING
+from standpipe.providers.local.stream import StreamDecoder
 from standpipe.providers.openai import complete_usage
 from standpipe.wire.chat import ChatRequest
 
@@ -44,7 +47,7 @@ class Local:
 
     name = "local"
     fidelity: Mapping[str, Fidelity] = local_fields.FIDELITY
-    passes_unknown = True  # to `local_fields`, which refuses them
+    passes_unknown = True  # to `fields`, which refuses them
     own_fields: Collection[str] = ()
     stream_type = b"text/event-stream"
 

@@ -13,8 +13,8 @@ from typing import Any, ClassVar
 import msgspec
 
 from standpipe.errors import BadRequest
-from standpipe.providers.gemini_parts import drawn, media, signature, texts
-from standpipe.providers.gemini_schema import held
+from standpipe.providers.gemini.parts import drawn, media, signature, texts
+from standpipe.providers.gemini.schema import held
 from standpipe.wire.chat import ChatRequest
 
 Json = dict[str, Any]

@@ -14,7 +14,7 @@ from typing import Any, TypeGuard
 import msgspec
 
 from standpipe.errors import UpstreamError
-from standpipe.providers.gemini_parts import signed
+from standpipe.providers.gemini.parts import signed
 from standpipe.wire import usage as usages
 from standpipe.wire.chat import ChatRequest
 

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from standpipe.errors import Cut
-from standpipe.providers import anthropic_answer as answer
+from standpipe.providers.anthropic import answer
 from standpipe.wire import sse
 from standpipe.wire.lenient import mapping, objects, text
 

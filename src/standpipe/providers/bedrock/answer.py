@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from standpipe.errors import UpstreamError
-from standpipe.providers.anthropic_answer import arguments, cited_in, usage
-from standpipe.providers.bedrock_trace import filters
+from standpipe.providers.anthropic.answer import arguments, cited_in, usage
+from standpipe.providers.bedrock.trace import filters
 from standpipe.wire.chat import ChatRequest
 from standpipe.wire.lenient import mapping, objects, text
 

@@ -2,7 +2,7 @@
 
 Sources, seen 2026-11: the model pages under
 https://docs.aws.amazon.com/bedrock/latest/userguide/model-parameters.html, and for Claude those
-that `anthropic_models` names.
+that `providers.anthropic.models` names.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from standpipe.providers import anthropic_models as claude
-from standpipe.providers.anthropic_messages import bad
+from standpipe.providers.anthropic import models as claude
+from standpipe.providers.anthropic.messages import bad
 from standpipe.wire.checks import Path, shown
 
 Json = dict[str, Any]

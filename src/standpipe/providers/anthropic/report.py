@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from standpipe.errors import BadRequest
-from standpipe.providers import anthropic_answer as answer
+from standpipe.providers.anthropic import answer
 from standpipe.wire.lenient import text
 from standpipe.wire.messages_api import to_openai_request
 

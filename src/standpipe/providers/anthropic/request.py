@@ -11,9 +11,9 @@ from typing import Any
 import msgspec
 
 from standpipe.errors import BadRequest
-from standpipe.providers import anthropic_models as models
-from standpipe.providers.anthropic_messages import bad, system, turns
-from standpipe.providers.anthropic_schema import enforced, gaps
+from standpipe.providers.anthropic import models
+from standpipe.providers.anthropic.messages import bad, system, turns
+from standpipe.providers.anthropic.schema import enforced, gaps
 from standpipe.wire.chat import ChatRequest
 from standpipe.wire.checks import shown
 

@@ -13,9 +13,9 @@ from collections.abc import Collection, Mapping
 import msgspec
 
 from standpipe.errors import ApiError
-from standpipe.providers import anthropic_answer as answer
-from standpipe.providers import anthropic_request as outgoing
-from standpipe.providers.anthropic_stream import StreamDecoder
+from standpipe.providers.anthropic import answer
+from standpipe.providers.anthropic import request as outgoing
+from standpipe.providers.anthropic.stream import StreamDecoder
 from standpipe.providers.dialect import Decoder, Fidelity, Outgoing, Quirks, Whole
 from standpipe.wire.chat import ChatRequest
 from standpipe.wire.lenient import text

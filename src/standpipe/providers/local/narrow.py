@@ -17,10 +17,12 @@ from typing import Any, NamedTuple, NoReturn
 import msgspec
 
 from standpipe.errors import BadRequest
-from standpipe.providers import local_keywords, local_merge, local_pattern
-from standpipe.providers.local_check import fits, resolve
-from standpipe.providers.local_keywords import ENFORCED, OF_TYPE, STEP, UNENFORCED, WHOLE
-from standpipe.providers.local_size import Sizes
+from standpipe.providers.local import keywords as local_keywords
+from standpipe.providers.local import merge as local_merge
+from standpipe.providers.local import pattern as local_pattern
+from standpipe.providers.local.check import fits, resolve
+from standpipe.providers.local.keywords import ENFORCED, OF_TYPE, STEP, UNENFORCED, WHOLE
+from standpipe.providers.local.size import Sizes
 
 Json = dict[str, Any]
 

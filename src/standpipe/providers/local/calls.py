@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from standpipe.providers.local_grammar import CLOSE, OPEN
+from standpipe.providers.local.grammar import CLOSE, OPEN
 
 _HEAD = re.compile(r'\s*\{\s*"name"\s*:\s*("(?:[^"\\]|\\.){1,512}")\s*,\s*"arguments"\s*:\s*(?=\{)')
 _MOST_HEAD = 2048

@@ -11,8 +11,8 @@ from typing import Any
 
 import msgspec
 
-from standpipe.providers import local_schema
-from standpipe.providers.local_rules import Rules
+from standpipe.providers.local import schema as local_schema
+from standpipe.providers.local.rules import Rules
 from standpipe.wire.chat import ChatRequest
 
 Json = dict[str, Any]

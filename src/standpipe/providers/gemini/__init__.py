@@ -1,0 +1,1 @@
+"""Gemini's generateContent: https://ai.google.dev/api/generate-content."""
