@@ -12,9 +12,11 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import msgspec
+from typing_extensions import override
 
 from standpipe.errors import ApiError, Cut, KeyRefused, NotACompletion, Refused
 from standpipe.providers.dialect import Decoder, Fidelity, Outgoing, Quirks, Whole
+from standpipe.providers.stream import EventDecoder
 from standpipe.wire import sse, usage
 from standpipe.wire.chat import ChatRequest, rebuild
 
@@ -119,7 +121,7 @@ class OpenAI:
         return _refused(status, headers, body, provider)
 
 
-class StreamDecoder:
+class StreamDecoder(EventDecoder[bytes]):
     """Relays a stream's events, byte for byte where nothing must change."""
 
     def __init__(
@@ -130,45 +132,26 @@ class StreamDecoder:
         drop_usage: bool,
         repair: Callable[[Chunk], Chunk] | None = None,
     ) -> None:
-        self.done = False
-        self.completion_id: str | None = None
-        self.provider_model: str | None = None
-        self.usage: msgspec.Raw | None = None
+        super().__init__(sse.Splitter())
         self._requested = requested
         self._ours = b'"model":' + _encode(requested)
         self._theirs: bytes | None = None
         self._unfinished = choices
         self._drop_usage = drop_usage
         self._repair = repair
-        self._splitter = sse.Splitter()
-        self._broken: Cut | None = None
 
-    def feed(self, data: bytes) -> bytes:
-        """Return the events that are whole now; an error behind them is raised by the next call."""
-        self._raise_broken()
-        edited: list[bytes] = []
-        try:
-            edited.extend(map(self._edit, self._splitter.feed(data)))
-        except ValueError as error:
-            self._broken = Cut(f"the provider's stream cannot be read: {error}")
-        except Cut as error:
-            self._broken = error
-        if not edited:
-            self._raise_broken()
-        return edited[0] if len(edited) == 1 else b"".join(edited)
-
+    @override
     def close(self) -> None:
         """Raise Cut unless `[DONE]` came or every choice is finished."""
-        self._raise_broken()
-        if not self.done and self._unfinished > 0:
-            raise Cut("the provider's stream ended before its end")
+        super().close()
         self.done = True
 
-    def _raise_broken(self) -> None:
-        if self._broken is not None:
-            raise self._broken
+    @override
+    def _is_whole(self) -> bool:
+        return self.done or self._unfinished <= 0
 
-    def _edit(self, event: bytes) -> bytes:
+    @override
+    def _take(self, event: bytes) -> bytes:
         if self.done:
             return b""
         if self._theirs is not None and event.count(self._theirs) == 1 and _is_plain(event):

@@ -7,10 +7,12 @@ Bytes pass: only the model's name changes, out and back, and usage is asked for 
 from __future__ import annotations
 
 import msgspec
+from typing_extensions import override
 
 from standpipe.errors import BadRequest, Cut, NotACompletion
 from standpipe.providers.dialect import Decoder, Outgoing, Quirks, Whole
 from standpipe.providers.openai import CHAT, OpenAI, StreamDecoder, message_of
+from standpipe.providers.stream import EventDecoder
 from standpipe.providers.table import Provider
 from standpipe.wire import responses, sse
 from standpipe.wire.passthrough import PassedRequest, Route
@@ -78,43 +80,19 @@ def decoder(request: PassedRequest, quirks: Quirks) -> Decoder:
     return StreamDecoder(request.model, choices=request.choices, drop_usage=drop)
 
 
-class ResponseDecoder:
+class ResponseDecoder(EventDecoder[bytes]):
     """Relays a response's events byte for byte, but for those in which the model is named."""
 
     def __init__(self, requested: str) -> None:
-        self.done = False
-        self.completion_id: str | None = None
-        self.provider_model: str | None = None
-        self.usage: msgspec.Raw | None = None
+        super().__init__(sse.Splitter())
         self._model = msgspec.Raw(_encode(requested))
-        self._splitter = sse.Splitter()
-        self._broken: Cut | None = None
 
-    def feed(self, data: bytes) -> bytes:
-        """Return the events that are whole now; an error behind them is raised by the next call."""
-        self._raise_broken()
-        told: list[bytes] = []
-        try:
-            told.extend(map(self._told, self._splitter.feed(data)))
-        except ValueError as error:
-            self._broken = Cut(f"the provider's stream cannot be read: {error}")
-        except Cut as error:
-            self._broken = error
-        if not told:
-            self._raise_broken()
-        return b"".join(told)
+    @override
+    def _is_whole(self) -> bool:
+        return self.done
 
-    def close(self) -> None:
-        """Raise Cut unless the event came that holds the whole response."""
-        self._raise_broken()
-        if not self.done:
-            raise Cut("the provider's stream ended before its end")
-
-    def _raise_broken(self) -> None:
-        if self._broken is not None:
-            raise self._broken
-
-    def _told(self, event: bytes) -> bytes:
+    @override
+    def _take(self, event: bytes) -> bytes:
         if self.done:
             return b""
         payload = sse.data_of(event)

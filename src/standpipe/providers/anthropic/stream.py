@@ -11,9 +11,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import msgspec
+from typing_extensions import override
 
 from standpipe.errors import Cut
 from standpipe.providers.anthropic import answer
+from standpipe.providers.stream import EventDecoder
 from standpipe.wire import sse
 from standpipe.wire.lenient import mapping, objects, text
 
@@ -48,22 +50,17 @@ class _Block:
         return self.start
 
 
-class StreamDecoder:
+class StreamDecoder(EventDecoder[bytes]):
     """Turns the provider's events into chunks; see `dialect.Decoder`.
 
     `forced` is the tool whose call is the answer itself.
     """
 
     def __init__(self, requested: str, *, usage: bool, forced: str | None = None) -> None:
-        self.done = False
-        self.completion_id: str | None = None
-        self.provider_model: str | None = None
-        self.usage: msgspec.Raw | None = None
+        super().__init__(sse.Splitter())
         self._requested = requested
         self._sends_usage = usage
         self._forced = forced
-        self._splitter = sse.Splitter()
-        self._broken: Cut | None = None
         self._counts: Json = {}
         self._opened = False
         self._blocks: dict[int, _Block] = {}
@@ -71,30 +68,13 @@ class StreamDecoder:
         self._calls = 0
         self._thoughts = 0
 
-    def feed(self, data: bytes) -> bytes:
-        """Return the chunks that are whole now; an error behind them is raised by the next call."""
-        self._raise_broken()
-        out: list[bytes] = []
-        try:
-            for event in self._splitter.feed(data):
-                out.extend(self._event(event))
-        except ValueError as error:
-            self._broken = Cut(f"the provider's stream cannot be read: {error}")
-        except Cut as error:
-            self._broken = error
-        if not out:
-            self._raise_broken()
-        return b"".join(out)
+    @override
+    def _take(self, event: bytes) -> bytes:
+        return b"".join(self._event(event))
 
-    def close(self) -> None:
-        """Raise Cut unless `message_stop` came."""
-        self._raise_broken()
-        if not self.done:
-            raise Cut("the provider's stream ended before its end")
-
-    def _raise_broken(self) -> None:
-        if self._broken is not None:
-            raise self._broken
+    @override
+    def _is_whole(self) -> bool:
+        return self.done
 
     def _event(self, raw: bytes) -> Iterator[bytes]:
         data = sse.data_of(raw)

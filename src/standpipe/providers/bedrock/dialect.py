@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import quote
 
 import msgspec
+from typing_extensions import override
 
 from standpipe.errors import ApiError, Cut, NotACompletion
 from standpipe.providers.bedrock import frames
@@ -20,6 +21,7 @@ from standpipe.providers.bedrock import request as outgoing
 from standpipe.providers.bedrock.answer import Reader, events
 from standpipe.providers.bedrock.errors import error, failure_of, message_of
 from standpipe.providers.dialect import Decoder, Fidelity, Outgoing, Quirks, Whole
+from standpipe.providers.stream import EventDecoder
 from standpipe.wire import sse
 from standpipe.wire.chat import ChatRequest
 from standpipe.wire.fold import Fold, decode_object
@@ -110,43 +112,21 @@ class Bedrock:
         return error(status, headers, body, provider)
 
 
-class StreamDecoder:
+class StreamDecoder(EventDecoder[frames.Message]):
     """Turns frames into OpenAI's events; see `dialect.Decoder`."""
 
     def __init__(self, request: ChatRequest) -> None:
-        self.done = False
-        self.completion_id: str | None = None  # no answer has one
-        self.provider_model: str | None = None
-        self.usage: msgspec.Raw | None = None
+        super().__init__(frames.Splitter())
         self._owes_usage = request.include_usage
         self._reader = Reader(request, Cut)
-        self._splitter = frames.Splitter()
-        self._broken: Cut | None = None
 
-    def feed(self, data: bytes) -> bytes:
-        """Return the events that are whole now; an error behind them is raised by the next call."""
-        self._raise_broken()
-        out: list[bytes] = []
-        try:
-            for message in self._splitter.feed(data):
-                out.extend(self._message(message))
-        except ValueError as error:
-            self._broken = Cut(f"the provider's stream cannot be read: {error}")
-        except Cut as error:
-            self._broken = error
-        if not out:
-            self._raise_broken()
-        return b"".join(out)
+    @override
+    def _take(self, event: frames.Message) -> bytes:
+        return b"".join(self._message(event))
 
-    def close(self) -> None:
-        """Raise Cut unless the last event came."""
-        self._raise_broken()
-        if not self.done:
-            raise Cut("the provider's stream ended before its end")
-
-    def _raise_broken(self) -> None:
-        if self._broken is not None:
-            raise self._broken
+    @override
+    def _is_whole(self) -> bool:
+        return self.done
 
     def _message(self, message: frames.Message) -> Iterator[bytes]:
         if self.done:

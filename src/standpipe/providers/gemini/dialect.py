@@ -12,12 +12,14 @@ from typing import Any
 from urllib.parse import quote
 
 import msgspec
+from typing_extensions import override
 
 from standpipe.errors import ApiError, Cut, KeyRefused, NotACompletion, Refused
 from standpipe.providers.dialect import Decoder, Fidelity, Outgoing, Quirks, Whole
 from standpipe.providers.gemini.answer import Reader, error_message
 from standpipe.providers.gemini.request import generate
 from standpipe.providers.openai import CODES, TYPES, seconds
+from standpipe.providers.stream import EventDecoder
 from standpipe.wire import sse
 from standpipe.wire.chat import ChatRequest
 from standpipe.wire.fold import Fold
@@ -151,49 +153,25 @@ class Gemini:
         return _refused(status, headers, body, provider)
 
 
-class StreamDecoder:
+class StreamDecoder(EventDecoder[bytes]):
     """Turns the events of a stream into OpenAI's.
 
     `done` stays False: no event says that it is the last, and an error may follow the last answer.
     """
 
     def __init__(self, request: ChatRequest) -> None:
-        self.done = False
-        self.completion_id: str | None = None
-        self.provider_model: str | None = None
-        self.usage: msgspec.Raw | None = None
+        self._split = sse.Splitter()
+        super().__init__(self._split)
         self._owes_usage = request.include_usage
         self._reader = Reader(request, Cut)
-        self._splitter = sse.Splitter()
-        self._broken: Cut | None = None
 
-    def feed(self, data: bytes) -> bytes:
-        """Return the events that are whole now; an error behind them is raised by the next call."""
-        self._raise_broken()
-        made: list[bytes] = []
-        try:
-            made.extend(map(self._event, self._splitter.feed(data)))
-        except ValueError as error:
-            self._broken = Cut(f"the provider's stream cannot be read: {error}")
-        except Cut as error:
-            self._broken = error
-        events = b"".join(made)
-        if not events:
-            self._raise_broken()
-        return events
+    @override
+    def _is_whole(self) -> bool:
+        self._check_error(self._split.rest)
+        return not self._reader.missing
 
-    def close(self) -> None:
-        """Raise Cut unless every choice is finished and no error follows."""
-        self._raise_broken()
-        self._check_error(self._splitter.rest)
-        if self._reader.missing:
-            raise Cut("the provider's stream ended before its end")
-
-    def _raise_broken(self) -> None:
-        if self._broken is not None:
-            raise self._broken
-
-    def _event(self, event: bytes) -> bytes:
+    @override
+    def _take(self, event: bytes) -> bytes:
         payload = sse.data_of(event)
         if payload is None:
             self._check_error(event)

@@ -6,12 +6,14 @@ from collections.abc import Callable
 from typing import Any
 
 import msgspec
+from typing_extensions import override
 
 from standpipe.errors import Cut
 from standpipe.providers.local import grammar as local_grammar
 from standpipe.providers.local.answer import Written, Wrong, call_id, tokens
 from standpipe.providers.local.calls import Begin, Piece, Text
 from standpipe.providers.openai import complete_usage
+from standpipe.providers.stream import EventDecoder
 from standpipe.wire import sse
 from standpipe.wire.chat import ChatRequest
 
@@ -20,47 +22,34 @@ Json = dict[str, Any]
 _encode = msgspec.json.encode
 
 
-class StreamDecoder:
+class StreamDecoder(EventDecoder[bytes]):
     """Decodes one stream."""
 
+    whose = "the local model's"
+
     def __init__(self, request: ChatRequest) -> None:
-        self.done = False
-        self.completion_id: str | None = None
-        self.provider_model: str | None = None
-        self.usage: msgspec.Raw | None = None
+        super().__init__(sse.Splitter())
         self._request = request
-        self._splitter = sse.Splitter()
         self._choices: dict[int, _Choice] = {}
-        self._broken: Cut | None = None
 
-    def feed(self, data: bytes) -> bytes:
-        """Return the events that are whole now; an error behind them is raised by the next call."""
-        self._raise_broken()
-        events: list[bytes] = []
-        try:
-            for event in self._splitter.feed(data):
-                self._take(event, events.append)
-        except Cut as error:
-            self._broken = error
-        except ValueError as error:
-            self._broken = Cut(f"the local model's stream cannot be read: {error}")
-        if not events:
-            self._raise_broken()
-        return b"".join(events)
-
+    @override
     def close(self) -> None:
         """Raise Cut unless `[DONE]` came or every choice is finished."""
-        self._raise_broken()
-        ended = [choice.is_finished for choice in self._choices.values()]
-        if not self.done and not (ended and all(ended)):
-            raise Cut("the local model's stream ended before its end")
+        super().close()
         self.done = True
 
-    def _raise_broken(self) -> None:
-        if self._broken is not None:
-            raise self._broken
+    @override
+    def _is_whole(self) -> bool:
+        ended = [choice.is_finished for choice in self._choices.values()]
+        return self.done or (bool(ended) and all(ended))
 
-    def _take(self, event: bytes, say: Callable[[bytes], None]) -> None:
+    @override
+    def _take(self, event: bytes) -> bytes:
+        events: list[bytes] = []
+        self._tell(event, events.append)
+        return b"".join(events)
+
+    def _tell(self, event: bytes, say: Callable[[bytes], None]) -> None:
         payload = sse.data_of(event)
         if payload is None or self.done:  # a comment keeps the connection alive
             return
