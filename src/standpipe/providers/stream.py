@@ -11,12 +11,13 @@ import msgspec
 from standpipe.errors import Cut
 
 E = TypeVar("E")
+E_co = TypeVar("E_co", covariant=True)
 
 
-class Splitter(Protocol[E]):
+class Splitter(Protocol[E_co]):
     """Cuts bytes into events; ValueError for bytes that cannot be any."""
 
-    def feed(self, data: bytes) -> Iterable[E]:
+    def feed(self, data: bytes) -> Iterable[E_co]:
         """Return the events that are whole now."""
         ...
 

@@ -199,7 +199,7 @@ def _calls(message: Json, path: Path) -> Iterator[Json]:
             "type": "tool_use",
             "id": call_id(call["id"]),
             "name": call["function"]["name"],
-            "input": _input(call["function"]["arguments"], (*at, "function", "arguments")),
+            "input": tool_input(call["function"]["arguments"], (*at, "function", "arguments")),
             **others,
         }
 
@@ -209,7 +209,8 @@ def call_id(said: str) -> str:
     return _NOT_IN_IDS.sub("_", said) or "_"
 
 
-def _input(arguments: str, path: Path) -> Json:
+def tool_input(arguments: str, path: Path) -> Json:
+    """Return a call's arguments as an object; BadRequest at `path` for others."""
     try:
         value = msgspec.json.decode(arguments) if arguments.strip() else {}
     except (msgspec.DecodeError, RecursionError):

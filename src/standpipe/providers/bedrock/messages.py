@@ -12,9 +12,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-import msgspec
-
-from standpipe.providers.anthropic.messages import SYSTEM_ROLES, bad
+from standpipe.providers.anthropic.messages import SYSTEM_ROLES, bad, tool_input
 from standpipe.providers.bedrock.media import audio, document, image
 from standpipe.wire.checks import Path
 
@@ -105,7 +103,7 @@ class _Told:
             if not self._with_tools:
                 yield {"text": f"[called {function['name']} with {function['arguments']}]"}
                 continue
-            given = _input(function["arguments"], (*at, "function", "arguments"))
+            given = tool_input(function["arguments"], (*at, "function", "arguments"))
             use = {"toolUseId": call_id(call["id"]), "name": function["name"], "input": given}
             yield {"toolUse": use}
 
@@ -179,16 +177,6 @@ def _thoughts(message: Json) -> Iterator[Json]:
             yield {"reasoningContent": {"reasoningText": said}}
         elif block.get("data"):
             yield {"reasoningContent": {"redactedContent": block["data"]}}
-
-
-def _input(arguments: str, path: Path) -> Json:
-    try:
-        value = msgspec.json.decode(arguments) if arguments.strip() else {}
-    except (msgspec.DecodeError, RecursionError):
-        value = None
-    if not isinstance(value, dict):
-        raise bad(path, "must be a JSON object for this provider")
-    return value
 
 
 def _name_apart(joined: list[Turn]) -> None:
