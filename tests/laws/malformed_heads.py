@@ -116,7 +116,7 @@ NOWHERE: list[str] = [
     "/.env",
     "/.git/config",
     "/wp-login.php",
-    "/v1/completions",
+    "/v1/audio/speech",
     "/v1/models/unknown",
     "/v1/models/%00",
     "/v1/models/%ff",
