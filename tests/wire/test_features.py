@@ -13,6 +13,7 @@ from standpipe.wire.features import FEATURES, features
 #: What a feature's example asks for besides.
 IMPLIED = {
     "temperature>1": {"temperature"},
+    "image_url.detail": {"content:image_url"},
     "stop>4": {"stop"},
     "top_logprobs": {"logprobs"},
     "audio.voice": {"modalities:audio"},

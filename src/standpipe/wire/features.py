@@ -98,6 +98,19 @@ FEATURES: dict[str, Json] = {
             }
         ]
     },
+    "image_url.detail": {
+        "messages": [
+            {
+                "role": "user",
+                "content": [
+                    {
+                        "type": "image_url",
+                        "image_url": {"url": "data:image/png;base64,iVBORw0K", "detail": "low"},
+                    }
+                ],
+            }
+        ]
+    },
     "content:image_url.remote": {
         "messages": [
             {
@@ -209,6 +222,8 @@ def _in_messages(messages: list[Json]) -> Iterator[tuple[str, str]]:
         for position, part in enumerate(content if isinstance(content, list) else ()):
             if (name := _part(part)) is not None:
                 yield name, f"{path}.content[{position}]"
+            if part["type"] == "image_url" and part["image_url"].get("detail") in ("low", "high"):
+                yield "image_url.detail", f"{path}.content[{position}].image_url.detail"
 
 
 def _part(part: Json) -> str | None:

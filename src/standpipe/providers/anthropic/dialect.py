@@ -34,6 +34,7 @@ _EMULATED = (
     "n>1", "functions", "function_call:none", "function_call:name",
     "response_format:json_object", "role:developer", "role:function", "message.name",
     "modalities:audio", "audio.voice", "message.audio", "content:input_audio",
+    "image_url.detail",  # the place chooses the resolution, and the caller is told
 )  # fmt: skip
 _REFUSED = (
     "temperature>1", "presence_penalty", "frequency_penalty", "seed", "logit_bias", "logprobs",

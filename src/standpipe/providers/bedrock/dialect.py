@@ -35,6 +35,7 @@ _NATIVE = (
     "content:image_url", "content:input_audio", "content:file",
 )  # fmt: skip
 _EMULATED = (
+    "image_url.detail",  # the place chooses the resolution, and the caller is told
     "stop>4",  # Bedrock takes 2500, several of its models four
     "n>1",
     "user",  # kept in the record

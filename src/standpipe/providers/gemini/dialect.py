@@ -56,6 +56,7 @@ _NATIVE = (
     "content:file",
 )
 _EMULATED = (
+    "image_url.detail",  # the place chooses the resolution, and the caller is told
     "user",  # kept in the record; Gemini has no field for it
     "parallel_tool_calls:false",
     "stop>4",  # five are native, but one more is not

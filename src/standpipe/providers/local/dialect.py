@@ -24,6 +24,7 @@ from standpipe.providers.local.calls import Begin, Piece, Text
 from standpipe.providers.local.fields import SAMPLING
 from standpipe.providers.local.stream import StreamDecoder
 from standpipe.providers.openai import complete_usage
+from standpipe.wire import chat
 from standpipe.wire.chat import ChatRequest
 
 Json = dict[str, Any]
@@ -47,8 +48,8 @@ class Local:
 
     name = "local"
     fidelity: Mapping[str, Fidelity] = local_fields.FIDELITY
-    passes_unknown = True  # to `fields`, which refuses them
-    own_fields: Collection[str] = ()
+    passes_unknown = False
+    own_fields: Collection[str] = frozenset(local_fields.FIELDS) - frozenset(chat.FIELDS)
     stream_type = b"text/event-stream"
 
     def __init__(

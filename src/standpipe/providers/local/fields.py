@@ -221,6 +221,7 @@ FIDELITY: Mapping[str, Fidelity] = {
     "message.name": "emulated",
     "message.audio": "emulated",
     "content:image_url": "refused",
+    "image_url.detail": "refused",
     "content:image_url.remote": "refused",
     "content:input_audio": "emulated",
     "content:file": "refused",
