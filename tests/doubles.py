@@ -283,7 +283,7 @@ _GENERATION_TAKES = frozenset(
     {
         *("temperature", "topP", "maxOutputTokens", "stopSequences", "candidateCount", "seed"),
         *("presencePenalty", "frequencyPenalty", "responseLogprobs", "logprobs"),
-        *("responseMimeType", "responseJsonSchema", "thinkingConfig"),
+        *("responseMimeType", "responseJsonSchema", "thinkingConfig", "mediaResolution"),
     }
 )
 

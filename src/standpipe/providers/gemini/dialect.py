@@ -51,12 +51,12 @@ _NATIVE = (
     "reasoning_effort",
     "service_tier",
     "content:image_url",
+    "image_url.detail",
     "content:image_url.remote",
     "content:input_audio",
     "content:file",
 )
 _EMULATED = (
-    "image_url.detail",  # the place chooses the resolution, and the caller is told
     "user",  # kept in the record; Gemini has no field for it
     "parallel_tool_calls:false",
     "stop>4",  # five are native, but one more is not
