@@ -19,6 +19,14 @@ from pathlib import Path
 
 KEY = "bench-key-0123456789"
 CALLS = 20
+#: What each child is called here, by the module that it runs.
+CHILDREN = {
+    "standpipe.worker": "worker",
+    "standpipe.drain": "drain",
+    "standpipe.engine.process": "engine",
+    "standpipe.engine.extras": "speech and embeddings, not yet used",
+}
+OURS = ("supervisor", "worker", "drain")
 
 
 def main() -> None:
@@ -59,7 +67,7 @@ def run(home: Path) -> dict[str, str]:
         "first answer of the local model, s": f"{answered:.2f}",
     }
     figures |= {f"PSS of {name}, MB": f"{size / 1e6:.0f}" for name, size in memory.items()}
-    together = sum(size for name, size in memory.items() if name != "engine")
+    together = sum(memory[name] for name in OURS)
     return {**figures, "PSS of supervisor, worker and drain, MB": f"{together / 1e6:.0f}"}
 
 
@@ -98,7 +106,7 @@ def pss(pid: int) -> dict[str, int]:
     sizes = {"supervisor": _pss(str(pid))}
     for child in children:
         command = Path(f"/proc/{child}/cmdline").read_bytes()
-        name = next(n for n in ("worker", "drain", "engine") if n.encode() in command)
+        name = next(name for module, name in CHILDREN.items() if module.encode() in command)
         sizes[name] = _pss(child)
     return sizes
 
