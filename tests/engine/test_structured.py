@@ -155,18 +155,21 @@ def test_call_that_the_model_is_led_to_is_found_among_its_text(engine: Engine) -
 
 
 def test_answer_of_a_tool_is_read(engine: Engine) -> None:
+    # What a model of this size makes of it is chance; that it is told is not.
+    assert prompt_tokens(engine, "purple " * 60) > prompt_tokens(engine, "purple") + 50
+
+
+def prompt_tokens(engine: Engine, sky: str) -> int:
+    """Return the length of a prompt in which a tool has said this."""
     call = {"name": "get_weather", "arguments": '{"city": "Oslo"}'}
+    said = {"id": "call_1", "type": "function", "function": call}
     messages = [
         *user("What is the weather in Oslo?"),
-        {
-            "role": "assistant",
-            "content": None,
-            "tool_calls": [{"id": "call_1", "type": "function", "function": call}],
-        },
-        {"role": "tool", "tool_call_id": "call_1", "content": '{"sky": "purple"}'},
+        {"role": "assistant", "content": None, "tool_calls": [said]},
+        {"role": "tool", "tool_call_id": "call_1", "content": json.dumps({"sky": sky})},
     ]
-    answer = asked(engine, messages=messages, tools=TOOLS, temperature=0, max_tokens=40)
-    assert "purple" in answer["message"]["content"]
+    answer = engine.completion(messages=messages, tools=TOOLS, max_tokens=1)
+    return int(answer["usage"]["prompt_tokens"])
 
 
 @pytest.mark.parametrize("stream", [False, True])
