@@ -79,7 +79,7 @@ def logprobs_need_an_alternative(request: ChatRequest) -> Json:
 def named_tool_is_the_only_one(request: ChatRequest) -> Json:
     """Offer the chosen tool alone, and require a call: llama.cpp takes an object for `auto`.
 
-    https://pypi.org/project/langchain-llama-cpp/
+    As the page of the package langchain-llama-cpp says.
     """
     choice = request.values.get("tool_choice")
     if not isinstance(choice, dict) or choice.get("type", "function") != "function":
