@@ -151,7 +151,9 @@ def test_call_that_the_model_is_led_to_is_found_among_its_text(engine: Engine) -
     answer = asked(
         engine, messages=user(QUESTIONS[0]), tools=TOOLS, logit_bias=bias, max_tokens=200, seed=1
     )
-    assert all(map(well_formed, answer["message"].get("tool_calls", [])))
+    assert answer["finish_reason"] == "tool_calls"
+    assert answer["message"]["tool_calls"]
+    assert all(map(well_formed, answer["message"]["tool_calls"]))
 
 
 def test_answer_of_a_tool_is_read(engine: Engine) -> None:

@@ -422,13 +422,13 @@ def test_request_is_read() -> None:
     )
     assert (request.model, request.messages) == ("gpt-4o", [USER])
     assert (request.stream, request.include_usage, request.store) == (True, True, False)
-    assert (request.metadata, request.n, request.uses_functions) == ({"a": "b"}, 2, True)
+    assert (request.metadata, request.n) == ({"a": "b"}, 2)
 
 
 def test_what_is_not_said_has_its_default() -> None:
     request = chat.parse(msgspec.json.encode(body()))
     assert (request.stream, request.include_usage, request.store) == (False, False, None)
-    assert (request.metadata, request.n, request.uses_functions) == ({}, 1, False)
+    assert (request.metadata, request.n) == ({}, 1)
 
 
 def test_last_of_a_field_given_twice_is_what_counts_and_what_is_sent() -> None:

@@ -50,6 +50,8 @@ class Plan(msgspec.Struct, frozen=True):
 
 def plan(request: ChatRequest, provider: Provider, *, best_effort: bool) -> Plan:
     """Decide what becomes of each feature; BadRequest names one that is refused."""
+    if provider.honours_all:
+        return Plan(request)
     emulated: list[str] = []
     dropped: dict[str, tuple[str, ...]] = {}
     for name, path in features(request).items():
@@ -77,8 +79,8 @@ def _unknown(request: ChatRequest, provider: Provider) -> list[str]:
     """Return the fields that a dialect which is not OpenAI's has no way to pass on."""
     if provider.dialect.passes_unknown:
         return []
-    known = {*chat.FIELDS, *provider.dialect.own_fields}
-    return [name for name in request.fields if name not in known]
+    own = provider.dialect.own_fields
+    return [name for name in request.fields if name not in chat.FIELDS and name not in own]
 
 
 def _without(request: ChatRequest, fields: set[str]) -> ChatRequest:

@@ -32,6 +32,12 @@ class Provider(msgspec.Struct, frozen=True):
     #: What this place does otherwise than its dialect's table says.
     fidelity: Mapping[str, Fidelity] = {}
 
+    @property
+    def honours_all(self) -> bool:
+        """Whether every request goes on as it is, for all that any table says."""
+        is_native = not self.fidelity and not self.dialect.fidelity
+        return is_native and self.dialect.passes_unknown
+
     def word(self, feature: str) -> Fidelity:
         """Return what becomes of a feature; what no table names is native."""
         return self.fidelity.get(feature) or self.dialect.fidelity.get(feature, "native")

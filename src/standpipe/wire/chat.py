@@ -132,8 +132,6 @@ class ChatRequest(msgspec.Struct, frozen=True):
     store: bool | None = None
     metadata: dict[str, str] = {}
     n: int = 1
-    #: The legacy `functions` are used: the answer is owed as `function_call`.
-    uses_functions: bool = False
 
 
 _decoder = msgspec.json.Decoder(dict[str, msgspec.Raw])
@@ -282,5 +280,4 @@ def _request(raw: dict[str, msgspec.Raw], values: Json) -> ChatRequest:
         store=values.get("store"),
         metadata=values.get("metadata", {}),
         n=int(values.get("n", 1)),
-        uses_functions="functions" in values,
     )

@@ -76,10 +76,6 @@ def flag(value: Any, path: Path, issues: Issues) -> None:
         issues.add(path, f"must be true or false, not {shown(value)}")
 
 
-def anything(value: Any, path: Path, issues: Issues) -> None:
-    """Want nothing in particular."""
-
-
 def mapping(value: Any, path: Path, issues: Issues) -> None:
     """Want an object, of any content."""
     if not isinstance(value, dict):

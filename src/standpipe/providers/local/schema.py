@@ -19,10 +19,6 @@ Json = dict[str, Any]
 MAX_BYTES = 64 * 1024
 MAX_CHOICES = 1000  # enum values, constants, properties and alternatives, together
 MAX_LEVELS = 100
-NOTE = (
-    f"a schema up to {MAX_BYTES // 1024} KiB and {MAX_CHOICES} values; with strict, keywords that "
-    "cannot be enforced are refused, without it an answer that breaks them is an error"
-)
 
 #: From generous to narrow; the first is taken whose longest answer has room.
 _LADDER = (
