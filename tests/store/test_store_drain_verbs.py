@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -31,7 +32,7 @@ def test_row_comes_back_as_it_went_in(store: Store, project: Project, row_of: Ro
         cache_hit=True,
         usage=Usage(prompt_tokens=1, completion_tokens=2, rejected_prediction_tokens=9),
         usage_source="provider",
-        cost=0.0000123,
+        cost=Decimal("0.0000123"),
         price_version="2026-10-01",
         user_agent="curl",
         traceparent="00-1-2-01",

@@ -15,6 +15,7 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine
+from sqlalchemy.schema import SchemaItem
 
 import standpipe.store
 from standpipe.errors import ConfigError, StoreUnavailable
@@ -40,9 +41,16 @@ def test_migrating_again_changes_nothing(url: str, store: Store, project: Projec
 def test_migrated_tables_equal_the_schema(url: str, store: Store) -> None:
     engine = create_engine(url)
     with engine.connect() as connection:
-        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        context = MigrationContext.configure(
+            connection, opts={"compare_type": True, "include_object": _is_of_today}
+        )
         assert compare_metadata(context, schema.metadata) == []
     engine.dispose()
+
+
+def _is_of_today(thing: SchemaItem, name: str | None, kind: str, *_: object) -> bool:
+    table = getattr(getattr(thing, "table", None), "name", None)
+    return kind != "column" or (table, name) not in schema.LEFT_BEHIND
 
 
 def test_migrated_columns_are_in_the_order_of_the_schema(tmp_path: Path, store: Store) -> None:
@@ -50,7 +58,8 @@ def test_migrated_columns_are_in_the_order_of_the_schema(tmp_path: Path, store: 
     with closing(sqlite3.connect(tmp_path / "standpipe.db")) as connection:
         for table in schema.metadata.tables.values():
             found = [line[1] for line in connection.execute(f"PRAGMA table_info({table.name})")]
-            assert found == table.columns.keys()
+            today = [name for name in found if (table.name, name) not in schema.LEFT_BEHIND]
+            assert today == table.columns.keys()
 
 
 def test_head_is_the_newest_migration() -> None:

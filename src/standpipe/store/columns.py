@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from decimal import Decimal
 from operator import attrgetter
 from typing import Any
 
@@ -12,16 +13,20 @@ from standpipe.store.rows import Row
 from standpipe.store.schema import records
 from standpipe.wire.record import Attempt, Usage
 
-# The table's columns in order are: these fields, those of Usage, three of JSON, the two texts.
+# The table's columns in order are: the row's plain fields, the usage that 0001 knew, three of JSON,
+# the texts as 0001 had them, what 0002 added.
 _RENAMED = {"project_id": "project", "key_id": "key"}
-_USAGE = Usage.__struct_fields__
 _NAMES = [_RENAMED.get(column.name, column.name) for column in records.columns]
-_FIRST = tuple(_NAMES[: _NAMES.index(_USAGE[0])])
-_JSON = len(_FIRST) + len(_USAGE)
+_USAGE = Usage.__struct_fields__
+_FIRST = _NAMES[: _NAMES.index(_USAGE[0])]
+_JSON = _NAMES.index("metadata")
 
 _first_of = attrgetter(*_FIRST)
 _usage_of = attrgetter(*_USAGE)
 _NO_USAGE: tuple[None, ...] = (None,) * len(_USAGE)
+
+#: A dollar in the units that costs are kept in, of which sums are exact.
+DOLLAR = 10**12
 
 # A column of whole numbers holds 64 bits with the sign.
 _LIMIT = 1 << 63
@@ -34,7 +39,7 @@ _fidelity = msgspec.json.Decoder(tuple[str, ...])
 
 def values_of(row: Row) -> tuple[Any, ...]:
     """Return a row's values in the order of the table's columns."""
-    usage: tuple[Any, ...] = _NO_USAGE if row.usage is None else _usage_of(row.usage)
+    *usage, cache_write = _NO_USAGE if row.usage is None else _usage_of(row.usage)
     return (
         *_first_of(row),
         *usage,
@@ -43,16 +48,22 @@ def values_of(row: Row) -> tuple[Any, ...]:
         _encode(row.fidelity).decode(),
         row.request,
         row.response,
+        None if row.cost is None else int(row.cost * DOLLAR),
+        cache_write,
+        None,
+        None,
+        None,
     )
 
 
 def row_of(values: Sequence[Any]) -> Row:
     """Return the row of a query that selects the whole table."""
-    usage = values[len(_FIRST) : _JSON]
-    metadata, attempts, fidelity, request, response = values[_JSON:]
+    metadata, attempts, fidelity, request, response, cost, cache_write, *_ = values[_JSON:]
+    usage = (*values[len(_FIRST) : _JSON], cache_write)
     return Row(
         **dict(zip(_FIRST, values, strict=False)),
         usage=None if all(figure is None for figure in usage) else Usage(*usage),
+        cost=None if cost is None else Decimal(cost) / DOLLAR,
         metadata=_metadata.decode(metadata),
         attempts=_attempts.decode(attempts),
         fidelity=_fidelity.decode(fidelity),

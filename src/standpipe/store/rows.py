@@ -6,6 +6,7 @@ Times are integers, microseconds since the Unix epoch, UTC.
 from __future__ import annotations
 
 import time
+from decimal import Decimal
 from typing import Literal, TypedDict
 
 import msgspec
@@ -26,6 +27,10 @@ class Project(msgspec.Struct, frozen=True):
     id: str
     name: str
     created_at: int
+    #: How long its records are kept; None for what the configuration says, 0 for ever.
+    content_days: float | None = None
+    records_days: float | None = None
+    content_bytes: int | None = None
 
 
 class Key(msgspec.Struct, frozen=True):
@@ -41,6 +46,8 @@ class Key(msgspec.Struct, frozen=True):
     created_at: int
     updated_at: int
     revoked_at: int | None = None
+    #: What is kept of its calls' text; None for what the configuration says.
+    content: Literal["full", "redacted", "none"] | None = None
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,8 +82,8 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     cache_hit: bool = False
     usage: Usage | None = None
     usage_source: str | None = None
-    #: US dollars, None where no price is known.
-    cost: float | None = None
+    #: US dollars to twelve places, None where no price is known.
+    cost: Decimal | None = None
     price_version: str | None = None
     user_agent: str | None = None
     traceparent: str | None = None

@@ -19,7 +19,11 @@ from sqlalchemy import (
 )
 
 #: The newest migration. Kept here so that checking it does not import Alembic.
-HEAD = "0001"
+HEAD = "0002"
+
+#: Columns that are there for running processes of an earlier version alone: table and name. The
+#: migration after the next may drop them.
+LEFT_BEHIND = {("records", "cost")}
 
 metadata = MetaData(
     naming_convention={
@@ -36,6 +40,10 @@ projects = Table(
     Column("id", Text, primary_key=True),
     Column("name", Text, nullable=False, unique=True),
     Column("created_at", BigInteger, nullable=False),
+    # How long its records are kept; null for what the configuration says.
+    Column("content_days", Double),
+    Column("records_days", Double),
+    Column("content_bytes", BigInteger),
 )
 
 # No foreign key to projects: a removed project's keys stay, revoked, so that every worker that
@@ -51,6 +59,8 @@ api_keys = Table(
     Column("created_at", BigInteger, nullable=False),
     Column("updated_at", BigInteger, nullable=False),
     Column("revoked_at", BigInteger),
+    #: What is kept of its calls' text; null for what the configuration says.
+    Column("content", Text),
     Index(None, "project_id"),
     Index(None, "updated_at"),
 )
@@ -81,7 +91,6 @@ records = Table(
     Column("streamed", Boolean, nullable=False),
     Column("cache_hit", Boolean, nullable=False),
     Column("usage_source", Text),
-    Column("cost", Double),
     Column("price_version", Text),
     Column("user_agent", Text),
     Column("traceparent", Text),
@@ -99,12 +108,88 @@ records = Table(
     Column("metadata", Text, nullable=False),
     Column("attempts", Text, nullable=False),
     Column("fidelity", Text, nullable=False),
+    # Texts as 0001 kept them; rows of today have them in the three below.
     Column("request", Text),
     Column("response", Text),
+    #: US dollars times 10^12, so that sums are exact.
+    Column("cost_pico", BigInteger),
+    Column("cache_write_tokens", BigInteger),
+    #: See content.py: the last of the request's messages in `prefixes`, and what is left of it.
+    Column("request_head", LargeBinary),
+    Column("request_body", LargeBinary),
+    Column("response_body", LargeBinary),
     Index(None, "project_id", "requested_at", "id"),
     # These two hold the order too: SQLite would rather walk the first in order than sort.
     Index(None, "project_id", "model", "requested_at", "id"),
     Index(None, "project_id", "completion_id", "requested_at"),
+    Index(None, "request_head"),
+)
+
+# Messages, each once in a project. The hash is of the project and the content together, so that no
+# project's can be another's.
+contents = Table(
+    "contents",
+    metadata,
+    Column("hash", LargeBinary, primary_key=True),
+    Column("project_id", Text, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+# Lists of messages, each its last message and the list before that: conversations that go on share
+# all that went before.
+prefixes = Table(
+    "prefixes",
+    metadata,
+    Column("hash", LargeBinary, primary_key=True),
+    Column("project_id", Text, nullable=False),
+    Column("parent", LargeBinary),
+    Column("content", LargeBinary, nullable=False),
+    Index(None, "parent"),
+    Index(None, "content"),
+    sqlite_with_rowid=False,
+)
+
+# What a project's texts take, kept with each change of them.
+project_sizes = Table(
+    "project_sizes",
+    metadata,
+    Column("project_id", Text, primary_key=True),
+    Column("content_bytes", BigInteger, nullable=False),
+)
+
+# What was used in an hour by a key with a model. The rows whose `name` is empty are all of it; the
+# others are the calls whose metadata has that value under that name, again.
+usage_hours = Table(
+    "usage_hours",
+    metadata,
+    Column("project_id", Text, primary_key=True),
+    #: Microseconds since the epoch, a multiple of an hour.
+    Column("hour", BigInteger, primary_key=True),
+    #: Empty for calls without one; so is `model`.
+    Column("key_id", Text, primary_key=True),
+    Column("model", Text, primary_key=True),
+    Column("name", Text, primary_key=True),
+    Column("value", Text, primary_key=True),
+    Column("calls", BigInteger, nullable=False),
+    #: Calls whose outcome is not `complete`.
+    Column("failed", BigInteger, nullable=False),
+    #: Calls that have usage and no price.
+    Column("unpriced", BigInteger, nullable=False),
+    Column("prompt_tokens", BigInteger, nullable=False),
+    Column("completion_tokens", BigInteger, nullable=False),
+    Column("cached_tokens", BigInteger, nullable=False),
+    Column("reasoning_tokens", BigInteger, nullable=False),
+    Column("audio_tokens", BigInteger, nullable=False),
+    Column("cost_pico", BigInteger, nullable=False),
+    Index(None, "project_id", "name", "value", "hour"),
+)
+
+# The oldest version of the schema that a Standpipe may be of and use this database, one row.
+compatibility = Table(
+    "compatibility",
+    metadata,
+    Column("oldest", Text, primary_key=True),
 )
 
 # The map in records.metadata again, one row a name, for filters.

@@ -68,6 +68,8 @@ class Usage(msgspec.Struct, frozen=True, omit_defaults=True):
     completion_text_tokens: int | None = None
     accepted_prediction_tokens: int | None = None
     rejected_prediction_tokens: int | None = None
+    #: Of the prompt's, those the provider wrote to its cache, which some bill for.
+    cache_write_tokens: int | None = None
 
 
 class Record(msgspec.Struct, frozen=True, tag="record", omit_defaults=True):

@@ -1,0 +1,121 @@
+"""What the types of the settings cannot say: ranges, names, URLs."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import urlsplit
+
+import msgspec
+
+from standpipe.config.settings import LocalModel, Price, Provider, Route, Settings, Timeouts
+from standpipe.errors import ConfigError
+
+#: Ranges that the types cannot say: dotted name, least, most.
+RANGES: tuple[tuple[str, float, float], ...] = (
+    ("server.port", 0, 65535),
+    ("server.max_body_bytes", 1024, 1 << 30),
+    ("server.grace", 0, 3600),
+    ("server.header_timeout", 0.1, 3600),
+    ("server.body_timeout", 0.1, 3600),
+    ("server.keep_alive", 0.1, 86400),
+    ("spool.segment_bytes", 1 << 16, 1 << 32),
+    ("spool.keep", 0, 1e9),
+    ("store.key_grace", 0, 1e9),
+    ("retention.content_days", 0, 1e6),
+    ("retention.records_days", 0, 1e6),
+    ("retention.content_bytes", 0, 1 << 60),
+    ("local.context", 256, 1 << 20),
+    ("local.slots", 1, 256),
+    ("local.threads", 0, 1024),
+    ("local.idle", 0, 1e9),
+)
+
+
+def check(settings: Settings) -> None:
+    """Raise ConfigError on a value that cannot be used, naming it."""
+    for dotted, least, most in RANGES:
+        section, key = dotted.split(".")
+        value = getattr(getattr(settings, section), key)
+        if not least <= value <= most:
+            raise ConfigError(f"{dotted} = {value}: must be from {least} to {most}")
+    for name, provider in settings.providers.items():
+        _check_provider(name, provider)
+    for name, route in settings.routes.items():
+        _check_route(name, route)
+    for name, price in settings.prices.items():
+        _check_price(name, price)
+    for name, model in settings.local.models.items():
+        _check_local(name, model, settings.local.model)
+
+
+def _check_provider(name: str, provider: Provider) -> None:
+    where = f"providers.{name}"
+    if name == "local" or name.startswith("local."):
+        raise ConfigError(f"{where}: the name `local` is the embedded models'; choose another")
+    if not _PROVIDER_NAME.fullmatch(name):
+        raise ConfigError(f"{where}: a provider's name is letters, digits, '-', '_' and '.'")
+    if provider.base_url:
+        _check_url(where, provider.base_url)
+    key = provider.api_key.reveal() if provider.api_key else ""
+    if not (key.isascii() and key.isprintable()):
+        raise ConfigError(f"{where}.api_key: must be printable ASCII")
+    _check_limits(where, provider)
+
+
+def _check_limits(where: str, provider: Provider) -> None:
+    for field in msgspec.structs.fields(Timeouts):
+        if getattr(provider.timeouts, field.name) <= 0:
+            raise ConfigError(f"{where}.timeouts.{field.name}: must be more than 0 seconds")
+    if (provider.access_key_id is None) != (provider.secret_access_key is None):
+        raise ConfigError(f"{where}: access_key_id and secret_access_key go together")
+    if provider.max_connections < 1:
+        raise ConfigError(f"{where}.max_connections = {provider.max_connections}: at least 1")
+
+
+_PROVIDER_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+
+
+def _check_url(where: str, text: str) -> None:
+    url = urlsplit(text)
+    if url.scheme not in ("http", "https") or not url.hostname:
+        raise ConfigError(f"{where}.base_url = {text!r}: not an http(s) URL")
+    if url.username or url.password or url.query or url.fragment:
+        raise ConfigError(f"{where}.base_url: must have no user, password, query or fragment")
+
+
+def _check_local(name: str, model: LocalModel, default: str) -> None:
+    where = f"local.models.{name}"
+    if name == default or not _PROVIDER_NAME.fullmatch(name):
+        raise ConfigError(
+            f"{where}: a local model's name is letters, digits, '-', '_' and '.', "
+            f"and not the default one's ({default})"
+        )
+    for dotted, least, most in RANGES:
+        section, key = dotted.split(".")
+        if section == "local" and not least <= getattr(model, key) <= most:
+            value = getattr(model, key)
+            raise ConfigError(f"{where}.{key} = {value}: must be from {least} to {most}")
+
+
+def _check_price(name: str, price: Price) -> None:
+    if "/" not in name:
+        raise ConfigError(f"prices.{name!r}: a price is that of a `provider/model`")
+    for field in msgspec.structs.fields(Price):
+        value = getattr(price, field.name)
+        if value and not _DOLLARS.fullmatch(value):
+            raise ConfigError(
+                f"prices.{name!r}.{field.name} = {value!r}: must be dollars for a million tokens "
+                'as a string, such as "0.15"'
+            )
+
+
+# Six places behind the point for a million tokens are twelve for one, which is what is summed.
+_DOLLARS = re.compile(r"\d{1,6}(\.\d{1,6})?")
+
+
+def _check_route(name: str, route: Route) -> None:
+    where = f"routes.{name!r}"
+    if len(route.targets) != 1:
+        raise ConfigError(f"{where}.targets: exactly one target, got {len(route.targets)}")
+    if not 0 <= route.retries <= 10:
+        raise ConfigError(f"{where}.retries = {route.retries}: must be from 0 to 10")

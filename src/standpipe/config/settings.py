@@ -1,0 +1,296 @@
+"""What can be set: plain frozen values, with their defaults."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+from typing_extensions import override
+
+
+class Secret:
+    """A string that shows itself to nobody but the one who asks with `reveal`."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def reveal(self) -> str:
+        """Return the secret itself."""
+        return self._value
+
+    @override
+    def __repr__(self) -> str:
+        return "***"
+
+
+class Section(msgspec.Struct, frozen=True, kw_only=True):
+    """A table of the file."""
+
+
+class Server(Section, frozen=True, kw_only=True):
+    """Where Standpipe listens and keeps its data."""
+
+    host: str = "127.0.0.1"
+    port: int = 8787
+    #: Data directory.
+    home: str = ""
+    #: Request bodies over this many bytes are refused with 413.
+    max_body_bytes: int = 32 * 1024 * 1024
+    #: Seconds that running calls have to finish after SIGTERM.
+    grace: float = 25.0
+    #: Seconds that the head of a request may take.
+    header_timeout: float = 10.0
+    #: Seconds that a request's body may pause.
+    body_timeout: float = 30.0
+    #: Seconds that an idle client connection is kept.
+    keep_alive: float = 75.0
+    #: Offer GET /local-testing-only-get-latest-logged-call (spec 2.5).
+    local_testing: bool = False
+
+
+class Timeouts(Section, frozen=True, kw_only=True):
+    """How long a provider may take, in seconds."""
+
+    #: Waiting for a free connection, DNS, TCP, proxy and TLS together.
+    connect: float = 5.0
+    #: From the request sent to the whole head of the answer.
+    first_byte: float = 60.0
+    #: Between two pieces of the answer.
+    idle: float = 60.0
+    #: From the request sent to the end of the answer.
+    total: float = 600.0
+
+
+class Provider(Section, frozen=True, kw_only=True):
+    """A place that speaks a dialect."""
+
+    #: Empty for a place that is known by its name.
+    base_url: str = ""
+    #: Empty for the known place's own, else `openai`.
+    dialect: str = ""
+    #: "env:NAME", a literal, or absent for a place that wants none.
+    api_key: Secret | None = None
+    #: AWS's region, for Bedrock.
+    region: str = ""
+    #: AWS's credentials, each as `api_key`, for a place whose requests are signed.
+    access_key_id: Secret | None = None
+    secret_access_key: Secret | None = None
+    session_token: Secret | None = None
+    #: What `GET /models` lists, and what a bare model name is looked up in.
+    models: tuple[str, ...] = ()
+    timeouts: Timeouts = Timeouts()
+    max_connections: int = 1000
+    #: PEM file of the authorities to trust, instead of the system's.
+    ca_file: str | None = None
+    #: Pass `store` and `metadata` on to the provider.
+    forward_store: bool = False
+    #: Ask for usage on every stream, and take the extra chunk out again if the caller did not ask.
+    stream_usage: bool = True
+
+
+class Target(Section, frozen=True, kw_only=True):
+    """A model at a provider."""
+
+    provider: str
+    model: str
+
+
+class Route(Section, frozen=True, kw_only=True):
+    """A model name of the operator's own."""
+
+    targets: tuple[Target, ...]
+    #: How often a failed attempt is tried again, before the first byte only; 0 turns it off.
+    retries: int = 1
+
+
+class Logging(Section, frozen=True, kw_only=True):
+    """Which calls keep their text, and in what form."""
+
+    default: Literal["openpipe", "all", "store-only", "none"] = "openpipe"
+    #: What is kept of the text of a call that is logged; a key may say otherwise.
+    content: Literal["full", "redacted", "none"] = "full"
+
+
+class Redaction(Section, frozen=True, kw_only=True):
+    """What is taken out of a text that is kept `redacted`."""
+
+    #: Built-in patterns, by name.
+    known: tuple[str, ...] = ("email", "phone", "card", "iban", "secret")
+    #: Regular expressions of the operator's own, by the name that stands in their place.
+    patterns: dict[str, str] = {}
+    #: `module:function` from text to text, applied last; empty for none.
+    hook: str = ""
+
+
+class UsageSettings(Section, frozen=True, kw_only=True):
+    """What usage is summed up by, beside hour, key and model."""
+
+    #: Names of metadata.
+    metadata: tuple[str, ...] = ()
+
+
+class Price(Section, frozen=True, kw_only=True):
+    """What a model costs, in US dollars for a million tokens, as decimal strings."""
+
+    #: Tokens of the prompt.
+    input: str
+    #: Tokens of the answer.
+    output: str
+    #: Tokens of the prompt that the provider had cached; empty for `input`.
+    cached_input: str = ""
+    #: Tokens of the prompt that the provider wrote to its cache; empty for `input`.
+    cache_write: str = ""
+    #: Tokens of heard audio; empty for `input`.
+    input_audio: str = ""
+    #: Tokens of spoken audio; empty for `output`.
+    output_audio: str = ""
+
+
+class StoreSettings(Section, frozen=True, kw_only=True):
+    """The database."""
+
+    #: SQLAlchemy URL; empty for SQLite in the data directory.
+    url: str = ""
+    #: Seconds that keys which a worker knows keep working while the database is away.
+    key_grace: float = 3600.0
+
+
+class SpoolSettings(Section, frozen=True, kw_only=True):
+    """The record files."""
+
+    #: Size that a segment is preallocated with.
+    segment_bytes: int = 64 * 1024 * 1024
+    #: What has the record when the last byte of an answer goes out: the kernel, or the disk.
+    durability: Literal["process", "disk"] = "process"
+    #: What becomes of calls that must be recorded when there is no room: they are refused, or
+    #: answered and counted as lost.
+    when_full: Literal["refuse", "count"] = "refuse"
+    #: Seconds that a segment is kept, compressed, after all of it is in the store.
+    keep: float = 0.0
+
+
+class Retention(Section, frozen=True, kw_only=True):
+    """How long records are kept, unless their project says otherwise; 0 is for ever."""
+
+    #: Days that texts are kept.
+    content_days: float = 90.0
+    #: Days that records are kept: their numbers.
+    records_days: float = 730.0
+    #: Bytes that a project's texts may take; the oldest go first.
+    content_bytes: int = 50 * 1024**3
+
+
+class LocalModel(Section, frozen=True, kw_only=True):
+    """A model on this machine, in a process of its own."""
+
+    #: Path of a GGUF file with a chat template.
+    gguf: str
+    #: Tokens that a conversation may have, prompt and answer together.
+    context: int = 8192
+    #: Calls that are answered at the same time; more wait.
+    slots: int = 4
+    #: Threads of the engine; 0 for one less than there are cores.
+    threads: int = 0
+    #: Seconds without a call after which the model is unloaded; 0 keeps it.
+    idle: float = 600.0
+    #: Paths of GGUF adapters by name; one answers as `model:name`.
+    adapters: dict[str, str] = {}
+
+
+class Local(Section, frozen=True, kw_only=True):
+    """The embedded models, the default one first."""
+
+    enabled: bool = True
+    #: Path of a GGUF file; empty for the default model in the data directory.
+    gguf: str = ""
+    #: The name that callers use.
+    model: str = "smollm2-135m-instruct"
+    #: Tokens that a conversation may have, prompt and answer together.
+    context: int = 8192
+    #: Calls that are answered at the same time; more wait.
+    slots: int = 4
+    #: Threads of the engine; 0 for one less than there are cores.
+    threads: int = 0
+    #: Seconds without a call after which the model is unloaded; 0 keeps it.
+    idle: float = 0.0
+    #: Speak and hear for models that only write and read; needs the extra `audio`.
+    audio: bool = True
+    #: Offer the embedding model; needs the extra `embeddings`.
+    embeddings: bool = True
+    #: Paths of GGUF adapters of the default model by name; one answers as `model:name`.
+    adapters: dict[str, str] = {}
+    #: More models, loaded with their first call.
+    models: dict[str, LocalModel] = {}
+
+    def chat(self) -> dict[str, LocalModel]:
+        """Return every chat model by its name; the default one's `gguf` may be empty."""
+        if not self.enabled:
+            return {}
+        default = LocalModel(
+            gguf=self.gguf,
+            context=self.context,
+            slots=self.slots,
+            threads=self.threads,
+            idle=self.idle,
+            adapters=self.adapters,
+        )
+        return {self.model: default, **self.models}
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that can be set."""
+
+    server: Server = Server()
+    providers: dict[str, Provider] = {}
+    routes: dict[str, Route] = {}
+    logging: Logging = Logging()
+    store: StoreSettings = StoreSettings()
+    spool: SpoolSettings = SpoolSettings()
+    redaction: Redaction = Redaction()
+    retention: Retention = Retention()
+    usage: UsageSettings = UsageSettings()
+    #: Prices of the operator's own, by `provider/model`.
+    prices: dict[str, Price] = {}
+    local: Local = Local()
+    #: STANDPIPE_API_KEY, None if not set.
+    first_key: Secret | None = None
+    #: What the environment says of providers: the variables named `*_API_KEY`, `*_BASE_URL` and
+    #: `*_ENDPOINT`.
+    variables: dict[str, Secret] = {}
+    #: The proxy variables of the environment, by their upper-case names.
+    proxies: dict[str, str] = {}
+    #: The file that was read, None if there was none.
+    file: str | None = None
+    #: Where each value that is no default came from, by dotted name.
+    sources: dict[str, str] = {}
+
+    @property
+    def home(self) -> Path:
+        """The data directory."""
+        return Path(self.server.home)
+
+    @property
+    def spool_dir(self) -> Path:
+        """Where the record files are."""
+        return self.home / "spool"
+
+    @property
+    def store_url(self) -> str:
+        """The database's URL."""
+        return self.store.url or f"sqlite:///{self.home.absolute() / 'standpipe.db'}"
+
+
+#: The sections whose settings are plain values, each also a variable of the environment.
+PLAIN_SECTIONS: dict[str, type[Section]] = {
+    "server": Server,
+    "logging": Logging,
+    "store": StoreSettings,
+    "spool": SpoolSettings,
+    "redaction": Redaction,
+    "retention": Retention,
+    "usage": UsageSettings,
+    "local": Local,
+}
