@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import logging
 import time
+from typing import Literal
 
 import msgspec
 
@@ -32,6 +33,8 @@ class Caller(msgspec.Struct, frozen=True):
     #: Public id of the key.
     key: str
     read_only: bool
+    #: What is kept of its calls' text; None for what the configuration says.
+    content: Literal["full", "redacted", "none"] | None = None
 
 
 class Callers:
@@ -107,7 +110,7 @@ class Callers:
 
 
 def _caller(row: Key) -> Caller:
-    return Caller(project=row.project, key=row.id, read_only=row.read_only)
+    return Caller(row.project, row.id, row.read_only, row.content)
 
 
 def _token(authorization: bytes | None) -> bytes:
