@@ -18,6 +18,7 @@ from standpipe.calls.callers import Caller
 from standpipe.calls.chat import NO_SPEECH, Chat
 from standpipe.calls.emulation.speech import Speech
 from standpipe.calls.incoming import Incoming
+from standpipe.calls.keeping import Keeper
 from standpipe.calls.reply import Headers
 from standpipe.calls.routes import Routes, Target
 from standpipe.config import Timeouts
@@ -146,7 +147,8 @@ class Gateway:
         upstream = Upstream(self.provider, pool, self.provider.dialect.headers(self._key))
         routes = Routes({"there": self.provider}, {"m": self._target})
         speech = self._speech()
-        chat = Chat(routes, {"there": upstream}, spool, logging_default="all", speech=speech)
+        keeper = Keeper(spool)
+        chat = Chat(routes, {"there": upstream}, keeper, logging_default="all", speech=speech)
         incoming = Incoming(fidelity=b"best-effort" if best_effort else None)
         try:
             before = asyncio.all_tasks()

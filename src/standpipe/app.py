@@ -28,6 +28,7 @@ from standpipe.api.report import Reports
 from standpipe.api.stored import Stored
 from standpipe.calls.callers import Callers
 from standpipe.calls.chat import Chat
+from standpipe.calls.keeping import Keeper
 from standpipe.calls.passthrough import Passthrough
 from standpipe.calls.routes import Routes
 from standpipe.calls.upstreams import routing, speech, upstreams
@@ -68,13 +69,21 @@ def build(settings: Settings, *, store: Store, spool: Spool, engines: Engines) -
     places = upstreams(settings, engines)
     routes = routing(settings, {name: each.provider for name, each in places.items()})
     callers = Callers(store)
-    default = settings.logging.default
-    chat = Chat(routes, places, spool, logging_default=default, speech=speech(engines))
+    keeper = Keeper(spool)
+    default, content = settings.logging.default, settings.logging.content
+    chat = Chat(
+        *(routes, places, keeper),
+        logging_default=default,
+        content=content,
+        speech=speech(engines),
+    )
     passed = {
-        route.path: Passthrough(route, routes, places, spool, logging_default=default)
+        route.path: Passthrough(
+            *(route, routes, places, keeper), logging_default=default, content=content
+        )
         for route in passthrough.ROUTES.values()
     }
-    handlers = _handlers(settings, callers, routes, store, spool)
+    handlers = _handlers(settings, callers, routes, store, keeper)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -109,12 +118,12 @@ def _calls(callers: Callers, chat: Chat, passed: Mapping[str, Passthrough]) -> d
 
 
 def _handlers(
-    settings: Settings, callers: Callers, routes: Routes, store: Store, spool: Spool
+    settings: Settings, callers: Callers, routes: Routes, store: Store, keeper: Keeper
 ) -> dict[str, Handler]:
     """Return the handler of each operation that does not call a model."""
     freshness = Freshness(settings.spool_dir, store)
     stored = Stored(callers, store, freshness)
-    reports = Reports(callers, spool)
+    reports = Reports(callers, keeper, content=settings.logging.content)
     logs = Logs(callers, store, freshness)
     models = Models(callers, routes, since=int(time.time()))
     return {
@@ -131,7 +140,7 @@ def _handlers(
         "localTestingOnlyGetLatestLoggedCall": logs.latest,
         "listModels": models.list,
         "getModel": models.retrieve,
-        "health": Health(store, spool).health,
+        "health": Health(store, keeper.spool).health,
         "openapi": docs.openapi,
         "docs": docs.page,
     }

@@ -10,12 +10,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from standpipe.api.http import Json, read_json, writer
+from standpipe.calls.call import without_text
 from standpipe.calls.callers import Caller, Callers
 from standpipe.calls.incoming import text
-from standpipe.errors import Unavailable
+from standpipe.calls.keeping import Keeper
+from standpipe.calls.policy import Content
 from standpipe.providers.anthropic.report import report_to_openai
-from standpipe.spool.writer import Spool, SpoolFull
-from standpipe.wire import record, tags
+from standpipe.wire import tags
 from standpipe.wire.ids import new_id
 from standpipe.wire.record import Outcome, Record
 
@@ -45,28 +46,31 @@ class AnthropicReport(Report, frozen=True):
 class Reports:
     """The handlers."""
 
-    def __init__(self, callers: Callers, spool: Spool) -> None:
+    def __init__(self, callers: Callers, keeper: Keeper, *, content: Content) -> None:
         self._callers = callers
-        self._spool = spool
+        self._keeper = keeper
+        self._content = content
 
     async def report(self, request: Request) -> Response:
         """POST /report."""
         caller = await writer(request, self._callers)
-        return self._kept(request, await read_json(request, Report), caller)
+        return await self._kept(request, await read_json(request, Report), caller)
 
     async def report_anthropic(self, request: Request) -> Response:
         """POST /report-anthropic: kept in OpenAI's form."""
         caller = await writer(request, self._callers)
         body = await read_json(request, AnthropicReport)
-        return self._kept(request, _in_openai_form(body), caller)
+        return await self._kept(request, _in_openai_form(body), caller)
 
-    def _kept(self, request: Request, body: Report, caller: Caller) -> Response:
+    async def _kept(self, request: Request, body: Report, caller: Caller) -> Response:
         agent = request.headers.get("user-agent")
         kept = _record(body, caller, agent.encode("latin-1") if agent else None)
-        try:
-            self._spool.append(record.encode(kept))
-        except SpoolFull as error:
-            raise Unavailable("the disk has no room to record this call", retry_after=5) from error
+        content = caller.content or self._content
+        if content == "none":
+            kept = without_text(kept)
+        if content == "redacted":
+            kept = await self._keeper.redacted(kept)
+        await self._keeper.keep_report(kept)
         return Json({"status": "ok"})
 
     async def check_cache(self, request: Request) -> Response:

@@ -11,6 +11,7 @@ import msgspec
 from standpipe.calls import incoming as control
 from standpipe.calls.callers import Caller
 from standpipe.calls.incoming import Incoming
+from standpipe.calls.policy import Content
 from standpipe.calls.routes import Target
 from standpipe.errors import ApiError, Cut
 from standpipe.wire import usage as usages
@@ -64,6 +65,8 @@ class Call:
         self.metadata: dict[str, str] = {}
         #: Until the body has been read nobody has asked for its text to be kept.
         self.logged = False
+        #: In what form, if it is.
+        self.content: Content = "full"
         self.target: Target | None = None
         self.attempts: list[Attempt] = []
         #: A failed attempt was made again: for the caller to do so too would be too much.

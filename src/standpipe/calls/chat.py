@@ -18,13 +18,14 @@ from standpipe.calls.emulation.speech import Silence, Speech
 from standpipe.calls.emulation.table import Emulation
 from standpipe.calls.emulation.telling import Telling
 from standpipe.calls.incoming import Incoming
+from standpipe.calls.keeping import Keeper
 from standpipe.calls.lifetime import Lifetime, check_stream, drain
+from standpipe.calls.policy import Content
 from standpipe.calls.reply import Reply
 from standpipe.calls.routes import Routes, Target
 from standpipe.errors import Forbidden, RequestError
 from standpipe.providers import fidelity
 from standpipe.providers.table import Provider
-from standpipe.spool.writer import Spool
 from standpipe.upstream.answer import Answer
 from standpipe.wire import chat, sse
 from standpipe.wire.chat import ChatRequest
@@ -47,12 +48,13 @@ class Chat(Lifetime):
         self,
         routes: Routes,
         upstreams: Mapping[str, Upstream],
-        spool: Spool,
+        keeper: Keeper,
         *,
         logging_default: str,
+        content: Content = "full",
         speech: Speech = NO_SPEECH,
     ) -> None:
-        super().__init__(spool, logging_default=logging_default)
+        super().__init__(keeper, logging_default=logging_default, content=content)
         self._routes = routes
         self._upstreams = upstreams
         self._means = Means(Checker(), speech)

@@ -1,7 +1,8 @@
 """A call's lifetime, whatever it asks for: room for its record, its answer, its errors, its record.
 
-The record is appended to the spool before the last byte of the answer goes out, without an
-`await`, and on every way out: no cancelled, refused or broken call is without one.
+The record is appended to the spool before the last byte of the answer goes out, and on every way
+out: no cancelled, refused or broken call is without one. A call that is cancelled while its record
+is on its way appends it without an `await`.
 """
 
 from __future__ import annotations
@@ -15,12 +16,14 @@ import msgspec
 
 from standpipe import errors
 from standpipe.calls import policy
-from standpipe.calls.call import Call, now_us, without_text
+from standpipe.calls.call import Call, now_us
+from standpipe.calls.keeping import Keeper
+from standpipe.calls.policy import Content
 from standpipe.calls.reply import Headers, Reply
 from standpipe.errors import ApiError, InternalError, NotACompletion, Unavailable
-from standpipe.spool.writer import Spool, SpoolFull
 from standpipe.upstream.answer import Answer
-from standpipe.wire import record, sse
+from standpipe.wire import sse
+from standpipe.wire.record import Record
 
 log = logging.getLogger(__name__)
 
@@ -36,9 +39,10 @@ DRAIN_SECONDS = 0.5
 class Lifetime(ABC):
     """What the calls of every route go through; a route says how it is served in between."""
 
-    def __init__(self, spool: Spool, *, logging_default: str) -> None:
-        self._spool = spool
+    def __init__(self, keeper: Keeper, *, logging_default: str, content: Content = "full") -> None:
+        self._keeper = keeper
         self._logging_default = logging_default
+        self._content = content
 
     @abstractmethod
     async def _serve(self, call: Call, reply: Reply) -> None:
@@ -51,14 +55,14 @@ class Lifetime(ABC):
         spool has no room for its record.
         """
         room = len(call.body)
-        if not self._spool.reserve(room):
+        if not self._keeper.spool.reserve(room):
             raise Unavailable("the disk has no room to record this call", retry_after=5)
         try:
             await self._run(call, reply)
         finally:
             if not call.kept:
-                self._keep(call)
-            self._spool.release(room)
+                self._keep_now(call)
+            self._keeper.spool.release(room)
         return call.id
 
     async def _run(self, call: Call, reply: Reply) -> None:
@@ -78,8 +82,9 @@ class Lifetime(ABC):
             await self._fail(call, InternalError(f"internal error; request id {call.id}"), reply)
 
     def _decide(self, call: Call, wanted: bool | None, store: bool | None) -> None:
-        """Decide whether the call's text is kept."""
-        call.logged = policy.logged(
+        """Decide whether the call's text is kept, and in what form."""
+        call.content = call.caller.content or self._content
+        call.logged = call.content != "none" and policy.logged(
             self._logging_default,
             header=wanted,
             store=store,
@@ -91,7 +96,7 @@ class Lifetime(ABC):
         """Send a complete answer, its record first."""
         call.pieces.append(body)
         call.outcome, call.status = "complete", 200
-        self._keep(call)
+        await self._keep(call)
         await reply.whole(200, [JSON, *_names(call)], body)
 
     async def _write(self, call: Call, events: bytes, reply: Reply) -> None:
@@ -102,12 +107,12 @@ class Lifetime(ABC):
         await reply.write(events)
 
     async def _begin(self, call: Call, reply: Reply) -> None:
+        begin = call.begin()
+        if call.content == "redacted":
+            begin = await self._keeper.redacted_begin(begin)
         call.begun, call.status, call.form = True, 200, "sse"
         call.first_byte_at = now_us()
-        try:
-            self._spool.append(record.encode(call.begin()))
-        except SpoolFull:
-            log.warning("call %s: no room to note that its stream has begun", call.id)
+        self._keeper.keep_begin(begin)
         await reply.begin(200, [*STREAM, *_names(call)])
 
     async def _end(self, call: Call, last: bytes, reply: Reply) -> None:
@@ -116,7 +121,7 @@ class Lifetime(ABC):
             await self._begin(call, reply)
         call.pieces.append(last)
         call.outcome = "complete"
-        self._keep(call)
+        await self._keep(call)
         await reply.end(last)
 
     async def _fail(self, call: Call, error: ApiError, reply: Reply) -> None:
@@ -124,33 +129,43 @@ class Lifetime(ABC):
         if call.begun:
             event = self._error_event(error)
             call.pieces.append(event)
-            self._keep(call)
+            await self._keep(call)
             await reply.end(event)
             return
         body = msgspec.json.encode(errors.body(error))
         call.pieces, call.form = [body], "json"
-        self._keep(call)
+        await self._keep(call)
         await reply.whole(error.status, [*error_headers(error, call), *_names(call)], body)
 
     def _error_event(self, error: ApiError) -> bytes:
         """Return the event that ends a stream which had begun."""
         return sse.event(msgspec.json.encode(errors.event(error)))
 
-    def _keep(self, call: Call) -> None:
-        """Append the call's record; if its text has no room, its numbers alone."""
-        call.kept = True
-        kept = call.record()
-        try:
-            self._spool.append(record.encode(kept))
-        except SpoolFull:
-            log.warning("call %s: the spool has no room for its text", call.id)
-            self._keep_numbers(kept)
+    async def _keep(self, call: Call) -> None:
+        """Append the call's record, and return once its last byte may go out.
 
-    def _keep_numbers(self, kept: record.Record) -> None:
+        Nothing is waited for where the text is not redacted.
+        """
+        kept = call.record()
+        if call.content == "redacted":
+            kept = await self._redacted(call, kept)
+        call.kept = True
+        await self._keeper.keep(kept)
+
+    async def _redacted(self, call: Call, kept: Record) -> Record:
         try:
-            self._spool.append(record.encode(without_text(kept)))
-        except SpoolFull:
-            log.exception("call %s: its record is lost", kept.id)
+            return await self._keeper.redacted(kept)
+        except asyncio.CancelledError:
+            call.outcome = "abandoned"  # whatever it was to be, nobody was told
+            raise
+
+    def _keep_now(self, call: Call) -> None:
+        """Append the call's record without an `await`, however long that takes."""
+        kept = call.record()
+        if call.content == "redacted":
+            kept = self._keeper.redactor.redact(kept)
+        call.kept = True
+        self._keeper.keep_now(kept)
 
 
 def error_headers(error: ApiError, call: Call | None = None) -> Headers:

@@ -14,13 +14,14 @@ from standpipe.calls.call import Call, now_us
 from standpipe.calls.callers import Caller
 from standpipe.calls.chat import DONE
 from standpipe.calls.incoming import Incoming
+from standpipe.calls.keeping import Keeper
 from standpipe.calls.lifetime import Lifetime, check_stream, drain
+from standpipe.calls.policy import Content
 from standpipe.calls.reply import Reply
 from standpipe.calls.routes import Routes
 from standpipe.errors import ApiError, Forbidden
 from standpipe.providers import passthrough as passed
 from standpipe.providers.table import Provider
-from standpipe.spool.writer import Spool
 from standpipe.upstream.answer import Answer
 from standpipe.wire import passthrough, sse
 from standpipe.wire.passthrough import PassedRequest, Route
@@ -34,11 +35,12 @@ class Passthrough(Lifetime):
         route: Route,
         routes: Routes,
         upstreams: Mapping[str, Upstream],
-        spool: Spool,
+        keeper: Keeper,
         *,
         logging_default: str,
+        content: Content = "full",
     ) -> None:
-        super().__init__(spool, logging_default=logging_default)
+        super().__init__(keeper, logging_default=logging_default, content=content)
         self._route = route
         self._routes = routes
         self._upstreams = upstreams
