@@ -15,6 +15,8 @@ list is an ordinary model. `/embeddings`, `/completions` and `/responses` are an
     stall                  stops for ever in the middle
     status:<code>          OpenAI's error body; Retry-After: 2 with 429 and 503
     fails:<n>              503 for the first n requests of this very model string, then ok
+    again:<code>           that status and Retry-After: 1 to the first that says this, then ok
+    bills                  the usage is what `bill` says; `billed` counts the answers
     redirect               307 to another place
     cut, reset, cut-head   ends in the middle by FIN, by RST; in the middle of the head
     garbage                not HTTP
@@ -49,8 +51,9 @@ import threading
 import time
 import uuid
 import zlib
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import passed_answers
@@ -100,6 +103,8 @@ class Misbehaving:
     #: Bytes of answers handed to the socket.
     bytes_sent: int = 0
     failures: dict[str, int] = field(default_factory=dict)
+    #: How many answers were made under the trait `bills`, by what was said last.
+    billed: Counter[str] = field(default_factory=Counter)
 
     @property
     def last(self) -> Received:
@@ -162,7 +167,27 @@ def _content(traits: dict[str, str], body: dict[str, Any]) -> list[str]:
     return [_WORDS[i % len(_WORDS)] for i in range(count)]
 
 
-def _usage(pieces: int) -> dict[str, Any]:
+def bill(said: str) -> dict[str, Any]:
+    """Return the usage of an answer under the trait `bills`: odd figures, the same each time."""
+    odd = zlib.crc32(said.encode())
+    prompt, produced = 500 + odd % 9973, 100 + odd % 997
+    return {
+        "prompt_tokens": prompt,
+        "completion_tokens": produced,
+        "total_tokens": prompt + produced,
+        "prompt_tokens_details": {"cached_tokens": odd % 499},
+        "completion_tokens_details": {"reasoning_tokens": odd % 97},
+    }
+
+
+def _said(body: dict[str, Any]) -> str:
+    """Return the last message's content."""
+    return str(body["messages"][-1]["content"])
+
+
+def _usage(traits: dict[str, str], body: dict[str, Any], pieces: int) -> dict[str, Any]:
+    if "bills" in traits:
+        return bill(_said(body))
     return {
         "prompt_tokens": 11,
         "completion_tokens": pieces,
@@ -204,7 +229,7 @@ def completion(identity: str, traits: dict[str, str], body: dict[str, Any]) -> d
         for i in range(body.get("n") or 1)
     ]
     whole = _frame_of("chat.completion", identity, body)
-    return {**whole, "choices": choices, "usage": _usage(len(pieces))}
+    return {**whole, "choices": choices, "usage": _usage(traits, body, len(pieces))}
 
 
 def _deltas(identity: str, traits: dict[str, str], body: dict[str, Any]) -> list[dict[str, Any]]:
@@ -231,7 +256,7 @@ def chunks(identity: str, traits: dict[str, str], body: dict[str, Any]) -> list[
             said.append({**frame, "choices": [choice], **tail})
     if wants_usage:
         pieces = len(_content(traits, body))
-        said.append({**frame, "choices": [], "usage": _usage(pieces)})
+        said.append({**frame, "choices": [], "usage": _usage(traits, body, pieces)})
     return said
 
 
@@ -279,17 +304,14 @@ def compose(
     state: Misbehaving, traits: dict[str, str], body: dict[str, Any], path: str = ""
 ) -> Reply:
     """Return what the traits make of a request; no path is chat completions'."""
-    if "status" in traits:
-        status = int(traits["status"])
-        return _error(status, f"The provider answered {status} as it was asked to")
-    if "fails" in traits and state.count_failure(body["model"]) <= int(traits["fails"]):
-        return _error(503, "The provider is overloaded")
-    for name, reply in _INSTEAD.items():
-        if name in traits:
-            return reply()
+    instead = _instead(state, traits, body)
+    if instead is not None:
+        return instead
     identity = f"chatcmpl-{uuid.uuid4().hex}"
     if len(state.ids) < state.keep:
         state.ids.append(identity)
+    if "bills" in traits:
+        state.billed[_said(body)] += 1
     if path in passed_answers.ANSWERS:
         return _passed(identity, traits, body, path)
     if body.get("stream"):
@@ -298,13 +320,25 @@ def compose(
     return Reply(parts=[json.dumps(completion(identity, traits, body)).encode()])
 
 
+def _instead(state: Misbehaving, traits: dict[str, str], body: dict[str, Any]) -> Reply | None:
+    """Return what is answered in place of a completion."""
+    if "status" in traits:
+        status = int(traits["status"])
+        return _error(status, f"The provider answered {status} as it was asked to")
+    if "fails" in traits and state.count_failure(body["model"]) <= int(traits["fails"]):
+        return _error(503, "The provider is overloaded")
+    if "again" in traits and state.count_failure(f"{body['model']} {_said(body)}") == 1:
+        return replace(_error(int(traits["again"]), "Not now"), headers={"retry-after": "1"})
+    return next((reply() for name, reply in _INSTEAD.items() if name in traits), None)
+
+
 def _passed(identity: str, traits: dict[str, str], body: dict[str, Any], path: str) -> Reply:
     whole, events = passed_answers.ANSWERS[path]
     pieces = _content(traits, body)
     if events is None or not body.get("stream"):
-        said = whole(identity, pieces, _usage(len(pieces)), body)
+        said = whole(identity, pieces, _usage(traits, body, len(pieces)), body)
         return Reply(parts=[json.dumps(said).encode()])
-    parts = events(identity, pieces, _usage(len(pieces)), body)
+    parts = events(identity, pieces, _usage(traits, body, len(pieces)), body)
     if "error-event" in traits:
         error = {"message": "The server had an error", "type": "server_error", "code": None}
         parts = [*parts[:4], b"data: " + json.dumps({"error": error}).encode() + b"\n\n"]
