@@ -20,6 +20,8 @@ _NAMES = [_RENAMED.get(column.name, column.name) for column in records.columns]
 _USAGE = Usage.__struct_fields__
 _FIRST = _NAMES[: _NAMES.index(_USAGE[0])]
 _JSON = _NAMES.index("metadata")
+#: How many figures of usage 0001 knew.
+_OLD = _JSON - len(_FIRST)
 
 _first_of = attrgetter(*_FIRST)
 _usage_of = attrgetter(*_USAGE)
@@ -39,17 +41,17 @@ _fidelity = msgspec.json.Decoder(tuple[str, ...])
 
 def values_of(row: Row) -> tuple[Any, ...]:
     """Return a row's values in the order of the table's columns."""
-    *usage, cache_write = _NO_USAGE if row.usage is None else _usage_of(row.usage)
+    usage = _NO_USAGE if row.usage is None else _usage_of(row.usage)
     return (
         *_first_of(row),
-        *usage,
+        *usage[:_OLD],
         metadata_text(row.metadata),
         _encode(row.attempts).decode(),
         _encode(row.fidelity).decode(),
         row.request,
         row.response,
         None if row.cost is None else int(row.cost * DOLLAR),
-        cache_write,
+        *usage[_OLD:],
         None,
         None,
         None,
@@ -58,8 +60,8 @@ def values_of(row: Row) -> tuple[Any, ...]:
 
 def row_of(values: Sequence[Any]) -> Row:
     """Return the row of a query that selects the whole table."""
-    metadata, attempts, fidelity, request, response, cost, cache_write, *_ = values[_JSON:]
-    usage = (*values[len(_FIRST) : _JSON], cache_write)
+    metadata, attempts, fidelity, request, response, cost, written, hour, *_ = values[_JSON:]
+    usage = (*values[len(_FIRST) : _JSON], written, hour)
     return Row(
         **dict(zip(_FIRST, values, strict=False)),
         usage=None if all(figure is None for figure in usage) else Usage(*usage),

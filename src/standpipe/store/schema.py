@@ -114,6 +114,7 @@ records = Table(
     #: US dollars times 10^12, so that sums are exact.
     Column("cost_pico", BigInteger),
     Column("cache_write_tokens", BigInteger),
+    Column("cache_write_1h_tokens", BigInteger),
     #: See content.py: the last of the request's messages in `prefixes`, and what is left of it.
     Column("request_head", LargeBinary),
     Column("request_body", LargeBinary),
@@ -174,11 +175,13 @@ usage_hours = Table(
     Column("calls", BigInteger, nullable=False),
     #: Calls whose outcome is not `complete`.
     Column("failed", BigInteger, nullable=False),
-    #: Calls that have usage and no price.
+    #: Calls that have a price, and calls that have usage and none.
+    Column("priced", BigInteger, nullable=False),
     Column("unpriced", BigInteger, nullable=False),
     Column("prompt_tokens", BigInteger, nullable=False),
     Column("completion_tokens", BigInteger, nullable=False),
     Column("cached_tokens", BigInteger, nullable=False),
+    Column("cache_write_tokens", BigInteger, nullable=False),
     Column("reasoning_tokens", BigInteger, nullable=False),
     Column("audio_tokens", BigInteger, nullable=False),
     Column("cost_pico", BigInteger, nullable=False),

@@ -70,6 +70,8 @@ class Usage(msgspec.Struct, frozen=True, omit_defaults=True):
     rejected_prediction_tokens: int | None = None
     #: Of the prompt's, those the provider wrote to its cache, which some bill for.
     cache_write_tokens: int | None = None
+    #: Of those, the ones that it keeps for an hour and bills for as such.
+    cache_write_1h_tokens: int | None = None
 
 
 class Record(msgspec.Struct, frozen=True, tag="record", omit_defaults=True):

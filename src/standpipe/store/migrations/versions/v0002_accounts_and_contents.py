@@ -11,10 +11,12 @@ down_revision = "0001"
 _SUMS = (
     "calls",
     "failed",
+    "priced",
     "unpriced",
     "prompt_tokens",
     "completion_tokens",
     "cached_tokens",
+    "cache_write_tokens",
     "reasoning_tokens",
     "audio_tokens",
     "cost_pico",
@@ -41,6 +43,7 @@ def upgrade() -> None:
 def _records() -> None:
     op.add_column("records", sa.Column("cost_pico", sa.BigInteger))
     op.add_column("records", sa.Column("cache_write_tokens", sa.BigInteger))
+    op.add_column("records", sa.Column("cache_write_1h_tokens", sa.BigInteger))
     for name in ("request_head", "request_body", "response_body"):
         op.add_column("records", sa.Column(name, sa.LargeBinary))
     op.create_index("ix_records_request_head", "records", ["request_head"])
