@@ -68,7 +68,8 @@ def build(settings: Settings, *, store: Store, spool: Spool, engines: Engines) -
     """Return the application; `engines` says where those of this machine answer."""
     places = upstreams(settings, engines)
     routes = routing(settings, {name: each.provider for name, each in places.items()})
-    callers = Callers(store)
+    callers = Callers(store, grace=settings.store.key_grace)
+    freshness = Freshness(settings.spool_dir, store)
     keeper = Keeper(spool)
     default, content = settings.logging.default, settings.logging.content
     chat = Chat(
@@ -83,13 +84,15 @@ def build(settings: Settings, *, store: Store, spool: Spool, engines: Engines) -
         )
         for route in passthrough.ROUTES.values()
     }
-    handlers = _handlers(settings, callers, routes, store, keeper)
+    handlers = _handlers(settings, callers, routes, store, keeper, freshness)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         watching = asyncio.create_task(callers.watch())
         yield
         watching.cancel()
+        callers.close()
+        freshness.close()
         await chat.close()
         for upstream in places.values():
             await upstream.transport.close()
@@ -118,10 +121,14 @@ def _calls(callers: Callers, chat: Chat, passed: Mapping[str, Passthrough]) -> d
 
 
 def _handlers(
-    settings: Settings, callers: Callers, routes: Routes, store: Store, keeper: Keeper
+    settings: Settings,
+    callers: Callers,
+    routes: Routes,
+    store: Store,
+    keeper: Keeper,
+    freshness: Freshness,
 ) -> dict[str, Handler]:
     """Return the handler of each operation that does not call a model."""
-    freshness = Freshness(settings.spool_dir, store)
     stored = Stored(callers, store, freshness)
     reports = Reports(callers, keeper, content=settings.logging.content)
     logs = Logs(callers, store, freshness)

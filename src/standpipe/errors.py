@@ -43,7 +43,14 @@ class ConfigError(StandpipeError):
 
 
 class StoreUnavailable(StandpipeError):
-    """The store cannot be reached, is locked or is being migrated; trying again may help."""
+    """The store cannot be reached, is locked or is being migrated; trying again may help.
+
+    `why` is what a caller may be told: the message may name hosts and users.
+    """
+
+    def __init__(self, message: str, why: str = "it cannot be reached") -> None:
+        super().__init__(message)
+        self.why = why
 
 
 class ApiError(StandpipeError):

@@ -55,7 +55,8 @@ def error_response(error: ApiError) -> Response:
 async def on_error(_: Request, error: Exception) -> Response:
     """Answer with an error of the tree; the store's absence is 503, never 401 or 500."""
     if isinstance(error, StoreUnavailable):
-        error = Unavailable("the store cannot be reached now; calls go on, reading must wait")
+        message = f"the store is away: {error.why}; calls go on, reading must wait"
+        error = Unavailable(message)
     assert isinstance(error, ApiError)  # noqa: S101 (registered for these two alone)
     return error_response(error)
 

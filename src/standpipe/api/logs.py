@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -69,7 +68,7 @@ class Logs:
         """GET /local-testing-only-get-latest-logged-call."""
         caller = await reader(request, self._callers)
         await self._freshness.wait()
-        row = await asyncio.to_thread(self._store.latest, caller.project)
+        row = await self._freshness.ask(self._store.latest, caller.project)
         return Json(None if row is None else _logged_call(row))
 
     async def _update(
@@ -77,7 +76,9 @@ class Logs:
     ) -> Response:
         conditions = [Filter(each.field, scalar_text(each.equals)) for each in filters]
         await self._freshness.wait()
-        matched = await asyncio.to_thread(self._store.update_metadata, project, conditions, changes)
+        matched = await self._freshness.change(
+            self._store.update_metadata, project, conditions, changes
+        )
         return Json({"matchedLogs": matched})
 
 

@@ -6,7 +6,6 @@ calls that ended well, reported ones among them.
 
 from __future__ import annotations
 
-import asyncio
 import re
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -59,7 +58,7 @@ class Stored:
         plain, metadata = _query(request)
         page = convert(plain, Page)
         await self._freshness.wait()
-        rows, has_more = await asyncio.to_thread(
+        rows, has_more = await self._freshness.ask(
             self._store.completions,
             caller.project,
             model=page.model,
@@ -92,7 +91,7 @@ class Stored:
         caller = await writer(request, self._callers)
         body = await read_json(request, Update)
         row = await self._find(caller.project, _id(request))
-        changed = await asyncio.to_thread(
+        changed = await self._freshness.ask(
             self._store.set_metadata, caller.project, row.id, body.metadata
         )
         if changed is None:
@@ -103,13 +102,13 @@ class Stored:
         """DELETE /chat/completions/{id}."""
         caller = await writer(request, self._callers)
         row = await self._find(caller.project, _id(request))
-        await asyncio.to_thread(self._store.delete_record, caller.project, row.id)
+        await self._freshness.ask(self._store.delete_record, caller.project, row.id)
         deleted = {"object": "chat.completion.deleted", "id": _id(request), "deleted": True}
         return Json(deleted)
 
     async def _find(self, project: str, name: str) -> Row:
         await self._freshness.wait()
-        row = await asyncio.to_thread(self._store.completion, project, name)
+        row = await self._freshness.ask(self._store.completion, project, name)
         if row is None:
             raise _no_completion(name)
         return row

@@ -1,4 +1,8 @@
-"""Who calls: keys checked from memory, looked up once, forgotten when they change."""
+"""Who calls: keys checked from memory, looked up once, forgotten when they change.
+
+While the store is away, nobody can say that a key is none: whoever is not known is asked to come
+again. Whoever is known goes on, for a time, for a revocation may wait there unseen.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +15,8 @@ from typing import Literal
 import msgspec
 
 from standpipe.errors import StoreUnavailable, Unauthorized, Unavailable
-from standpipe.store.rows import Key
+from standpipe.store.lane import Lane
+from standpipe.store.rows import Key, now_us
 from standpipe.store.store import Store
 
 log = logging.getLogger(__name__)
@@ -24,6 +29,8 @@ UNKNOWN_MOST = 10_000
 WATCH_SECONDS = 1.0
 #: How far each look reaches back, in microseconds: clocks and commits are not instant.
 OVERLAP_US = 10_000_000
+#: Seconds that a look into the store may take.
+LOOK_S = 5.0
 
 
 class Caller(msgspec.Struct, frozen=True):
@@ -40,11 +47,19 @@ class Caller(msgspec.Struct, frozen=True):
 class Callers:
     """Keys to callers: one hash and one dictionary look-up for a key seen before."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, *, grace: float) -> None:
         self._store = store
+        #: Seconds that a key works without a word of the store.
+        self._grace = grace
+        self._lane = Lane("keys", threads=2, patience=LOOK_S)
         self._known: dict[bytes, Caller] = {}
         self._unknown: dict[bytes, float] = {}
         self._asking: dict[bytes, asyncio.Task[Caller | None]] = {}
+        #: When the store last told what has changed, and until when that will do (monotonic).
+        self._told_at = now_us()
+        self._good_until = time.monotonic() + grace
+        #: Since when the store has not answered, microseconds since the epoch; None if it does.
+        self.away_since: int | None = None
 
     async def check(self, authorization: bytes | None) -> Caller:
         """Return the caller of an Authorization header.
@@ -53,7 +68,7 @@ class Callers:
         """
         digest = hashlib.sha256(_token(authorization)).digest()
         caller = self._known.get(digest)
-        if caller is None:
+        if caller is None or time.monotonic() > self._good_until:
             caller = await self._ask(digest)
         if caller is None:
             raise Unauthorized("UNAUTHORIZED")
@@ -63,14 +78,30 @@ class Callers:
         """Forget keys that were revoked or changed, for as long as this runs."""
         while True:
             await asyncio.sleep(WATCH_SECONDS)
-            since = time.time_ns() // 1000 - OVERLAP_US
             try:
-                changed = await asyncio.to_thread(self._store.keys_changed_since, since)
+                await self._look()
             except StoreUnavailable as error:
-                log.warning("keys: the store cannot be asked, known keys keep working: %s", error)
-                continue
-            for row in changed:
-                self._refresh(row)
+                self._is_away(error)
+
+    def close(self) -> None:
+        """Ask the store no more."""
+        self._lane.close()
+
+    async def _look(self) -> None:
+        now, until = now_us(), time.monotonic() + self._grace
+        # From the last look on, however long ago that was: others may have revoked meanwhile.
+        since = self._told_at - OVERLAP_US
+        for row in await self._lane.ask(self._store.keys_changed_since, since):
+            self._refresh(row)
+        self._told_at, self._good_until = now, until
+        if self.away_since is not None:
+            self.away_since = None
+            log.warning("keys: the store is back")
+
+    def _is_away(self, error: StoreUnavailable) -> None:
+        if self.away_since is None:
+            self.away_since = now_us()
+            log.warning("keys: known ones work for %g s without the store: %s", self._grace, error)
 
     def _refresh(self, row: Key) -> None:
         self._unknown.pop(row.token_hash, None)
@@ -80,8 +111,8 @@ class Callers:
             self._known[row.token_hash] = _caller(row)
 
     async def _ask(self, digest: bytes) -> Caller | None:
-        until = self._unknown.get(digest)
-        if until is not None and until > time.monotonic():
+        until = self._unknown.get(digest, 0.0)
+        if until > time.monotonic() and self.away_since is None:
             return None
         task = self._asking.get(digest)
         if task is None:
@@ -92,12 +123,15 @@ class Callers:
 
     async def _look_up(self, digest: bytes) -> Caller | None:
         try:
-            row = await asyncio.to_thread(self._store.key_by_hash, digest)
+            row = await self._lane.ask(self._store.key_by_hash, digest)
         except StoreUnavailable as error:
-            raise Unavailable("the key cannot be checked now; try again") from error
+            self._is_away(error)
+            message = f"the key cannot be checked, for the store is away: {error.why}; try again"
+            raise Unavailable(message) from error
         finally:
             del self._asking[digest]
         if row is None or row.revoked_at is not None:
+            self._known.pop(digest, None)
             self._remember_unknown(digest)
             return None
         caller = self._known[digest] = _caller(row)

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Dialect, Engine, Table, create_engine, exc, t
 from standpipe.errors import ConfigError, StoreUnavailable
 from standpipe.store import sqlite
 from standpipe.store.schema import open_streams, record_metadata, records
+from standpipe.store.trouble import why
 
 # What a caller did wrong or we did: these are not "the store is away".
 _OURS = (exc.IntegrityError, exc.ProgrammingError, exc.DataError, exc.NotSupportedError)
@@ -85,7 +86,7 @@ def _as_unavailable() -> Iterator[None]:
         raise
     except exc.DBAPIError as error:
         message = f"the store cannot be used: {error.orig}"
-        raise StoreUnavailable(message) from error
+        raise StoreUnavailable(message, why(error.orig)) from error
     except exc.TimeoutError as error:
         message = "the store cannot be used: all its connections are busy"
-        raise StoreUnavailable(message) from error
+        raise StoreUnavailable(message, "its connections are all busy") from error
