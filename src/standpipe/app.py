@@ -70,7 +70,7 @@ def build(settings: Settings, *, store: Store, spool: Spool, engines: Engines) -
     routes = routing(settings, {name: each.provider for name, each in places.items()})
     callers = Callers(store, grace=settings.store.key_grace)
     freshness = Freshness(settings.spool_dir, store)
-    keeper = Keeper(spool)
+    keeper = Keeper(spool, when_full=settings.spool.when_full)
     default, content = settings.logging.default, settings.logging.content
     chat = Chat(
         *(routes, places, keeper),

@@ -78,6 +78,8 @@ class Call:
         self.error: str | None = None
         self.first_byte_at: int | None = None
         self.begun = False
+        #: Bytes of the spool that are promised to it.
+        self.promised = 0
         #: Its record is in the spool.
         self.kept = False
         #: As the provider calls it in a whole answer.

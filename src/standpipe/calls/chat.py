@@ -41,7 +41,7 @@ NO_SPEECH = Silence("no engine of speech is set up here")
 Translate = Callable[[bytes], bytes]
 
 
-class Chat(Lifetime):
+class Chat(Lifetime[ChatRequest]):
     """The chat route's calls: from bytes to a reply and a record."""
 
     def __init__(
@@ -91,8 +91,7 @@ class Chat(Lifetime):
         return None if target is None else self._upstreams[target.provider].provider.dialect.name
 
     @override
-    async def _serve(self, call: Call, reply: Reply) -> None:
-        request = self._read(call)
+    async def _serve(self, call: Call, request: ChatRequest, reply: Reply) -> None:
         target = call.target = self._routes.resolve(request.model)
         if call.caller.read_only:
             raise Forbidden("Read-only OpenPipe API keys cannot access the base OpenAI API")
@@ -141,8 +140,8 @@ class Chat(Lifetime):
         await source.stream(emit)
         await self._end(call, telling.last() + DONE, reply)
 
+    @override
     def _read(self, call: Call) -> ChatRequest:
-        """Read body and control headers; the call then knows whether its text is kept."""
         wanted = control.wants_log(call.incoming)
         self._decide(call, wanted, store=None)
         if call.translate is not None:

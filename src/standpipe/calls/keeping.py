@@ -1,16 +1,24 @@
-"""Records on their way to the spool: redacted where the policy says so, appended, never dropped."""
+"""Records on their way to the spool: given room, redacted where the policy says so, appended.
+
+What has no room is never dropped in silence: it is refused before it begins, or counted.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
-from typing import Protocol
+from typing import Literal, Protocol
 
 from standpipe.calls.call import without_text
 from standpipe.errors import Unavailable
-from standpipe.spool.writer import Spool, SpoolFull
+from standpipe.spool.frames import HEADER_BYTES
+from standpipe.spool.writer import ANSWER_BYTES, NUMBERS_BYTES, Spool, SpoolFull
 from standpipe.wire import record as wire
 from standpipe.wire.record import Begin, Record
+
+#: What becomes of a call that must be recorded where there is no room.
+WhenFull = Literal["refuse", "count"]
 
 log = logging.getLogger(__name__)
 
@@ -43,9 +51,30 @@ class AsItIs:
 class Keeper:
     """What all that is recorded goes through."""
 
-    def __init__(self, spool: Spool, redactor: Redactor | None = None) -> None:
+    def __init__(
+        self, spool: Spool, redactor: Redactor | None = None, *, when_full: WhenFull = "refuse"
+    ) -> None:
         self.spool = spool
         self.redactor: Redactor = redactor or AsItIs()
+        self._when_full = when_full
+
+    def promise(self, size: int, *, logged: bool) -> int:
+        """Promise room to the record of a call with a request of that size; return the bytes.
+
+        Fewer where there is no room: for the numbers alone, or 0. Raises Unavailable where the text
+        must be kept and such calls are refused; the others go on.
+        """
+        need = size + ANSWER_BYTES if logged else NUMBERS_BYTES
+        if self.spool.reserve(need):
+            return need
+        if logged and self._when_full == "refuse":
+            raise self._refused()
+        return NUMBERS_BYTES if logged and self.spool.reserve(NUMBERS_BYTES) else 0
+
+    def release(self, promised: int) -> None:
+        """Give back what was promised."""
+        if promised:
+            self.spool.release(promised)
 
     async def redacted(self, record: Record) -> Record:
         """Return a record as it may be kept, from a thread of its own."""
@@ -55,34 +84,57 @@ class Keeper:
         """Return the frame of a stream that begins as it may be kept, from a thread of its own."""
         return await asyncio.to_thread(self.redactor.redact_begin, begin)
 
-    async def keep(self, record: Record) -> None:
+    async def keep(self, record: Record, promised: int) -> None:
         """Append a record, before anything is awaited; return once it may be answered."""
-        self.keep_now(record)
+        self.keep_now(record, promised)
 
     async def keep_report(self, record: Record) -> None:
-        """Append a record that is all there is to its request; Unavailable if it has no room."""
+        """Append a record that is all there is to its request; Unavailable if that is refused."""
         try:
-            self.spool.append(wire.encode(record))
+            self._append(wire.encode(record), 0)
         except SpoolFull as error:
-            raise Unavailable("the disk has no room to record this call", retry_after=5) from error
+            if self._when_full == "refuse":
+                raise self._refused() from error
+            self._keep_numbers(record, 0)
 
-    def keep_now(self, record: Record) -> None:
+    def keep_now(self, record: Record, promised: int) -> None:
         """Append a record; if its text has no room, its numbers alone."""
         try:
-            self.spool.append(wire.encode(record))
+            self._append(wire.encode(record), promised)
         except SpoolFull:
-            log.warning("call %s: the spool has no room for its text", record.id)
-            self._keep_numbers(record)
+            self._keep_numbers(record, promised)
 
-    def keep_begin(self, begin: Begin) -> None:
+    def keep_begin(self, begin: Begin, promised: int) -> None:
         """Append the frame of a stream that begins, if there is room."""
         try:
-            self.spool.append(wire.encode(begin))
+            self._append(wire.encode(begin), promised)
         except SpoolFull:
             log.warning("call %s: no room to note that its stream has begun", begin.id)
 
-    def _keep_numbers(self, record: Record) -> None:
+    def _refused(self) -> Unavailable:
+        self.spool.records_refused += 1
+        return Unavailable("the disk has no room to record this call", retry_after=5)
+
+    def _keep_numbers(self, record: Record, promised: int) -> None:
         try:
-            self.spool.append(wire.encode(without_text(record)))
-        except SpoolFull:
-            log.exception("call %s: its record is lost", record.id)
+            self._append(wire.encode(without_text(record)), promised)
+        except SpoolFull as error:
+            self.spool.records_lost += 1
+            log.error("call %s: its record is lost: %s", record.id, error)  # noqa: TRY400
+            return
+        if record.logged:
+            self.spool.records_without_text += 1
+            log.warning("call %s: its text is lost: the spool has no room for it", record.id)
+
+    def _append(self, payload: bytes, promised: int) -> None:
+        """Append a frame; one larger than its promise must not take the room of others."""
+        need = len(payload) + HEADER_BYTES
+        if need <= promised:
+            self.spool.append(payload)
+            return
+        if not self.spool.reserve(need):
+            raise SpoolFull(errno.ENOSPC, "there is no room beside what is promised")
+        try:
+            self.spool.append(payload)
+        finally:
+            self.spool.release(need)

@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import logging
 from abc import ABC, abstractmethod
+from typing import Generic, TypeVar
 
 import msgspec
 
@@ -32,11 +33,13 @@ STREAM: Headers = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
     (b"cache-control", b"no-cache"),
 ]
+#: What a route makes of a call's body.
+Asked = TypeVar("Asked")
 #: How long a provider may take to end its answer after its last event.
 DRAIN_SECONDS = 0.5
 
 
-class Lifetime(ABC):
+class Lifetime(ABC, Generic[Asked]):
     """What the calls of every route go through; a route says how it is served in between."""
 
     def __init__(self, keeper: Keeper, *, logging_default: str, content: Content = "full") -> None:
@@ -45,29 +48,41 @@ class Lifetime(ABC):
         self._content = content
 
     @abstractmethod
-    async def _serve(self, call: Call, reply: Reply) -> None:
+    def _read(self, call: Call) -> Asked:
+        """Read body and control headers; the call then knows whether its text is kept."""
+
+    @abstractmethod
+    async def _serve(self, call: Call, asked: Asked, reply: Reply) -> None:
         """Answer the call, or raise what it fails with."""
 
     async def _live(self, call: Call, reply: Reply) -> str:
         """Answer a request and return the call's id.
 
         Errors are answered, not raised. Raises Unavailable, before anything is done, where the
-        spool has no room for its record.
+        text must be kept and the spool has no room for it.
         """
-        room = len(call.body)
-        if not self._keeper.spool.reserve(room):
-            raise Unavailable("the disk has no room to record this call", retry_after=5)
+        asked = self._asked(call)
+        call.promised = self._keeper.promise(len(call.body), logged=call.logged)
         try:
-            await self._run(call, reply)
+            await self._run(call, asked, reply)
         finally:
             if not call.kept:
                 self._keep_now(call)
-            self._keeper.spool.release(room)
+            self._keeper.release(call.promised)
         return call.id
 
-    async def _run(self, call: Call, reply: Reply) -> None:
+    def _asked(self, call: Call) -> Asked | Exception:
+        """Read the call; what is wrong with it is answered once its record has room."""
         try:
-            await self._serve(call, reply)
+            return self._read(call)
+        except Exception as error:  # noqa: BLE001 (raised again, where errors are answered)
+            return error
+
+    async def _run(self, call: Call, asked: Asked | Exception, reply: Reply) -> None:
+        try:
+            if isinstance(asked, Exception):
+                raise asked  # noqa: TRY301 (here is where errors are answered)
+            await self._serve(call, asked, reply)
         except ApiError as error:
             await self._fail(call, error, reply)
         except asyncio.CancelledError:
@@ -112,7 +127,7 @@ class Lifetime(ABC):
             begin = await self._keeper.redacted_begin(begin)
         call.begun, call.status, call.form = True, 200, "sse"
         call.first_byte_at = now_us()
-        self._keeper.keep_begin(begin)
+        self._keeper.keep_begin(begin, call.promised)
         await reply.begin(200, [*STREAM, *_names(call)])
 
     async def _end(self, call: Call, last: bytes, reply: Reply) -> None:
@@ -150,7 +165,7 @@ class Lifetime(ABC):
         if call.content == "redacted":
             kept = await self._redacted(call, kept)
         call.kept = True
-        await self._keeper.keep(kept)
+        await self._keeper.keep(kept, call.promised)
 
     async def _redacted(self, call: Call, kept: Record) -> Record:
         try:
@@ -165,7 +180,7 @@ class Lifetime(ABC):
         if call.content == "redacted":
             kept = self._keeper.redactor.redact(kept)
         call.kept = True
-        self._keeper.keep_now(kept)
+        self._keeper.keep_now(kept, call.promised)
 
 
 def error_headers(error: ApiError, call: Call | None = None) -> Headers:

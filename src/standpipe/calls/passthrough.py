@@ -27,7 +27,7 @@ from standpipe.wire import passthrough, sse
 from standpipe.wire.passthrough import PassedRequest, Route
 
 
-class Passthrough(Lifetime):
+class Passthrough(Lifetime[PassedRequest]):
     """The calls of one route that passes through."""
 
     def __init__(
@@ -54,8 +54,7 @@ class Passthrough(Lifetime):
         return await self._live(Call(incoming, caller, body, kind=self._route.kind), reply)
 
     @override
-    async def _serve(self, call: Call, reply: Reply) -> None:
-        request = self._read(call)
+    async def _serve(self, call: Call, request: PassedRequest, reply: Reply) -> None:
         target = call.target = self._routes.resolve(request.model)
         if call.caller.read_only:
             raise Forbidden("Read-only OpenPipe API keys cannot access the base OpenAI API")
@@ -68,8 +67,8 @@ class Passthrough(Lifetime):
             else:
                 await self._relay_whole(call, request, answer, reply)
 
+    @override
     def _read(self, call: Call) -> PassedRequest:
-        """Read body and control headers; the call then knows whether its text is kept."""
         wanted = control.wants_log(call.incoming)
         self._decide(call, wanted, store=None)
         request = call.request = passthrough.parse(call.body, self._route)

@@ -21,7 +21,9 @@ from standpipe.spool import frames, names
 SEGMENT_BYTES = 64 << 20
 #: What a call may add to its request: the answer and the numbers. More is the caller's risk.
 ANSWER_BYTES = 256 << 10
-#: How long a full disk is not asked again.
+#: What a call takes whose text is not kept.
+NUMBERS_BYTES = 32 << 10
+#: How long a full disk is not asked again, and files are taken to be where they were.
 RETRY_S = 0.25
 
 log = logging.getLogger(__name__)
@@ -44,6 +46,13 @@ class _Segment:
     def room(self) -> int:
         return self.size - self.end
 
+    def is_in_place(self) -> bool:
+        """Tell whether readers find it where it was made."""
+        try:
+            return os.path.samestat(self.path.stat(), os.fstat(self.descriptor))
+        except OSError:
+            return False
+
     def close(self) -> None:
         """Give back the bytes not written and the lock."""
         with suppress(OSError):  # all there is to lose is that room, until the drain deletes it
@@ -52,7 +61,8 @@ class _Segment:
 
     def discard(self) -> None:
         """Remove a file that holds no frames."""
-        self.path.unlink(missing_ok=True)
+        with suppress(OSError):  # its writer's end shows that it is of no use
+            self.path.unlink(missing_ok=True)
         os.close(self.descriptor)
 
 
@@ -74,6 +84,14 @@ class Spool:
         self.append_errors = 0
         #: Bytes promised to calls under way.
         self.reserved = 0
+        #: The disk had no room when it was last asked for some.
+        self.is_full = False
+        #: Calls that were refused since their record had no room.
+        self.records_refused = 0
+        #: Records kept with their numbers alone, since their text had no room.
+        self.records_without_text = 0
+        #: Records of which nothing is kept.
+        self.records_lost = 0
         self._directory = directory
         self._current: _Segment | None = None
         self._spares: list[_Segment] = []
@@ -82,6 +100,7 @@ class Spool:
         self._promises: Counter[int] = Counter()
         self._largest = 0
         self._full_until = 0.0
+        self._check_at = 0.0
         self._prepare()
 
     def append(self, payload: bytes) -> None:
@@ -99,12 +118,12 @@ class Spool:
         segment.end += written
         self.appended += 1
 
-    def reserve(self, size: int) -> bool:
-        """Promise room for a call whose frames need `size` + ANSWER_BYTES; False if there is none.
+    def reserve(self, need: int) -> bool:
+        """Promise so many bytes to a call's frames; False if there is no room.
 
         Each promise kept must be given back with `release`, whatever became of the call.
         """
-        need = size + ANSWER_BYTES
+        self._check_files()
         largest = max(need, self._largest)
         while self._room(largest) < self.reserved + need:
             if not self._grow(largest):
@@ -114,9 +133,8 @@ class Spool:
         self._largest = largest
         return True
 
-    def release(self, size: int) -> None:
-        """Give back what `reserve` promised for the same size."""
-        need = size + ANSWER_BYTES
+    def release(self, need: int) -> None:
+        """Give back what `reserve` promised."""
         self.reserved -= need
         self._promises[need] -= 1
         if not self._promises[need]:
@@ -125,6 +143,13 @@ class Spool:
                 self._largest = max(self._promises, default=0)
         if not self.reserved and len(self._spares) > 1:
             self._shrink()
+
+    def has_room(self) -> bool:
+        """Tell whether a call whose text is to be kept would have room now."""
+        if not self.reserve(ANSWER_BYTES):
+            return False
+        self.release(ANSWER_BYTES)
+        return True
 
     def close(self) -> None:
         """Give all unused room back to the disk; nothing may be appended after."""
@@ -136,7 +161,8 @@ class Spool:
             self._current = None
 
     def _prepare(self) -> None:
-        self._directory.mkdir(parents=True, exist_ok=True)
+        with suppress(OSError):  # then it is as a full disk is, until it can be made
+            self._directory.mkdir(parents=True, exist_ok=True)
         for path in self._directory.glob(f"{self.writer}-*"):
             raise FileExistsError(errno.EEXIST, "this start has written before", str(path))
         self._grow(0)
@@ -159,9 +185,37 @@ class Spool:
             self._spares.append(self._allocate(max(self.segment_bytes, 2 * need)))
         except OSError as error:
             self._full_until = now + RETRY_S
-            log.warning("the spool has no room: %s", error)
+            self._take_note(is_full=True, why=str(error))
             return False
+        self._take_note(is_full=False)
         return True
+
+    def _take_note(self, *, is_full: bool, why: str = "") -> None:
+        if is_full and not self.is_full:
+            log.error("the spool has no room: %s", why)
+        elif self.is_full and not is_full:
+            log.warning("the spool has room again")
+        self.is_full = is_full
+
+    def _check_files(self) -> None:
+        """Leave files that were removed or moved away, in which nobody would look for a record."""
+        now = time.monotonic()
+        if now < self._check_at:
+            return
+        self._check_at = now + RETRY_S
+        for spare in [spare for spare in self._spares if not spare.is_in_place()]:
+            self._spares.remove(spare)
+            spare.discard()
+        if self._current is not None and not self._current.is_in_place():
+            log.error("%s was removed or moved away while it was written", self._current.path)
+            self._leave_current(self._current)
+
+    def _leave_current(self, segment: _Segment) -> None:
+        try:
+            self._rotate(0)
+        except SpoolFull:
+            segment.close()
+            self._current = None
 
     def _shrink(self) -> None:
         """Give the disk back what a burst took, but for one spare."""
@@ -181,6 +235,7 @@ class Spool:
     def _create(self, size: int) -> _Segment:
         """Create and lock a spare, again if a reader took it for a dead writer's in between."""
         while True:
+            self._directory.mkdir(exist_ok=True)  # somebody may have removed it
             path = self._directory / names.spare_name(self.writer, self._made)
             self._made += 1
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
