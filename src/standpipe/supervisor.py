@@ -51,6 +51,8 @@ class ChildSpec(NamedTuple):
     #: True for a child that has work to finish at the stop: it is started for that if it is not
     #: there, and not signalled before it is ready.
     finishes: bool = False
+    #: True for a child that is not started again once it has ended with status 0.
+    once: bool = False
 
 
 class Backoff(NamedTuple):
@@ -299,7 +301,10 @@ class _Child:
         with contextlib.suppress(BrokenPipeError):
             stdin.close()
         self._process = None
-        self._ended(_ending(process.returncode))
+        if self.spec.once and process.returncode == 0:
+            self._rest()
+        else:
+            self._ended(_ending(process.returncode))
 
     def _ended(self, ending: str) -> None:
         if self._is_told or (self._is_ending and not self._must_finish()):

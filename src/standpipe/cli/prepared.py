@@ -14,3 +14,5 @@ class Prepared(msgspec.Struct, frozen=True):
     given: bool = False
     #: Why the start must not go on, None if it may.
     error: str | None = None
+    #: Why the store cannot be used now, None if it can: nothing could be made yet.
+    away: str | None = None

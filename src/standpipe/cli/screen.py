@@ -7,6 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from standpipe import __version__
+from standpipe.cli.prepared import Prepared
 from standpipe.config import Settings
 
 CURL = """\
@@ -25,29 +26,25 @@ print(answer.choices[0].message.content)"""
 HELD_BACK = "YOUR_KEY"
 
 
-def show(
-    settings: Settings, port: int, *, token: str | None, given: bool, lacking: dict[str, str]
-) -> None:
-    """Print the screen; `token` is a key made just now, `given` that the operator set one."""
+def show(settings: Settings, port: int, prepared: Prepared, *, lacking: dict[str, str]) -> None:
+    """Print the screen; `lacking` says what keeps which local model from answering."""
     console = Console(highlight=False)
     root = f"http://{_host(settings)}:{port}"
     console.print(Text.assemble("\n  ", ("Standpipe", "bold cyan"), f" {__version__} is ready\n"))
-    console.print(_table(settings, root, token=token, given=given, lacking=lacking))
+    console.print(_table(settings, root, prepared, lacking=lacking))
     model = _example_model(settings, lacking)
     if model is not None:
-        _print_snippets(console, f"{root}/api/v1", token or HELD_BACK, model)
+        _print_snippets(console, f"{root}/api/v1", prepared.token or HELD_BACK, model)
     console.print("  Stop with Ctrl-C.\n", style="dim")
 
 
-def _table(
-    settings: Settings, root: str, *, token: str | None, given: bool, lacking: dict[str, str]
-) -> Table:
+def _table(settings: Settings, root: str, prepared: Prepared, *, lacking: dict[str, str]) -> Table:
     table = Table.grid(padding=(0, 2))
     table.add_column(style="bold")
     table.add_column(overflow="fold")
     table.add_row("  Base URL", f"{root}/api/v1")
     table.add_row("", Text(f"or {root}/v1, with OpenAI's shapes throughout", style="dim"))
-    table.add_row("  Key", _key_line(settings, token, given=given))
+    table.add_row("  Key", _key_line(settings, prepared))
     table.add_row("  Data", str(settings.home.absolute()))
     for index, line in enumerate(_models(settings, lacking)):
         table.add_row("" if index else "  Models", line)
@@ -55,10 +52,13 @@ def _table(
     return table
 
 
-def _key_line(settings: Settings, token: str | None, *, given: bool) -> Text:
-    if token is not None:
-        return Text.assemble((token, "green"), ("  shown this once: keep it", "dim"))
-    if given:
+def _key_line(settings: Settings, prepared: Prepared) -> Text:
+    if prepared.away is not None:
+        said = f"the store is away: {prepared.away}. Keys are answered 503 until it is there"
+        return Text(said, style="yellow")
+    if prepared.token is not None:
+        return Text.assemble((prepared.token, "green"), ("  shown this once: keep it", "dim"))
+    if prepared.given:
         return Text("the one in STANDPIPE_API_KEY, and those you made")
     if settings.first_key is not None:
         said = "STANDPIPE_API_KEY counts at the first start only, and is no key here; "

@@ -22,6 +22,9 @@ from standpipe.providers.rows import completed
 from standpipe.server.sockets import bind
 from standpipe.supervisor import ChildSpec, Supervisor
 
+#: Seconds that the store has to answer before the start goes on without it.
+PREPARE_S = 30.0
+
 
 def serve(config_path: ConfigOption = None) -> None:
     """Serve the API until Ctrl-C."""
@@ -30,13 +33,14 @@ def serve(config_path: ConfigOption = None) -> None:
     listening = bind(settings.server.host, settings.server.port)
     port = listening.getsockname()[1]
     planned = engines.plan(settings)
-    supervisor = Supervisor(
-        _children(settings, listening, planned), on_stop=lambda: _stopping(listening)
-    )
+    children = _children(settings, listening, planned)
+    if prepared.away is not None:
+        children.append(_preparing(settings))
+    supervisor = Supervisor(children, on_stop=lambda: _stopping(listening))
 
     def on_ready(ready: dict[str, dict[str, Any]]) -> None:
         lacking = _lacking(planned, ready)
-        show(settings, port, token=prepared.token, given=prepared.given, lacking=lacking)
+        show(settings, port, prepared, lacking=lacking)
 
     raise typer.Exit(supervisor.run(on_ready))
 
@@ -48,7 +52,12 @@ def _stopping(listening: socket.socket) -> None:
 
 def _prepare(settings: Settings) -> Prepared:
     argv = [sys.executable, "-m", "standpipe.cli.prepare", settings.file or ""]
-    done = subprocess.run(argv, stdout=subprocess.PIPE, check=False)  # noqa: S603 (our own)
+    try:
+        done = subprocess.run(  # noqa: S603 (our own)
+            argv, stdout=subprocess.PIPE, check=False, timeout=PREPARE_S
+        )
+    except subprocess.TimeoutExpired:
+        return Prepared(away="it does not answer in time")
     if not done.stdout:
         raise StandpipeError(f"the data directory {settings.home} could not be prepared")
     prepared = msgspec.json.decode(done.stdout, type=Prepared)
@@ -60,6 +69,12 @@ def _prepare(settings: Settings) -> Prepared:
 def _children(settings: Settings, listening: socket.socket, planned: Engines) -> list[ChildSpec]:
     serving = [_drain(settings), _worker(settings, listening, planned)]
     return [*serving, *engines.children(settings, planned)]
+
+
+def _preparing(settings: Settings) -> ChildSpec:
+    """Return what makes tables and the first key as soon as the store is there."""
+    argv = [*_module("standpipe.cli.prepare"), "--wait"]
+    return ChildSpec("prepare", argv, {"config": settings.file}, essential=False, once=True)
 
 
 def _drain(settings: Settings) -> ChildSpec:
