@@ -62,7 +62,9 @@ def test_odd_text_comes_back_byte_for_byte(text: str) -> None:
     assert back(packed(text)) == text
 
 
-_value = st.none() | st.floats() | st.text(max_size=4) | st.just([{"b": 1}]) | st.just({})
+_value: st.SearchStrategy[Any] = (
+    st.none() | st.floats() | st.text(max_size=4) | st.just([{"b": 1}]) | st.just({})
+)
 _long = st.sampled_from([message(LONG), message(f'Ä"{LONG}', "assistant")])
 _message = st.fixed_dictionaries({}, optional={"role": _value, "content": _value, "x": _value})
 _list = st.lists(_message | _long | _value, max_size=4)

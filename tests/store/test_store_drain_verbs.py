@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from standpipe.store import Batch, OpenStream, Project, Row, Store
 from standpipe.store.columns import row_of as row_from
 from standpipe.store.columns import values_of
+from standpipe.store.content import Packed
 from standpipe.wire.record import Attempt, Usage
 
 RowMaker = Callable[..., Row]
@@ -70,7 +71,7 @@ _count = st.none() | st.integers(0, 2**63 - 1)
 )
 def test_any_row_survives_the_columns(row_of: RowMaker, **fields: Any) -> None:
     row = row_of(1, **fields)
-    assert row_from(values_of(row)) == row
+    assert row_from(values_of(row, Packed()), row.request, row.response) == row
 
 
 def test_same_rows_are_inserted_once(store: Store, project: Project, ten: list[Row]) -> None:

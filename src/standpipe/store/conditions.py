@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Column, ColumnElement, Connection, Select, select, tuple_
+from sqlalchemy import Column, ColumnElement, Connection, Select, or_, select, tuple_
 from sqlalchemy.sql.elements import UnaryExpression
 
 from standpipe.errors import NotFound
+from standpipe.store import contents
 from standpipe.store.columns import row_of
 from standpipe.store.rows import LogFilters, Order, Row
 from standpipe.store.schema import record_metadata, records
@@ -17,7 +18,7 @@ from standpipe.store.schema import record_metadata, records
 IS_STORED: tuple[ColumnElement[bool], ...] = (
     records.c.logged.is_(True),
     records.c.status == 200,
-    records.c.response.is_not(None),
+    or_(records.c.response_body.is_not(None), records.c.response.is_not(None)),
     records.c.kind.in_(("chat", "report")),
 )
 
@@ -110,5 +111,7 @@ def find(
 
 
 def rows_of(connection: Connection, query: Select[Any]) -> list[Row]:
-    """Run a query that selects the whole table of records."""
-    return [row_of(found) for found in connection.execute(query)]
+    """Run a query that selects the whole table of records; read the texts of all at once."""
+    found = connection.execute(query).all()
+    texts = contents.texts(connection, found)
+    return [row_of(values, *both) for values, both in zip(found, texts, strict=True)]

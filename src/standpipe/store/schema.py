@@ -16,6 +16,7 @@ from sqlalchemy import (
     MetaData,
     Table,
     Text,
+    text,
 )
 
 #: The newest migration. Kept here so that checking it does not import Alembic.
@@ -24,6 +25,12 @@ HEAD = "0002"
 #: Columns that are there for running processes of an earlier version alone: table and name. The
 #: migration after the next may drop them.
 LEFT_BEHIND = {("records", "cost")}
+
+#: The condition that a row of `records` has a text, new or of 0001.
+HAS_TEXT = (
+    "request_body IS NOT NULL OR response_body IS NOT NULL"
+    " OR request IS NOT NULL OR response IS NOT NULL"
+)
 
 metadata = MetaData(
     naming_convention={
@@ -124,6 +131,14 @@ records = Table(
     Index(None, "project_id", "model", "requested_at", "id"),
     Index(None, "project_id", "completion_id", "requested_at"),
     Index(None, "request_head"),
+    # For retention: the records that still have a text, the oldest first.
+    Index(
+        "ix_records_with_text",
+        "project_id",
+        "requested_at",
+        sqlite_where=text(HAS_TEXT),
+        postgresql_where=text(HAS_TEXT),
+    ),
 )
 
 # Messages, each once in a project. The hash is of the project and the content together, so that no
@@ -134,7 +149,6 @@ contents = Table(
     Column("hash", LargeBinary, primary_key=True),
     Column("project_id", Text, nullable=False),
     Column("body", LargeBinary, nullable=False),
-    sqlite_with_rowid=False,
 )
 
 # Lists of messages, each its last message and the list before that: conversations that go on share

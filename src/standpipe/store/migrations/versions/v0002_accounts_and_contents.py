@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
+from datetime import UTC, datetime
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -22,6 +25,11 @@ _SUMS = (
     "cost_pico",
 )
 
+# Of PostgreSQL's partitions of `records`: ids of other times share one before and one after.
+_FIRST = (2025, 1)
+_LAST = (2100, 1)
+_AHEAD = 6
+
 
 def upgrade() -> None:
     """Add columns and tables; nothing that 0001 reads or writes changes."""
@@ -38,6 +46,9 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("oldest"),
     )
     op.bulk_insert(compatibility, [{"oldest": "0001"}])
+    if op.get_context().dialect.name == "postgresql":
+        _sort_as_bytes()
+        _partition_records()
 
 
 def _records() -> None:
@@ -47,6 +58,17 @@ def _records() -> None:
     for name in ("request_head", "request_body", "response_body"):
         op.add_column("records", sa.Column(name, sa.LargeBinary))
     op.create_index("ix_records_request_head", "records", ["request_head"])
+    has_text = sa.text(
+        "request_body IS NOT NULL OR response_body IS NOT NULL"
+        " OR request IS NOT NULL OR response IS NOT NULL"
+    )
+    op.create_index(
+        "ix_records_with_text",
+        "records",
+        ["project_id", "requested_at"],
+        sqlite_where=has_text,
+        postgresql_where=has_text,
+    )
 
 
 def _contents() -> None:
@@ -56,7 +78,6 @@ def _contents() -> None:
         sa.Column("project_id", sa.Text, nullable=False),
         sa.Column("body", sa.LargeBinary, nullable=False),
         sa.PrimaryKeyConstraint("hash"),
-        sqlite_with_rowid=False,
     )
     op.create_table(
         "prefixes",
@@ -90,3 +111,73 @@ def _usage() -> None:
     )
     columns = ["project_id", "name", "value", "hour"]
     op.create_index(f"ix_usage_hours_{'_'.join(columns)}", "usage_hours", columns)
+
+
+def _sort_as_bytes() -> None:
+    """Compare texts as SQLite does, whatever the language of the database."""
+    op.drop_constraint("fk_record_metadata_record_id_records", "record_metadata")
+    inspector = sa.inspect(op.get_bind())
+    for table in inspector.get_table_names():
+        for column in inspector.get_columns(table):
+            if isinstance(column["type"], sa.Text):
+                op.alter_column(table, column["name"], type_=sa.Text(collation="C"))
+
+
+def _partition_records() -> None:
+    """Make `records` anew in partitions, each of a month's ids, and move the rows over."""
+    indexes = sa.inspect(op.get_bind()).get_indexes("records")
+    for index in indexes:
+        op.drop_index(str(index["name"]), "records")
+    op.drop_constraint("pk_records", "records")
+    op.rename_table("records", "records_0001")
+    op.execute(
+        "CREATE TABLE records (LIKE records_0001, CONSTRAINT pk_records PRIMARY KEY (id))"
+        " PARTITION BY RANGE (id)"
+    )
+    _make_partitions()
+    op.execute("INSERT INTO records SELECT * FROM records_0001")
+    op.drop_table("records_0001")
+    for index in indexes:
+        op.create_index(str(index["name"]), "records", [str(n) for n in index["column_names"]])
+    op.create_foreign_key(
+        "fk_record_metadata_record_id_records",
+        "record_metadata",
+        "records",
+        ["record_id"],
+        ["id"],
+        ondelete="CASCADE",
+    )
+
+
+def _make_partitions() -> None:
+    now = datetime.now(UTC)
+    months = [_FIRST]
+    while months[-1] != _LAST:
+        year, month = months[-1]
+        months.append((year + month // 12, month % 12 + 1))
+    bounds = [_first_id(*month) for month in months]
+    lowest, highest = op.get_bind().execute(_EXTREMES, {"a": bounds[0], "b": bounds[-1]}).one()
+    from_now = bisect_right(bounds, _first_id(now.year, now.month)) - 1
+    to_make = {*range(from_now, from_now + _AHEAD + 1)}
+    if lowest is not None:
+        to_make |= {*range(bisect_right(bounds, lowest) - 1, bisect_right(bounds, highest))}
+    _make_partition("before", "MINVALUE", f"'{bounds[0]}'")
+    _make_partition("after", f"'{bounds[-1]}'", "MAXVALUE")
+    for at in sorted(to_make):
+        name = "{}_{:02}".format(*months[at])
+        _make_partition(name, f"'{bounds[at]}'", f"'{bounds[at + 1]}'")
+
+
+_EXTREMES = sa.text("SELECT min(id), max(id) FROM records_0001 WHERE id >= :a AND id < :b")
+
+
+def _first_id(year: int, month: int) -> str:
+    """Return what the UUIDv7 of that month's first millisecond begins with."""
+    milliseconds = round(datetime(year, month, 1, tzinfo=UTC).timestamp()) * 1000
+    return f"{milliseconds >> 16:08x}-{milliseconds & 0xFFFF:04x}"
+
+
+def _make_partition(name: str, low: str, high: str) -> None:
+    op.execute(
+        f"CREATE TABLE records_{name} PARTITION OF records FOR VALUES FROM ({low}) TO ({high})"
+    )
