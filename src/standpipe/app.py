@@ -25,6 +25,7 @@ from standpipe.api.logs import Logs
 from standpipe.api.messages import MessagesRoute
 from standpipe.api.models import Models
 from standpipe.api.report import Reports
+from standpipe.api.store_state import StoreState
 from standpipe.api.stored import Stored
 from standpipe.calls.callers import Callers
 from standpipe.calls.chat import Chat
@@ -69,7 +70,6 @@ def build(settings: Settings, *, store: Store, spool: Spool, engines: Engines) -
     places = upstreams(settings, engines)
     routes = routing(settings, {name: each.provider for name, each in places.items()})
     callers = Callers(store, grace=settings.store.key_grace)
-    freshness = Freshness(settings.spool_dir, store)
     keeper = Keeper(spool, when_full=settings.spool.when_full)
     default, content = settings.logging.default, settings.logging.content
     chat = Chat(
@@ -84,15 +84,13 @@ def build(settings: Settings, *, store: Store, spool: Spool, engines: Engines) -
         )
         for route in passthrough.ROUTES.values()
     }
-    handlers = _handlers(settings, callers, routes, store, keeper, freshness)
+    handlers = _handlers(settings, callers, routes, store, keeper)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         watching = asyncio.create_task(callers.watch())
         yield
         watching.cancel()
-        callers.close()
-        freshness.close()
         await chat.close()
         for upstream in places.values():
             await upstream.transport.close()
@@ -121,14 +119,10 @@ def _calls(callers: Callers, chat: Chat, passed: Mapping[str, Passthrough]) -> d
 
 
 def _handlers(
-    settings: Settings,
-    callers: Callers,
-    routes: Routes,
-    store: Store,
-    keeper: Keeper,
-    freshness: Freshness,
+    settings: Settings, callers: Callers, routes: Routes, store: Store, keeper: Keeper
 ) -> dict[str, Handler]:
     """Return the handler of each operation that does not call a model."""
+    freshness = Freshness(settings.spool_dir, store)
     stored = Stored(callers, store, freshness)
     reports = Reports(callers, keeper, content=settings.logging.content)
     logs = Logs(callers, store, freshness)
@@ -147,7 +141,7 @@ def _handlers(
         "localTestingOnlyGetLatestLoggedCall": logs.latest,
         "listModels": models.list,
         "getModel": models.retrieve,
-        "health": Health(store, keeper.spool).health,
+        "health": Health(StoreState(store, callers), keeper.spool).health,
         "openapi": docs.openapi,
         "docs": docs.page,
     }

@@ -52,11 +52,6 @@ class Freshness:
             async with asyncio.timeout(PATIENCE):
                 await self._until_drained(positions)
 
-    def close(self) -> None:
-        """Take no more questions."""
-        for lane in (self._reads, self._changes, self._looks):
-            lane.close()
-
     async def _until_drained(self, positions: Mapping[str, int]) -> None:
         ends = await self._looks.ask(reader.ends, self._spool_dir, positions)
         while not reader.is_drained(self._spool_dir, ends, positions):

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from starlette.requests import Request
 from starlette.responses import Response
 
 from standpipe import __version__
 from standpipe.api.http import Json
-from standpipe.errors import StoreUnavailable
+from standpipe.api.store_state import StoreState
 from standpipe.spool.writer import Spool
-from standpipe.store.store import Store
 
 
 class Health:
     """The handler."""
 
-    def __init__(self, store: Store, spool: Spool) -> None:
+    def __init__(self, store: StoreState, spool: Spool) -> None:
         self._store = store
         self._spool = spool
 
@@ -26,17 +23,10 @@ class Health:
         state = {
             "status": "ok",
             "version": __version__,
-            "store": await self._store_state(),
+            **await self._store.now(),
             "records": {
                 "written": self._spool.appended,
                 "refused_by_disk": self._spool.append_errors,
             },
         }
         return Json(state)
-
-    async def _store_state(self) -> str:
-        try:
-            await asyncio.to_thread(self._store.ping)
-        except StoreUnavailable:
-            return "unavailable"
-        return "ok"

@@ -83,10 +83,6 @@ class Callers:
             except StoreUnavailable as error:
                 self._is_away(error)
 
-    def close(self) -> None:
-        """Ask the store no more."""
-        self._lane.close()
-
     async def _look(self) -> None:
         now, until = now_us(), time.monotonic() + self._grace
         # From the last look on, however long ago that was: others may have revoked meanwhile.

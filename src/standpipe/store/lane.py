@@ -46,7 +46,3 @@ class Lane:
             raise StoreUnavailable(message, "it does not answer in time") from error
         finally:
             self._asked -= 1
-
-    def close(self) -> None:
-        """Take no more questions; those under way end by themselves."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
