@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable
 from typing import Protocol
@@ -19,7 +20,7 @@ from standpipe.wire.chat import ChatRequest
 from standpipe.wire.ids import new_id
 from standpipe.wire.passthrough import PassedRequest
 from standpipe.wire.record import Attempt, Begin, BodyForm, Kind, Outcome, Record
-from standpipe.wire.summaries import summary_of
+from standpipe.wire.summaries import summary_of, used
 
 
 def now_us() -> int:
@@ -152,6 +153,8 @@ class Call:
         )
         if self.decoder is not None:
             record = _with_stream(record, self.decoder)
+        if any(each.usage for each in self.attempts):
+            record = _with_sum(record)
         return record if self.logged else _with_numbers(record, response, self.body)
 
 
@@ -173,13 +176,26 @@ def _with_stream(record: Record, decoder: Told) -> Record:
     return msgspec.structs.replace(record, completion_id=decoder.completion_id)
 
 
+def _with_sum(record: Record) -> Record:
+    """Add up what the answers that it took have used, those that were thrown away among them."""
+    told = [each for each in record.attempts if each.usage is not None]
+    sources = {each.usage_source for each in told}
+    return msgspec.structs.replace(
+        record,
+        usage=functools.reduce(usages.added, (each.usage for each in told if each.usage)),
+        usage_source="provider" if sources == {"provider"} else "estimated",
+    )
+
+
 def _with_numbers(record: Record, response: bytes | None, request: bytes | None) -> Record:
     """Fill in what the drain would have read from the text."""
     said = summary_of(record, response, request)
+    usage, source = used(record, said, request)
     return msgspec.structs.replace(
         record,
         completion_id=record.completion_id or said.completion_id,
         finish_reason=said.finish_reason,
-        usage=record.usage or said.usage,
-        usage_source=record.usage_source or said.usage_source,
+        usage=usage,
+        usage_source=source,
+        service_tier=said.service_tier,
     )

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import msgspec
 
+from standpipe.drain.prices import FREE, Cost, Prices, Used
 from standpipe.store.rows import Row, now_us
-from standpipe.wire.record import Begin, Record
-from standpipe.wire.summaries import summary_of
+from standpipe.wire.record import Begin, Record, Usage
+from standpipe.wire.summaries import summary_of, used
 from standpipe.wire.summary import Summary
 
 LOST = "the worker died while this stream was being sent"
 
 
-def row_of(record: Record) -> Row:
-    """Return the row of a record; what the record does not say is read from its text."""
+def row_of(record: Record, prices: Prices | None = None) -> Row:
+    """Return the row of a record; what the record does not say is read from its text.
+
+    Without `prices` it has no cost.
+    """
     summary = summary_of(record, record.response, record.request)
-    known = record.usage is not None
+    usage, source = used(record, summary, record.request)
+    cost = None if prices is None else _cost(record, summary, usage, prices)
     return Row(
         id=record.id,
         kind=record.kind,
@@ -37,8 +44,10 @@ def row_of(record: Record) -> Row:
         completion_id=record.completion_id or summary.completion_id,
         streamed=record.streamed,
         cache_hit=record.cache_hit,
-        usage=record.usage if known else summary.usage,
-        usage_source=record.usage_source if known else summary.usage_source,
+        usage=usage,
+        usage_source=source,
+        cost=None if cost is None else cost.dollars,
+        price_version=None if cost is None else cost.version,
         user_agent=record.user_agent,
         traceparent=record.traceparent,
         retry_count=record.retry_count,
@@ -76,6 +85,31 @@ def lost_row(begin: Begin) -> Row:
         metadata=begin.metadata,
         request=_json_text(begin.request),
     )
+
+
+def _cost(record: Record, summary: Summary, usage: Usage | None, prices: Prices) -> Cost | None:
+    if record.cache_hit:
+        return FREE
+    if record.kind == "report" and record.model is None:
+        return None
+    return prices.cost(_answers(record, summary, usage), record.requested_at)
+
+
+def _answers(record: Record, summary: Summary, usage: Usage | None) -> Iterator[Used]:
+    """Yield what each answer took, or the one that there is."""
+    told = [each for each in record.attempts if each.usage is not None]
+    for each in told:
+        models = _names(each.provider_model, each.model)
+        yield Used(each.provider, models, each.usage or Usage(), each.service_tier)
+    if usage is not None and not told:
+        asked = next((each.model for each in reversed(record.attempts)), None)
+        models = _names(record.provider_model or summary.model, asked or record.model)
+        tier = record.service_tier or summary.service_tier
+        yield Used(record.provider, models, usage, tier)
+
+
+def _names(*names: str | None) -> tuple[str, ...]:
+    return tuple(name for name in names if name)
 
 
 def _response_text(record: Record, summary: Summary) -> str | None:

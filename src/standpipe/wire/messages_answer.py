@@ -124,7 +124,7 @@ def _details(choice: Json) -> Json:
 def usage(told: object) -> Json:
     """Return Anthropic's usage of OpenAI's; 0 where nobody said, since it must have a number."""
     found = from_openai(told) or Usage()
-    written = _written(told)
+    written = found.cache_write_tokens or 0
     read = found.cached_tokens or 0
     counts: Json = {
         "input_tokens": max(0, (found.prompt_tokens or 0) - read - written),
@@ -132,14 +132,12 @@ def usage(told: object) -> Json:
         "cache_creation_input_tokens": written,
         "cache_read_input_tokens": read,
     }
+    if (hour := found.cache_write_1h_tokens) is not None:
+        kinds = {"ephemeral_5m_input_tokens": max(0, written - hour)}
+        counts["cache_creation"] = {**kinds, "ephemeral_1h_input_tokens": hour}
     if found.reasoning_tokens is None:
         return counts
     return {**counts, "output_tokens_details": {"thinking_tokens": found.reasoning_tokens}}
-
-
-def _written(told: object) -> int:
-    count = mapping(mapping(told).get("prompt_tokens_details")).get("cache_creation_tokens")
-    return count if type(count) is int and count >= 0 else 0
 
 
 def error_body(error: ApiError, request_id: str | None = None) -> Json:

@@ -15,6 +15,28 @@ Kind = Literal["chat", "report", "embeddings", "completions", "responses"]
 BodyForm = Literal["json", "sse"]
 
 
+class Usage(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Tokens of one call, as the provider said or as counted; None where nobody said.
+
+    The fields of OpenAI's and DeepSeek's usage that the spec (1.6) names, flattened.
+    """
+
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    total_tokens: int | None = None
+    cached_tokens: int | None = None
+    prompt_audio_tokens: int | None = None
+    reasoning_tokens: int | None = None
+    completion_audio_tokens: int | None = None
+    completion_text_tokens: int | None = None
+    accepted_prediction_tokens: int | None = None
+    rejected_prediction_tokens: int | None = None
+    #: Of the prompt's, those the provider wrote to its cache, which some bill for.
+    cache_write_tokens: int | None = None
+    #: Of those, the ones that it keeps for an hour and bills for as such.
+    cache_write_1h_tokens: int | None = None
+
+
 class Attempt(msgspec.Struct, frozen=True, omit_defaults=True):
     """One try at one target."""
 
@@ -28,6 +50,11 @@ class Attempt(msgspec.Struct, frozen=True, omit_defaults=True):
     error: str | None = None
     #: Microseconds from sending to the first byte of the answer; None if none came.
     first_byte_us: int | None = None
+    #: The rest is said of calls that take several answers: what the record says of others.
+    provider_model: str | None = None
+    usage: Usage | None = None
+    usage_source: str | None = None
+    service_tier: str | None = None
 
 
 class Begin(msgspec.Struct, frozen=True, tag="begin", omit_defaults=True):
@@ -50,28 +77,6 @@ class Begin(msgspec.Struct, frozen=True, tag="begin", omit_defaults=True):
     user_agent: str | None = None
     request: bytes | None = None
     kind: Kind = "chat"
-
-
-class Usage(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Tokens of one call, as the provider said or as counted; None where nobody said.
-
-    The fields of OpenAI's and DeepSeek's usage that the spec (1.6) names, flattened.
-    """
-
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
-    total_tokens: int | None = None
-    cached_tokens: int | None = None
-    prompt_audio_tokens: int | None = None
-    reasoning_tokens: int | None = None
-    completion_audio_tokens: int | None = None
-    completion_text_tokens: int | None = None
-    accepted_prediction_tokens: int | None = None
-    rejected_prediction_tokens: int | None = None
-    #: Of the prompt's, those the provider wrote to its cache, which some bill for.
-    cache_write_tokens: int | None = None
-    #: Of those, the ones that it keeps for an hour and bills for as such.
-    cache_write_1h_tokens: int | None = None
 
 
 class Record(msgspec.Struct, frozen=True, tag="record", omit_defaults=True):
@@ -111,12 +116,14 @@ class Record(msgspec.Struct, frozen=True, tag="record", omit_defaults=True):
     #: The answer, as sent to the caller: a JSON document, or the events of a stream.
     response: bytes | None = None
     response_form: BodyForm = "json"
-    #: The next four are set when the text is not kept; the drain fills them from the text else.
+    #: The rest is set when the text is not kept; the drain fills them from the text else.
     completion_id: str | None = None
     finish_reason: str | None = None
     usage: Usage | None = None
     #: "provider", "estimated" or None; see wire.usage.
     usage_source: str | None = None
+    #: Which of its provider's prices applies, as that said.
+    service_tier: str | None = None
 
 
 Frame = Begin | Record

@@ -9,11 +9,14 @@ import msgspec
 
 from standpipe.wire import fold, responses, usage
 from standpipe.wire.record import Kind, Record, Usage
-from standpipe.wire.summary import Summary, UsageSource, summarise
+from standpipe.wire.summary import Summary, chars, summarise
+from standpipe.wire.usage import Source
 
 Json = dict[str, Any]
 Reader = Callable[[Record, bytes, bytes | None], Summary]
 
+#: Outcomes of calls whose answer may have been longer than what was received of it.
+_BROKEN = frozenset({"cut", "abandoned"})
 #: Fields in which a model's text, or text for it, is found.
 _TEXTS = frozenset({"text", "content", "arguments", "output", "refusal", "summary"})
 
@@ -34,6 +37,43 @@ def summary_of(record: Record, response: bytes | None, request: bytes | None) ->
         return Summary()
 
 
+def used(
+    record: Record, summary: Summary, request: bytes | None
+) -> tuple[Usage | None, str | None]:
+    """Return what was used for a call, and who says so; `summary` is that of its answer.
+
+    An answer that broke off was paid for, although nobody told: it counts as far as it came.
+    """
+    told, source = record.usage, record.usage_source
+    if told is None:
+        told, source = summary.usage, summary.usage_source
+    if record.outcome not in _BROKEN or not _was_answered(record):
+        return told, source
+    if told is not None and (record.finish_reason or summary.finish_reason):
+        return told, source
+    guess = summary.usage if summary.usage_source == "estimated" else None
+    if source == "provider":
+        return usage.settled(told, guess)
+    return (told, source) if told is not None else _sent(request)
+
+
+def _was_answered(record: Record) -> bool:
+    """Tell whether one provider has begun to answer, and its attempts do not say what they used."""
+    attempts = record.attempts
+    return any(each.status == 200 for each in attempts) and not any(each.usage for each in attempts)
+
+
+def _sent(request: bytes | None) -> tuple[Usage | None, Source | None]:
+    """Return an estimate of what was asked, where nothing came of the answer."""
+    body = None if request is None else fold.decode_object(request)
+    if body is None:
+        return None, None
+    messages = body.get("messages")
+    asked = chars(messages) if isinstance(messages, list) else 0
+    asked += _chars([body.get(name) for name in ("prompt", "instructions", "input")])
+    return usage.guess(asked, 0), "estimated"
+
+
 def _embeddings(record: Record, response: bytes, request: bytes | None) -> Summary:
     """Read the numbers beside the vectors, which may be a hundred times as long."""
     del record, request
@@ -42,7 +82,7 @@ def _embeddings(record: Record, response: bytes, request: bytes | None) -> Summa
     except (msgspec.DecodeError, UnicodeDecodeError):
         return _error(response)
     counts = usage.from_openai(said.usage)
-    source: UsageSource | None = None if counts is None else "provider"
+    source: Source | None = None if counts is None else "provider"
     model = said.model if isinstance(said.model, str) else None
     return Summary(
         model=model, usage=counts, usage_source=source, error_message=_message(said.error)
@@ -72,6 +112,7 @@ def _completions(record: Record, response: bytes, request: bytes | None) -> Summ
         usage_source=source,
         completion=whole,
         error_message=_message(whole.get("error")),
+        service_tier=_text(whole.get("service_tier")),
     )
 
 
@@ -119,22 +160,20 @@ def _responses(record: Record, response: bytes, request: bytes | None) -> Summar
         usage_source=source,
         completion=whole,
         error_message=responses.error_message(whole),
+        service_tier=_text(whole.get("service_tier")),
     )
 
 
 def _counted(
     told: Usage | None, record: Record, answer: list[Json], prompt: list[Any]
-) -> tuple[Usage | None, UsageSource | None]:
+) -> tuple[Usage | None, Source | None]:
     """Return what the provider counted, or an estimate where it sent text and no count."""
     if told is not None:
         return told, "provider"
-    produced = usage.estimate(_chars(answer))
+    produced = _chars(answer)
     if not produced or (record.status or 200) >= 400:
         return None, None
-    read = usage.estimate(_chars(prompt))
-    return Usage(
-        prompt_tokens=read, completion_tokens=produced, total_tokens=read + produced
-    ), "estimated"
+    return usage.guess(_chars(prompt), produced), "estimated"
 
 
 def _chars(value: Any) -> int:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from collections.abc import Iterable
+from typing import Any
 
 import msgspec
 
 from standpipe.wire import fold, usage
 from standpipe.wire.record import BodyForm, Usage
-
-UsageSource = Literal["provider", "estimated"]
+from standpipe.wire.usage import Source
 
 _ERROR_STATUS = 400
 #: Fields of a message that hold text of the model's or for it.
@@ -26,10 +26,12 @@ class Summary(msgspec.Struct, frozen=True):
     #: As the provider calls it.
     model: str | None = None
     usage: Usage | None = None
-    usage_source: UsageSource | None = None
+    usage_source: Source | None = None
     #: The whole answer, folded if it was a stream; None if it is no completion.
     completion: dict[str, Any] | None = None
     error_message: str | None = None
+    #: Which of its provider's prices applies.
+    service_tier: str | None = None
 
 
 def summarise(
@@ -71,7 +73,7 @@ def _summary(
     if completion is None:
         return Summary(error_message=message)
     counts = usage.from_openai(completion.get("usage"))
-    source: UsageSource | None = None if counts is None else "provider"
+    source: Source | None = None if counts is None else "provider"
     if counts is None and (status is None or status < _ERROR_STATUS):
         counts = _estimated(completion, request)
         source = None if counts is None else "estimated"
@@ -83,24 +85,22 @@ def _summary(
         usage_source=source,
         completion=completion,
         error_message=message,
+        service_tier=_text(completion.get("service_tier")),
     )
 
 
 def _estimated(completion: dict[str, Any], request: bytes | None) -> Usage | None:
-    answer = sum(_message_chars(choice.get("message")) for choice in _dicts(completion["choices"]))
+    answer = chars(choice.get("message") for choice in _dicts(completion["choices"]))
     if not answer:
         return None
-    produced, prompt = usage.estimate(answer), _prompt(request)
-    total = None if prompt is None else prompt + produced
-    return Usage(prompt_tokens=prompt, completion_tokens=produced, total_tokens=total)
-
-
-def _prompt(request: bytes | None) -> int | None:
     body = None if request is None else fold.decode_object(request)
     messages = None if body is None else body.get("messages")
-    if not isinstance(messages, list):
-        return None
-    return usage.estimate(sum(map(_message_chars, messages)))
+    return usage.guess(chars(messages) if isinstance(messages, list) else None, answer)
+
+
+def chars(messages: Iterable[object]) -> int:
+    """Return how many characters of text there are in messages, or in a stream's deltas."""
+    return sum(map(_message_chars, messages))
 
 
 def _message_chars(message: object) -> int:

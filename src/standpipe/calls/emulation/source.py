@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from typing import Any, Protocol
 
 import msgspec
@@ -12,11 +13,14 @@ from standpipe.calls.call import Call
 from standpipe.calls.emulation.edits import Edit, Editor
 from standpipe.calls.lifetime import check_stream, drain
 from standpipe.calls.routes import Target
-from standpipe.errors import Cut
+from standpipe.errors import Cut, NotACompletion
 from standpipe.providers.dialect import Decoder, Fidelity
 from standpipe.upstream.answer import Answer
 from standpipe.wire import chat, sse
+from standpipe.wire import usage as usages
 from standpipe.wire.chat import ChatRequest
+from standpipe.wire.record import Usage
+from standpipe.wire.summary import chars
 
 Json = dict[str, Any]
 #: Takes the next chunks of a stream; waits while the client is slow.
@@ -76,6 +80,50 @@ def _sum(known: Any, more: Any) -> Any:
     return known if more is None else more
 
 
+class Meter:
+    """What one try used: as its provider tells, or else by what went to and fro."""
+
+    def __init__(self, call: Call, request: ChatRequest) -> None:
+        self._call = call
+        self._request = request
+        #: The attempt that was answered is the newest.
+        self._place = len(call.attempts) - 1
+        self._chars = 0
+        self._tier: str | None = None
+        #: As the provider calls its model.
+        self.provider_model: str | None = None
+        #: What the provider told, in OpenAI's form.
+        self.told: object = None
+        #: The answer has come to its end.
+        self.done = False
+
+    def take(self, answer: Json, part: str) -> None:
+        """Count a piece of the answer; its choices have the text in `part`."""
+        choices = answer.get("choices")
+        listed = choices if isinstance(choices, list) else []
+        self._chars += chars(each.get(part) for each in listed if isinstance(each, dict))
+        tier = answer.get("service_tier")
+        self._tier = tier if isinstance(tier, str) else self._tier
+
+    def close(self) -> None:
+        """Note it with the attempt."""
+        told = usages.from_openai(self.told)
+        source: usages.Source | None = "provider"
+        if told is None or not self.done:
+            told, source = usages.settled(told, self._guess())
+        noted = self._call.attempts[self._place]
+        self._call.attempts[self._place] = msgspec.structs.replace(
+            noted,
+            provider_model=self.provider_model,
+            usage=told,
+            usage_source=source,
+            service_tier=self._tier,
+        )
+
+    def _guess(self) -> Usage:
+        return usages.guess(chars(self._request.messages), self._chars)
+
+
 class Tries:
     """The way of a call to its target, as often as it takes."""
 
@@ -94,18 +142,31 @@ class Tries:
         """Return what becomes of a feature at the target."""
         return self._upstream.provider.word(feature)
 
-    async def open(self, request: ChatRequest) -> Answer:
-        """Return an answer with status 200, its body still to be read."""
+    @contextlib.asynccontextmanager
+    async def open(self, request: ChatRequest) -> AsyncIterator[tuple[Answer, Meter]]:
+        """Give an answer with status 200, its body still to be read, and what it is counted by."""
         provider = self._upstream.provider
         outgoing = provider.dialect.prepare(request, self._target.model, provider.quirks)
-        return await attempt(self._call, self._target, self._upstream, outgoing)
+        answer = await attempt(self._call, self._target, self._upstream, outgoing)
+        meter = Meter(self._call, request)
+        try:
+            async with answer:
+                yield answer, meter
+        except NotACompletion:
+            raise  # nobody bills for what is no answer
+        except BaseException:
+            meter.close()
+            raise
+        meter.close()
 
-    def completion(self, raw: bytes, request: ChatRequest) -> Json:
+    def completion(self, raw: bytes, request: ChatRequest, meter: Meter) -> Json:
         """Return a whole answer in OpenAI's form."""
         whole = self._upstream.provider.dialect.completion(raw, request)
-        self.tally.provider_model = whole.provider_model
+        meter.provider_model = self.tally.provider_model = whole.provider_model
         completion: Json = _decode(whole.body)
-        self.tally.add(completion.pop("usage", None))
+        meter.take(completion, "message")
+        meter.told, meter.done = completion.pop("usage", None), True
+        self.tally.add(meter.told)
         return completion
 
     def decoder(self, request: ChatRequest) -> Decoder:
@@ -125,30 +186,37 @@ class Once:
     async def whole(self) -> Json:
         """Return the completion, without usage: the tally has it."""
         request = _request(self._body, stream=False)
-        async with await self._tries.open(request) as answer:
+        async with self._tries.open(request) as (answer, meter):
             raw = await answer.body(ANSWER_LIMIT)
-        return self._editor(request).whole(self._tries.completion(raw, request))
+            completion = self._tries.completion(raw, request, meter)
+        return self._editor(request).whole(completion)
 
     async def stream(self, emit: Emit) -> None:
         """Emit the chunks as they come; the provider's work is cancelled at an early end."""
         request = _request(self._body, stream=True)
-        async with await self._tries.open(request) as answer:
+        async with self._tries.open(request) as (answer, meter):
             check_stream(answer, self._tries.stream_type)
             decoder = self._tries.decoder(request)
             try:
-                await self._relay(answer, decoder, self._editor(request), emit)
+                await self._relay(answer, decoder, self._editor(request), emit, meter)
             finally:
-                self._tries.tally.add(None if decoder.usage is None else _decode(decoder.usage))
+                meter.provider_model, meter.done = decoder.provider_model, decoder.done
+                meter.told = None if decoder.usage is None else _decode(decoder.usage)
+                self._tries.tally.add(meter.told)
             if decoder.done:
                 await drain(answer)
 
     def _editor(self, request: ChatRequest) -> Editor:
         return Editor(self._makers, choices=request.n)
 
-    async def _relay(self, answer: Answer, decoder: Decoder, editor: Editor, emit: Emit) -> None:
+    async def _relay(
+        self, answer: Answer, decoder: Decoder, editor: Editor, emit: Emit, meter: Meter
+    ) -> None:
         events = sse.Splitter()
         while not (decoder.done or editor.ended) and (data := await answer.read()):
-            chunks = _chunks(events.feed(decoder.feed(data)))
+            chunks = list(_chunks(events.feed(decoder.feed(data))))
+            for chunk in chunks:
+                meter.take(chunk, "delta")
             self._tries.tally.provider_model = decoder.provider_model
             await _emit(emit, [out for chunk in chunks for out in editor.chunk(chunk)])
         if not editor.ended:

@@ -186,7 +186,12 @@ def usage(said: Json) -> Json | None:
         return None
     prompt = fresh + (read or 0) + (written or 0)
     told: Json = {"prompt_tokens": prompt, "completion_tokens": out, "total_tokens": prompt + out}
-    cached = {"cached_tokens": read, "cache_creation_tokens": written}
+    kinds = mapping(said.get("cache_creation"))
+    cached = {
+        "cached_tokens": read,
+        "cache_creation_tokens": written,
+        "cache_creation_token_details": kinds or None,
+    }
     if found := {name: count for name, count in cached.items() if count is not None}:
         told["prompt_tokens_details"] = found
     thought = _count(mapping(said.get("output_tokens_details")).get("thinking_tokens"))

@@ -279,7 +279,12 @@ def _citation(told: Json) -> Json:
 
 
 def _usage(told: Json) -> Json | None:
-    return usage({_COUNTS[name]: count for name, count in told.items() if name in _COUNTS})
+    counts: Json = {_COUNTS[name]: count for name, count in told.items() if name in _COUNTS}
+    kept = {
+        f"ephemeral_{text(each.get('ttl'))}_input_tokens": each.get("inputTokens")
+        for each in objects(told.get("cacheDetails"))
+    }
+    return usage({**counts, "cache_creation": kept})
 
 
 def _model_fields(more: Json) -> Json:
