@@ -21,8 +21,12 @@ from standpipe.providers.rows import completed
 from standpipe.server.listener import serve
 from standpipe.server.protocol import Limits
 from standpipe.spool import names
+from standpipe.spool.disk import DiskSpool
 from standpipe.spool.writer import Spool
 from standpipe.store.store import Store
+
+#: `spool.durability` to the spool that gives it.
+SPOOLS: dict[str, type[Spool]] = {"process": Spool, "disk": DiskSpool}
 
 
 class WorkerSpec(msgspec.Struct, frozen=True):
@@ -58,7 +62,7 @@ def _allow_files() -> None:
 
 async def _serve(settings: config.Settings, spec: WorkerSpec) -> None:
     store = Store.open(settings.store_url)
-    spool = Spool(
+    spool = SPOOLS[settings.spool.durability](
         settings.spool_dir,
         boot=names.new_boot(),
         worker=spec.worker,

@@ -65,9 +65,10 @@ class Keeper:
         must be kept and such calls are refused; the others go on.
         """
         need = size + ANSWER_BYTES if logged else NUMBERS_BYTES
-        if self.spool.reserve(need):
+        must = logged and self._when_full == "refuse"
+        if not (must and self.spool.is_failing()) and self.spool.reserve(need):
             return need
-        if logged and self._when_full == "refuse":
+        if must:
             raise self._refused()
         return NUMBERS_BYTES if logged and self.spool.reserve(NUMBERS_BYTES) else 0
 
@@ -87,6 +88,7 @@ class Keeper:
     async def keep(self, record: Record, promised: int) -> None:
         """Append a record, before anything is awaited; return once it may be answered."""
         self.keep_now(record, promised)
+        await self._safe(record)
 
     async def keep_report(self, record: Record) -> None:
         """Append a record that is all there is to its request; Unavailable if that is refused."""
@@ -96,6 +98,7 @@ class Keeper:
             if self._when_full == "refuse":
                 raise self._refused() from error
             self._keep_numbers(record, 0)
+        await self._safe(record)
 
     def keep_now(self, record: Record, promised: int) -> None:
         """Append a record; if its text has no room, its numbers alone."""
@@ -111,9 +114,14 @@ class Keeper:
         except SpoolFull:
             log.warning("call %s: no room to note that its stream has begun", begin.id)
 
+    async def _safe(self, record: Record) -> None:
+        """Return once a record is as safe as it is to be."""
+        if not await self.spool.synced():
+            log.error("call %s: the disk did not take its record", record.id)
+
     def _refused(self) -> Unavailable:
         self.spool.records_refused += 1
-        return Unavailable("the disk has no room to record this call", retry_after=5)
+        return Unavailable("the disk cannot take the record of this call now", retry_after=5)
 
     def _keep_numbers(self, record: Record, promised: int) -> None:
         try:

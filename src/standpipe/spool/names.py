@@ -35,6 +35,15 @@ def spare_name(writer: str, number: int) -> str:
     return f"{writer}-{number:08d}{SPARE}"
 
 
+def sync(directory: Path) -> None:
+    """Bring the names in a directory to the disk."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def writer_of(name: str) -> str:
     """Return the writer that a segment's or spare's name tells."""
     return name.rpartition("-")[0]

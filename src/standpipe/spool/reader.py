@@ -102,11 +102,7 @@ class Segment:
         Returns its new path.
         """
         path = self.path.rename(self.path.with_suffix(suffix))
-        directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
+        names.sync(path.parent)
         return path
 
     def _block(self, offset: int, size: int, max_frames: int) -> list[tuple[bytes, int]]:

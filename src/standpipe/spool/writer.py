@@ -34,8 +34,8 @@ class SpoolFull(OSError):
 
 
 @dataclass(slots=True, eq=False)
-class _Segment:
-    """An open, locked file; frames end at `end`, and it may grow to `size`."""
+class Growing:
+    """An open, locked segment or spare; frames end at `end`, and it may grow to `size`."""
 
     path: Path
     descriptor: int
@@ -44,6 +44,7 @@ class _Segment:
 
     @property
     def room(self) -> int:
+        """Return the bytes that may still be written."""
         return self.size - self.end
 
     def is_in_place(self) -> bool:
@@ -92,9 +93,11 @@ class Spool:
         self.records_without_text = 0
         #: Records of which nothing is kept.
         self.records_lost = 0
+        #: Records whose answer went out although the disk did not take them.
+        self.records_unsynced = 0
         self._directory = directory
-        self._current: _Segment | None = None
-        self._spares: list[_Segment] = []
+        self._current: Growing | None = None
+        self._spares: list[Growing] = []
         self._numbered = 0
         self._made = 0
         self._promises: Counter[int] = Counter()
@@ -144,9 +147,20 @@ class Spool:
         if not self.reserved and len(self._spares) > 1:
             self._shrink()
 
+    async def synced(self) -> bool:
+        """Return once all that was appended is as safe as it is to be; False if it is not.
+
+        Here that is at once: the kernel has it.
+        """
+        return True
+
+    def is_failing(self) -> bool:
+        """Tell whether what is appended now may not be as safe as it is to be."""
+        return False
+
     def has_room(self) -> bool:
-        """Tell whether a call whose text is to be kept would have room now."""
-        if not self.reserve(ANSWER_BYTES):
+        """Tell whether a call whose text is to be kept would be safe and have room now."""
+        if self.is_failing() or not self.reserve(ANSWER_BYTES):
             return False
         self.release(ANSWER_BYTES)
         return True
@@ -210,11 +224,11 @@ class Spool:
             log.error("%s was removed or moved away while it was written", self._current.path)
             self._leave_current(self._current)
 
-    def _leave_current(self, segment: _Segment) -> None:
+    def _leave_current(self, segment: Growing) -> None:
         try:
             self._rotate(0)
         except SpoolFull:
-            segment.close()
+            self._leave(segment)
             self._current = None
 
     def _shrink(self) -> None:
@@ -223,7 +237,7 @@ class Spool:
             spare.discard()
         del self._spares[1:]
 
-    def _allocate(self, size: int) -> _Segment:
+    def _allocate(self, size: int) -> Growing:
         spare = self._create(size)
         try:
             os.posix_fallocate(spare.descriptor, 0, size)
@@ -232,7 +246,7 @@ class Spool:
             raise
         return spare
 
-    def _create(self, size: int) -> _Segment:
+    def _create(self, size: int) -> Growing:
         """Create and lock a spare, again if a reader took it for a dead writer's in between."""
         while True:
             self._directory.mkdir(exist_ok=True)  # somebody may have removed it
@@ -241,10 +255,10 @@ class Spool:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             if os.fstat(descriptor).st_nlink:
-                return _Segment(path, descriptor, size)
+                return Growing(path, descriptor, size)
             os.close(descriptor)
 
-    def _rotate(self, size: int) -> _Segment:
+    def _rotate(self, size: int) -> Growing:
         """Make the first spare with room for `size` bytes the current segment.
 
         The next one is there before the last is closed: a reader that finds all segments of a
@@ -261,10 +275,14 @@ class Spool:
         self._numbered += 1
         last, self._current = self._current, spare
         if last is not None:
-            last.close()
+            self._leave(last)
         return spare
 
-    def _spare_for(self, size: int) -> _Segment:
+    def _leave(self, segment: Growing) -> None:
+        """Finish with a segment that another has taken the place of."""
+        segment.close()
+
+    def _spare_for(self, size: int) -> Growing:
         for spare in self._spares:
             if spare.size >= size:
                 return spare
@@ -272,7 +290,7 @@ class Spool:
         self._spares.append(spare)
         return spare
 
-    def _not_written(self, segment: _Segment, written: int, number: int) -> SpoolFull:
+    def _not_written(self, segment: Growing, written: int, number: int) -> SpoolFull:
         """Clear away what a failed write left; the disk has shown how much the segment can take."""
         self.append_errors += 1
         segment.size = segment.end
