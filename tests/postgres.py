@@ -22,7 +22,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
-from typing import LiteralString
 
 import psutil
 import psycopg
@@ -154,16 +153,18 @@ class Server:
 
     def create(self, database: str, template: str = "template1") -> str:
         """Make a database, a copy of another that nobody is connected to; return its URL."""
-        self._run("CREATE DATABASE {} TEMPLATE {}", database, template)
+        with self.connect() as connection:
+            # From 15 on there are two ways to copy; without fsync, by files is three times faster.
+            by = sql.SQL(" STRATEGY file_copy" if connection.info.server_version >= 150000 else "")
+            names = map(sql.Identifier, (database, template))
+            connection.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(*names) + by)
         return self.url(database)
 
     def drop(self, database: str) -> None:
         """Remove a database; whoever is connected to it is thrown out."""
-        self._run("DROP DATABASE IF EXISTS {} WITH (FORCE)", database)
-
-    def _run(self, statement: LiteralString, *names: str) -> None:
         with self.connect() as connection:
-            connection.execute(sql.SQL(statement).format(*map(sql.Identifier, names)))
+            name = sql.Identifier(database)
+            connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(name))
 
     def _signal(self, number: signal.Signals) -> None:
         """Send a signal to every process; the first of them first, since it replaces the others."""

@@ -1,8 +1,10 @@
-"""A migrated store in a real SQLite file, two projects in it, and rows to put there."""
+"""A migrated store of each kind, two projects in it, and rows to put there."""
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +15,41 @@ from standpipe.store import Batch, Project, Row, Store
 RowMaker = Callable[..., Row]
 
 
+@pytest.fixture(params=["sqlite", "postgresql"])
+def kind(request: pytest.FixtureRequest) -> str:
+    """Run a test on each kind of database; who wants one of them says so with `indirect`."""
+    return str(request.param)
+
+
 @pytest.fixture
-def url(tmp_path: Path) -> str:
+def empty_url(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> str:
+    """Return the URL of a database without tables."""
+    if kind == "sqlite":
+        return f"sqlite:///{tmp_path / 'empty.db'}"
+    return str(request.getfixturevalue("new_postgres")(migrated=False))
+
+
+@pytest.fixture
+def url(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> str:
+    """Return the URL of a migrated database."""
+    if kind == "postgresql":
+        return str(request.getfixturevalue("new_postgres")())
+    shutil.copy(request.getfixturevalue("migrated_sqlite"), tmp_path / "standpipe.db")
     return f"sqlite:///{tmp_path / 'standpipe.db'}"
+
+
+@pytest.fixture(scope="session")
+def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a file that is migrated and empty, to copy."""
+    path = tmp_path_factory.mktemp("migrated") / "standpipe.db"
+    with closing(Store.open(f"sqlite:///{path}")) as store:
+        store.migrate()
+    return path
 
 
 @pytest.fixture
 def store(url: str) -> Iterator[Store]:
     opened = Store.open(url, busy_timeout_s=5)
-    opened.migrate()
     yield opened
     opened.close()
 

@@ -69,7 +69,7 @@ def test_other_project_is_neither_seen_nor_touched(
 WITHOUT_A_PROJECT = {
     "open", "close", "migrate", "is_current", "ping", "add_project", "projects", "project",
     "key_by_hash", "keys_changed_since", "revoke_key", "add", "positions", "open_streams",
-    "forget_segment", "add_key", "rename_project",
+    "forget_segment", "add_key", "rename_project", "version", "drop_empty_partitions",
 }  # fmt: skip
 
 

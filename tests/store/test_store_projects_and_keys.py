@@ -100,6 +100,7 @@ def test_key_is_found_by_the_hash_of_its_token(store: Store, project: Project) -
     assert store.key_by_hash(hash_token("another")) is None
 
 
+@pytest.mark.parametrize("kind", ["sqlite"], indirect=True)
 def test_token_is_nowhere_in_the_file(tmp_path: Path, store: Store, project: Project) -> None:
     _, token = new_token()
     store.add_key(project.id, name="laptop", read_only=True, token=token)

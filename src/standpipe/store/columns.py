@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from standpipe.store.content import Packed
 from standpipe.store.rows import Row
 from standpipe.store.schema import records
 from standpipe.wire.record import Attempt, Usage
@@ -39,8 +40,8 @@ _attempts = msgspec.json.Decoder(tuple[Attempt, ...])
 _fidelity = msgspec.json.Decoder(tuple[str, ...])
 
 
-def values_of(row: Row) -> tuple[Any, ...]:
-    """Return a row's values in the order of the table's columns."""
+def values_of(row: Row, packed: Packed) -> tuple[Any, ...]:
+    """Return a row's values in the order of the table's columns, its texts as they were packed."""
     usage = _NO_USAGE if row.usage is None else _usage_of(row.usage)
     return (
         *_first_of(row),
@@ -48,19 +49,19 @@ def values_of(row: Row) -> tuple[Any, ...]:
         metadata_text(row.metadata),
         _encode(row.attempts).decode(),
         _encode(row.fidelity).decode(),
-        row.request,
-        row.response,
+        None,
+        None,
         None if row.cost is None else int(row.cost * DOLLAR),
         *usage[_OLD:],
-        None,
-        None,
-        None,
+        packed.head,
+        packed.request_body,
+        packed.response_body,
     )
 
 
-def row_of(values: Sequence[Any]) -> Row:
-    """Return the row of a query that selects the whole table."""
-    metadata, attempts, fidelity, request, response, cost, written, hour, *_ = values[_JSON:]
+def row_of(values: Sequence[Any], request: str | None, response: str | None) -> Row:
+    """Return the row of a query that selects the whole table, and of its texts."""
+    metadata, attempts, fidelity, _, _, cost, written, hour, *_ = values[_JSON:]
     usage = (*values[len(_FIRST) : _JSON], written, hour)
     return Row(
         **dict(zip(_FIRST, values, strict=False)),
@@ -87,8 +88,8 @@ def metadata_of(text: str) -> dict[str, str]:
 def storable(row: Row) -> Row:
     """Return the row with the values that no column can hold mended.
 
-    Unpaired surrogates become `?`. A number beyond 64 bits, which can only be nonsense, becomes
-    None, or 0 where the column must have one.
+    Unpaired surrogates become `?`, and NULs, which PostgreSQL has no place for, U+FFFD. A number
+    beyond 64 bits, which can only be nonsense, becomes None, or 0 where the column must have one.
     """
     usage = row.usage and msgspec.structs.replace(
         row.usage, **{name: _mended(getattr(row.usage, name)) for name in _USAGE}
@@ -101,7 +102,7 @@ def storable(row: Row) -> Row:
 def _mended(value: Any) -> Any:
     match value:
         case str():
-            return value.encode("utf-8", "replace").decode()
+            return value.encode("utf-8", "replace").decode().replace("\0", "\ufffd")
         case int() if not -_LIMIT <= value < _LIMIT:
             return None
         case dict():

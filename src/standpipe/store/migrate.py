@@ -4,29 +4,37 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sqlalchemy import Connection, inspect, text
+from sqlalchemy import Connection, inspect, select, text
 
 from standpipe.errors import ConfigError
 from standpipe.store.database import Database
-from standpipe.store.schema import HEAD
+from standpipe.store.schema import HEAD, compatibility
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
 
 
-def revision(database: Database) -> str | None:
-    """Return the newest migration that ran, None for an empty database."""
+def is_current(database: Database) -> bool:
+    """Return whether this version can use the tables as they are."""
     with database.reading() as connection:
-        return _revision(connection)
+        return _is_usable(connection, _revision(connection))
 
 
 def migrate(database: Database) -> None:
     """Run the migrations that have not run; two processes doing so at once is safe.
 
-    Raises ConfigError if a newer Standpipe has migrated this database.
+    Tables that a newer Standpipe has migrated are left alone if it says that we may use them;
+    ConfigError if it does not.
     """
-    with database.writing() as connection:
-        if _revision(connection) != HEAD:
-            _upgrade(connection)
+    with database.migrating() as connection:
+        found = _revision(connection)
+        if _is_usable(connection, found):
+            return
+        if found is not None and found > HEAD:
+            raise ConfigError(
+                f"the store was migrated to {found} by a newer version of standpipe, and this one"
+                f" knows it up to {HEAD}: use the newer one"
+            )
+        _upgrade(connection)
 
 
 def _revision(connection: Connection) -> str | None:
@@ -36,18 +44,22 @@ def _revision(connection: Connection) -> str | None:
     return version
 
 
+def _is_usable(connection: Connection, found: str | None) -> bool:
+    """Return whether tables of this revision will do; revisions sort by age."""
+    if found is None or found <= HEAD:
+        return found == HEAD
+    if not inspect(connection).has_table(compatibility.name):
+        return False
+    return any(oldest <= HEAD for oldest in connection.scalars(select(compatibility.c.oldest)))
+
+
 def _upgrade(connection: Connection) -> None:
     # Alembic takes a fifth of a second to import, and only this needs it.
     from alembic import command
     from alembic.config import Config
-    from alembic.util import CommandError
 
     config = Config()
     config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
     config.set_main_option("path_separator", "os")
     config.attributes["connection"] = connection
-    try:
-        command.upgrade(config, "head")
-    except CommandError as error:
-        message = f"the store cannot be migrated by this version of standpipe: {error}"
-        raise ConfigError(message) from error
+    command.upgrade(config, "head")

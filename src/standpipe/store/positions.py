@@ -7,8 +7,11 @@ from itertools import islice
 
 from sqlalchemy import Column, Connection, bindparam, delete, func, select, update
 
+from standpipe.errors import BadRequest
+from standpipe.store import contents, usage
 from standpipe.store.columns import storable, values_of
-from standpipe.store.database import Database
+from standpipe.store.content import Packer
+from standpipe.store.database import Database, Overtaken
 from standpipe.store.rows import Batch, OpenStream, Row, now_us
 from standpipe.store.schema import (
     open_streams,
@@ -21,11 +24,16 @@ from standpipe.store.schema import (
 # Below every database's limit on the parameters of one statement.
 _IDS_AT_ONCE = 500
 
+# How often a batch is tried while others are quicker or something in it must be mended.
+_TRIES = 5
+
 
 class Positions:
     """The verbs of the drain."""
 
     _database: Database
+    #: Names of the metadata that usage is summed up by.
+    _usage_names: tuple[str, ...]
 
     def add(self, batch: Batch) -> int:
         """Commit a batch in one transaction; return how many rows were really inserted.
@@ -34,10 +42,15 @@ class Positions:
         A value that no column can hold is mended, not refused: one odd record must not hold up
         the spool.
         """
-        try:
-            return self._add(batch, batch.rows)
-        except (OverflowError, UnicodeEncodeError):
-            return self._add(batch, [storable(row) for row in batch.rows])
+        rows, anew = batch.rows, False
+        for _ in range(_TRIES - 1):
+            try:
+                return self._add(batch, rows, anew=anew)
+            except (OverflowError, UnicodeEncodeError, BadRequest):
+                rows = [storable(row) for row in rows]
+            except Overtaken:
+                anew = True
+        return self._add(batch, rows, anew=anew)
 
     def positions(self) -> dict[str, int]:
         """Return how far each segment has been read, in bytes."""
@@ -64,8 +77,11 @@ class Positions:
                 done = done.where(tombstones.c.deleted_at < oldest)
             connection.execute(done)
 
-    def _add(self, batch: Batch, rows: list[Row]) -> int:
+    def _add(self, batch: Batch, rows: list[Row], *, anew: bool) -> int:
+        self._database.make_room((row.id for row in rows), anew=anew)
         with self._database.writing() as connection:
+            # Before we look which records were deleted: nobody deletes any after that.
+            self._database.share_contents(connection)
             inserted = self._insert(connection, _without_known(connection, rows))
             self._note_streams(connection, batch)
             for segment, offset in batch.positions.items():
@@ -75,23 +91,25 @@ class Positions:
     def _insert(self, connection: Connection, rows: list[Row]) -> int:
         if not rows:
             return 0
-        tuples = [values_of(row) for row in rows]
-        statement = self._database.insert_ignoring(records)
-        inserted = connection.exec_driver_sql(statement, tuples).rowcount
+        packer = Packer()
+        packed = [packer.pack(row.project, row.request, row.response) for row in rows]
+        tuples = [values_of(row, texts) for row, texts in zip(rows, packed, strict=True)]
+        if self._database.insert_ignoring(connection, records, tuples) != len(rows):
+            raise Overtaken("another drain was quicker with some of these records")
+        kept = [(row.project, texts) for row, texts in zip(rows, packed, strict=True)]
+        contents.put(self._database, connection, packer, kept)
         pairs = [
             (row.id, name, value, row.project)
             for row in rows
             for name, value in row.metadata.items()
         ]
-        if pairs:
-            statement = self._database.insert_ignoring(record_metadata)
-            connection.exec_driver_sql(statement, pairs)
-        return inserted
+        self._database.insert_ignoring(connection, record_metadata, pairs)
+        usage.add(connection, rows, self._usage_names)
+        return len(rows)
 
     def _note_streams(self, connection: Connection, batch: Batch) -> None:
-        if batch.opened:
-            tuples = [(stream.id, stream.writer, stream.payload) for stream in batch.opened]
-            connection.exec_driver_sql(self._database.insert_ignoring(open_streams), tuples)
+        tuples = [(stream.id, stream.writer, stream.payload) for stream in batch.opened]
+        self._database.insert_ignoring(connection, open_streams, tuples)
         for some in _in_parts(batch.closed):
             connection.execute(delete(open_streams).where(open_streams.c.id.in_(some)))
 

@@ -6,12 +6,19 @@ transaction that reads first and then writes would fail at once where another ha
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, Engine, event
+from collections.abc import Iterable
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+from sqlalchemy import URL, Connection, Engine, event
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.pool import ConnectionPoolEntry
+from typing_extensions import override
 
-#: Execution option of a transaction that will write.
-WRITES = "standpipe_writes"
+from standpipe.store.kind import Kind
+
+# Execution option of a transaction that will write.
+_WRITES = "standpipe_writes"
 
 # page_size only counts before the first table, and must come before journal_mode.
 _PRAGMAS = (
@@ -23,21 +30,56 @@ _PRAGMAS = (
 )
 
 
-def prepare(engine: Engine, busy_timeout_s: float) -> None:
-    """Set up each connection the engine makes, and begin its transactions explicitly."""
-    pragmas = [line.format(busy_timeout_ms=round(busy_timeout_s * 1000)) for line in _PRAGMAS]
+class Sqlite(Kind):
+    """A file, which has one writer at a time: a transaction that writes is alone as it is."""
 
-    def set_up(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
-        connection.isolation_level = None
-        cursor = connection.cursor()
-        for pragma in pragmas:
-            cursor.execute(pragma)
-        cursor.close()
+    @override
+    def options(self, url: URL, busy_timeout_s: float) -> dict[str, Any]:
+        return {}
 
-    event.listen(engine, "connect", set_up)
-    event.listen(engine, "begin", _begin)
+    @override
+    def prepare(self, engine: Engine, busy_timeout_s: float) -> None:
+        pragmas = [line.format(busy_timeout_ms=round(busy_timeout_s * 1000)) for line in _PRAGMAS]
+
+        def set_up(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
+            connection.isolation_level = None
+            cursor = connection.cursor()
+            for pragma in pragmas:
+                cursor.execute(pragma)
+            cursor.close()
+
+        event.listen(engine, "connect", set_up)
+        event.listen(engine, "begin", _begin)
+
+    @override
+    def reader(self, engine: Engine) -> Engine:
+        return engine
+
+    @override
+    def writer(self, engine: Engine) -> Engine:
+        return engine.execution_options(**{_WRITES: True})
+
+    @override
+    def unhurried(self, connection: Connection) -> AbstractContextManager[None]:
+        return nullcontext()
+
+    @override
+    def migrate_alone(self, connection: Connection) -> None: ...
+
+    @override
+    def share_contents(self, connection: Connection) -> None: ...
+
+    @override
+    def own_contents(self, connection: Connection) -> None: ...
+
+    @override
+    def make_room(self, engine: Engine, ids: Iterable[str], *, anew: bool) -> None: ...
+
+    @override
+    def drop_empty_partitions(self, engine: Engine) -> int:
+        return 0
 
 
 def _begin(connection: Connection) -> None:
-    writes = connection.get_execution_options().get(WRITES, False)
+    writes = connection.get_execution_options().get(_WRITES, False)
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")

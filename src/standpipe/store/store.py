@@ -10,39 +10,51 @@ from standpipe.store.logs import Logs
 from standpipe.store.positions import Positions
 from standpipe.store.projects import Projects
 from standpipe.store.records import Records
-from standpipe.store.schema import HEAD
+from standpipe.store.usage import UsageSums
 
 
-class Store(Projects, Keys, Positions, Records, MetadataChanges, Logs):
+class Store(Projects, Keys, Positions, Records, MetadataChanges, Logs, UsageSums):
     """A database of projects, keys and records.
 
     All methods block and may be called from any thread. Each raises StoreUnavailable if the
     database cannot be reached, is locked for longer than the busy timeout, or is not migrated.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, usage_names: tuple[str, ...] = ()) -> None:
         self._database = database
+        self._usage_names = usage_names
 
     @classmethod
-    def open(cls, url: str, *, busy_timeout_s: float = 5.0) -> Store:
+    def open(
+        cls, url: str, *, busy_timeout_s: float = 5.0, usage_names: tuple[str, ...] = ()
+    ) -> Store:
         """Return the store at a URL such as `sqlite:////absolute/path.db`; connect when used.
 
+        `usage_names` are those of the metadata that usage is summed up by as records come in.
         Raises ConfigError for a URL that names no database we can speak to.
         """
-        return cls(Database.open(url, busy_timeout_s))
+        return cls(Database.open(url, busy_timeout_s), usage_names)
 
     def close(self) -> None:
         """Close all connections."""
         self._database.close()
 
     def migrate(self) -> None:
-        """Bring the tables to this version; ConfigError if a newer one has been here."""
+        """Bring the tables to this version; ConfigError if a newer one has made them unusable."""
         migrate.migrate(self._database)
 
     def is_current(self) -> bool:
-        """Return whether the tables are those of this version."""
-        return migrate.revision(self._database) == HEAD
+        """Return whether this version can use the tables as they are."""
+        return migrate.is_current(self._database)
 
     def ping(self) -> None:
         """Ask the database anything; StoreUnavailable if it does not answer."""
         self._database.ping()
+
+    def version(self) -> tuple[str, int]:
+        """Return what kind of database it is, such as `postgresql`, and its major version."""
+        return self._database.version()
+
+    def drop_empty_partitions(self) -> int:
+        """Remove the partitions of past months that are empty; return how many there were."""
+        return self._database.drop_empty_partitions()

@@ -115,8 +115,9 @@ def _usage() -> None:
 
 def _sort_as_bytes() -> None:
     """Compare texts as SQLite does, whatever the language of the database."""
-    op.drop_constraint("fk_record_metadata_record_id_records", "record_metadata")
     inspector = sa.inspect(op.get_bind())
+    for key in inspector.get_foreign_keys("record_metadata"):
+        op.drop_constraint(str(key["name"]), "record_metadata")
     for table in inspector.get_table_names():
         for column in inspector.get_columns(table):
             if isinstance(column["type"], sa.Text):
@@ -128,15 +129,12 @@ def _partition_records() -> None:
     indexes = sa.inspect(op.get_bind()).get_indexes("records")
     for index in indexes:
         op.drop_index(str(index["name"]), "records")
-    op.drop_constraint("pk_records", "records")
     op.rename_table("records", "records_0001")
-    op.execute(
-        "CREATE TABLE records (LIKE records_0001, CONSTRAINT pk_records PRIMARY KEY (id))"
-        " PARTITION BY RANGE (id)"
-    )
+    op.execute("CREATE TABLE records (LIKE records_0001) PARTITION BY RANGE (id)")
     _make_partitions()
     op.execute("INSERT INTO records SELECT * FROM records_0001")
     op.drop_table("records_0001")
+    op.create_primary_key("pk_records", "records", ["id"])
     for index in indexes:
         op.create_index(str(index["name"]), "records", [str(n) for n in index["column_names"]])
     op.create_foreign_key(

@@ -1,0 +1,53 @@
+"""The one PostgreSQL of a test run, and databases in it; it starts with the first test to ask."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from itertools import count
+
+import postgres
+import pytest
+
+from standpipe.store.store import Store
+
+NewDatabase = Callable[..., str]
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[postgres.Server]:
+    """Return the run's own server; who stops it or holds it up wants another of its own."""
+    with postgres.running() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def migrated_postgres(postgres_server: postgres.Server) -> str:
+    """Return the name of a database that is migrated and empty, to make others from."""
+    name = "migrated"
+    with closing(Store.open(postgres_server.create(name))) as store:
+        store.migrate()
+    return name
+
+
+@pytest.fixture(scope="session")
+def database_numbers() -> Iterator[int]:
+    return count()
+
+
+@pytest.fixture
+def new_postgres(
+    postgres_server: postgres.Server, migrated_postgres: str, database_numbers: Iterator[int]
+) -> Iterator[NewDatabase]:
+    """Return what makes a database and returns its URL; all are removed in the end."""
+    made: list[str] = []
+
+    def make(*, migrated: bool = True) -> str:
+        name = f"test_{next(database_numbers)}"
+        made.append(name)
+        template = migrated_postgres if migrated else "template1"
+        return postgres_server.create(name, template)
+
+    yield make
+    for name in made:
+        postgres_server.drop(name)
