@@ -10,7 +10,7 @@ import asyncio
 import hashlib
 import logging
 import time
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import msgspec
 
@@ -44,6 +44,14 @@ class Caller(msgspec.Struct, frozen=True):
     content: Literal["full", "redacted", "none"] | None = None
 
 
+class Away(NamedTuple):
+    """That the store does not answer."""
+
+    #: Microseconds since the epoch.
+    since: int
+    why: str
+
+
 class Callers:
     """Keys to callers: one hash and one dictionary look-up for a key seen before."""
 
@@ -58,8 +66,8 @@ class Callers:
         #: When the store last told what has changed, and until when that will do (monotonic).
         self._told_at = now_us()
         self._good_until = time.monotonic() + grace
-        #: Since when the store has not answered, microseconds since the epoch; None if it does.
-        self.away_since: int | None = None
+        #: Since when the store has not answered, and why; None if it does.
+        self.away: Away | None = None
 
     async def check(self, authorization: bytes | None) -> Caller:
         """Return the caller of an Authorization header.
@@ -90,13 +98,13 @@ class Callers:
         for row in await self._lane.ask(self._store.keys_changed_since, since):
             self._refresh(row)
         self._told_at, self._good_until = now, until
-        if self.away_since is not None:
-            self.away_since = None
+        if self.away is not None:
+            self.away = None
             log.warning("keys: the store is back")
 
     def _is_away(self, error: StoreUnavailable) -> None:
-        if self.away_since is None:
-            self.away_since = now_us()
+        if self.away is None:
+            self.away = Away(now_us(), error.why)
             log.warning("keys: known ones work for %g s without the store: %s", self._grace, error)
 
     def _refresh(self, row: Key) -> None:
@@ -108,7 +116,7 @@ class Callers:
 
     async def _ask(self, digest: bytes) -> Caller | None:
         until = self._unknown.get(digest, 0.0)
-        if until > time.monotonic() and self.away_since is None:
+        if until > time.monotonic() and self.away is None:
             return None
         task = self._asking.get(digest)
         if task is None:
