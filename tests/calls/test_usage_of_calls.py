@@ -12,6 +12,7 @@ import pytest
 from calling import Gateway, Kept
 from doubles import Said, completion, scripted
 
+from standpipe.drain.prices import Prices
 from standpipe.drain.rows import row_of
 from standpipe.providers.anthropic.dialect import Anthropic
 from standpipe.store.rows import Row
@@ -44,7 +45,7 @@ def silent(content: str) -> dict[str, Any]:
 def row(gateway: Gateway) -> Row:
     """Return the one row that the calls left."""
     (record,) = gateway.records
-    return row_of(record)
+    return row_of(record, Prices())
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])

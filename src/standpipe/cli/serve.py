@@ -78,7 +78,13 @@ def _preparing(settings: Settings) -> ChildSpec:
 
 
 def _drain(settings: Settings) -> ChildSpec:
-    spec = {"store_url": settings.store_url, "spool": str(settings.spool_dir)}
+    spec = {
+        "store_url": settings.store_url,
+        "spool": str(settings.spool_dir),
+        "usage_names": settings.usage.metadata,
+        "prices": msgspec.to_builtins(settings.prices),
+        "urls": {name: row.base_url for name, row in settings.providers.items()},
+    }
     return ChildSpec(
         "drain", _module("standpipe.drain"), spec, stop_order=2, grace=60.0, finishes=True
     )

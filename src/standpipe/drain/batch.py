@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
+from standpipe.drain.prices import Prices
 from standpipe.drain.rows import lost_row, row_of
 from standpipe.spool.reader import Frames, Segment, Tail
 from standpipe.store.rows import Batch, OpenStream, Row
@@ -75,6 +76,7 @@ class Finished:
 class Pending:
     """Rows and marks for one transaction, and what to do after it."""
 
+    prices: Prices
     rows: list[Row] = field(default_factory=list)
     positions: dict[str, int] = field(default_factory=dict)
     opened: dict[str, OpenStream] = field(default_factory=dict)
@@ -139,7 +141,7 @@ class Pending:
             stream = OpenStream(id=frame.id, writer=writer.name, payload=payload)
             writer.streams[frame.id] = self.opened[frame.id] = stream
             return
-        self.rows.append(row_of(frame))
+        self.rows.append(row_of(frame, self.prices))
         self._close_stream(writer, frame.id)
 
     def _close_stream(self, writer: Writer, stream: str) -> None:

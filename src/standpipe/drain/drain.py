@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Protocol
 
 from standpipe.drain.batch import Finished, Pending, Writer
+from standpipe.drain.prices import Prices
 from standpipe.errors import StoreUnavailable
 from standpipe.spool import names
 from standpipe.spool.reader import Segment, Tail, remove_dead_spares
@@ -61,9 +62,10 @@ class Stop(Protocol):
 class Drain:
     """Reads one spool directory into one store; only one drain of a directory may run."""
 
-    def __init__(self, spool: Path, store: Records) -> None:
+    def __init__(self, spool: Path, store: Records, prices: Prices | None = None) -> None:
         self._spool = spool
         self._store = store
+        self._prices = prices or Prices()
         self._writers: dict[str, Writer] = {}
         #: As the store had them when we began; None if that must be asked.
         self._positions: dict[str, int] | None = None
@@ -86,7 +88,7 @@ class Drain:
         Raises StoreUnavailable; nothing is lost then, and the next step goes on where the store
         says.
         """
-        pending = Pending()
+        pending = Pending(self._prices)
         try:
             self._list()
             self._read(pending)

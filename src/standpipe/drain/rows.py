@@ -15,14 +15,11 @@ from standpipe.wire.summary import Summary
 LOST = "the worker died while this stream was being sent"
 
 
-def row_of(record: Record, prices: Prices | None = None) -> Row:
-    """Return the row of a record; what the record does not say is read from its text.
-
-    Without `prices` it has no cost.
-    """
+def row_of(record: Record, prices: Prices) -> Row:
+    """Return the row of a record; what the record does not say is read from its text."""
     summary = summary_of(record, record.response, record.request)
     usage, source = used(record, summary, record.request)
-    cost = None if prices is None else _cost(record, summary, usage, prices)
+    cost = _cost(record, summary, usage, prices)
     return Row(
         id=record.id,
         kind=record.kind,
