@@ -4,18 +4,10 @@ from __future__ import annotations
 
 import logging
 import sys
-from pathlib import Path
 
 import msgspec
 
-from standpipe.drain.process import run_process
-
-
-class DrainSpec(msgspec.Struct, frozen=True):
-    """What the supervisor says on standard input; the URL may hold a password."""
-
-    store_url: str
-    spool: str
+from standpipe.drain.process import DrainSpec, run_process
 
 
 def main() -> int:
@@ -24,7 +16,7 @@ def main() -> int:
         level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
     spec = msgspec.json.decode(sys.stdin.buffer.readline(), type=DrainSpec)
-    return run_process(spec.store_url, Path(spec.spool), on_ready=_ready)
+    return run_process(spec, on_ready=_ready)
 
 
 def _ready() -> None:

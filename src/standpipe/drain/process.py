@@ -13,7 +13,11 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from types import FrameType
 
+import msgspec
+
+from standpipe.config import Price
 from standpipe.drain.drain import Drain, Stop
+from standpipe.drain.prices import Prices
 from standpipe.store.store import Store
 
 #: Held by the one drain of a spool; another waits for it.
@@ -23,19 +27,34 @@ _STDIN = 0
 log = logging.getLogger(__name__)
 
 
-def run_process(store_url: str, spool: Path, *, on_ready: Callable[[], None] = lambda: None) -> int:
+class DrainSpec(msgspec.Struct, frozen=True):
+    """What the supervisor says on standard input; the URL may hold a password."""
+
+    store_url: str
+    spool: str
+    #: Names of the metadata that usage is summed up by.
+    usage_names: tuple[str, ...] = ()
+    #: The operator's, by `provider/model`.
+    prices: dict[str, Price] = {}
+    #: The providers' base URLs, by name.
+    urls: dict[str, str] = {}
+
+
+def run_process(spec: DrainSpec, *, on_ready: Callable[[], None] = lambda: None) -> int:
     """Drain a spool until SIGTERM, SIGINT or the end of stdin, then what is left; return the exit.
 
     The end of stdin means that the supervisor is gone. 0 if nothing is left in the spool, 1 if
     something had to be: it is drained after the next start. `on_ready` is called once signals are
     heard, whether or not the store is there and another drain still at work.
     """
-    with closing(Store.open(store_url)) as store, _until_told() as stop:
+    spool = Path(spec.spool)
+    opened = Store.open(spec.store_url, usage_names=spec.usage_names)
+    with closing(opened) as store, _until_told() as stop:
         on_ready()
         with _alone(spool, stop) as is_ours:
             if not is_ours:
                 return 0  # another drain is at it and will finish
-            with closing(Drain(spool, store)) as drain:
+            with closing(Drain(spool, store, Prices(spec.prices, spec.urls))) as drain:
                 is_empty = drain.run(stop)
     if is_empty:
         return 0
