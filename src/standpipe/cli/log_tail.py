@@ -21,7 +21,7 @@ def follow(
 ) -> Iterator[Row]:
     """Yield the newest `earlier` calls, the oldest first, then each new one, for ever."""
     known: dict[str, int] = {}
-    rows = store.logs(project_id, limit=max(earlier, AT_ONCE), **filters)
+    rows = store.logs(project_id, limit=max(earlier, AT_ONCE), texts=False, **filters)
     known.update((row.id, row.requested_at) for row in rows)
     yield from reversed(rows[:earlier])
     while True:
@@ -30,7 +30,8 @@ def follow(
         for name in [name for name, at in known.items() if at < since]:
             del known[name]
         window: LogFilters = {**filters, "since": since}
-        for row in reversed(store.logs(project_id, limit=AT_ONCE, **window)):
+        rows = store.logs(project_id, limit=AT_ONCE, texts=False, **window)
+        for row in reversed(rows):
             if row.id not in known:
                 known[row.id] = row.requested_at
                 yield row

@@ -51,7 +51,8 @@ def list_calls(
         model=model, status=status, outcome=outcome, metadata=metadata, since=since, until=until
     )
     with stores.opened(config.load(config_path)) as store:
-        rows = store.logs(stores.project_id(store, project), limit=limit, **wanted)
+        of_project = stores.project_id(store, project)
+        rows = store.logs(of_project, limit=limit, texts=False, **wanted)
     if as_json:
         for row in rows:
             output.print_json(log_lines.numbers(row))

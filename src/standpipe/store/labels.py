@@ -29,7 +29,7 @@ class MetadataChanges:
     ) -> Row | None:
         """Replace the metadata of a record and return it as it is then; None if there is none."""
         with self._database.writing() as connection:
-            row = find(connection, project_id, record_id)
+            row = find(connection, project_id, record_id, texts=False)
             if row is None:
                 return None
             _write(connection, project_id, {row.id: dict(metadata)})
@@ -58,16 +58,23 @@ class MetadataChanges:
     def _change(
         self, project_id: str, ids: Sequence[str], changes: Mapping[str, str | None]
     ) -> None:
-        columns = records.c
-        query = select(columns.id, columns["metadata"]).where(
-            owned_by(columns.project_id, project_id), columns.id.in_(ids)
-        )
         with self._database.writing() as connection:
             maps = {
-                record_id: _changed(metadata_of(text), changes)
-                for record_id, text in connection.execute(query)
+                record_id: _changed(labels, changes)
+                for record_id, labels in _maps(connection, project_id, ids).items()
             }
             _write(connection, project_id, maps)
+
+
+def _maps(connection: Connection, project_id: str, ids: Sequence[str]) -> dict[str, Labels]:
+    """Return the maps of records, which nobody else changes until the transaction ends."""
+    columns = records.c
+    query = select(columns.id, columns["metadata"]).where(
+        owned_by(columns.project_id, project_id), columns.id.in_(ids)
+    )
+    # In order, so that two that change the same records do not wait for each other.
+    found = connection.execute(query.order_by(columns.id).with_for_update())
+    return {record_id: metadata_of(text) for record_id, text in found}
 
 
 def _condition(project_id: str, wanted: Filter) -> ColumnElement[bool]:

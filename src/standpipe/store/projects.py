@@ -9,11 +9,16 @@ from sqlalchemy import delete, exc, or_, select, update
 from standpipe.errors import BadRequest
 from standpipe.store.database import Database
 from standpipe.store.keys import revoke
+from standpipe.store.removal import AT_ONCE, remove_records
 from standpipe.store.rows import Project, now_us
-from standpipe.store.schema import api_keys, projects, records, tombstones
-
-# How many records go in one transaction: the lock is held for some tens of milliseconds.
-_AT_ONCE = 500
+from standpipe.store.schema import (
+    api_keys,
+    project_sizes,
+    projects,
+    records,
+    tombstones,
+    usage_hours,
+)
 
 
 class Projects:
@@ -72,12 +77,17 @@ class Projects:
             )
         while self._remove_some_records(project_id):
             pass
+        with self._database.writing() as connection:
+            for table in (usage_hours, project_sizes):
+                connection.execute(delete(table).where(table.c.project_id == project_id))
         return True
 
     def _remove_some_records(self, project_id: str) -> int:
-        some = select(records.c.id).where(records.c.project_id == project_id).limit(_AT_ONCE)
+        some = select(records.c.id).where(records.c.project_id == project_id).limit(AT_ONCE)
         with self._database.writing() as connection:
-            return connection.execute(delete(records).where(records.c.id.in_(some))).rowcount
+            ids = connection.scalars(some).all()
+            remove_records(self._database, connection, project_id, ids, bury=False)
+        return len(ids)
 
 
 def _name_taken(name: str) -> BadRequest:

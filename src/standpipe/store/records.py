@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from sqlalchemy import delete, select
+from sqlalchemy import select
 
 from standpipe.store.conditions import (
     IS_STORED,
@@ -16,8 +16,9 @@ from standpipe.store.conditions import (
     rows_of,
 )
 from standpipe.store.database import Database
-from standpipe.store.rows import Order, Row, now_us
-from standpipe.store.schema import records, tombstones
+from standpipe.store.removal import remove_records
+from standpipe.store.rows import Order, Row
+from standpipe.store.schema import records
 
 
 class Records:
@@ -80,14 +81,8 @@ class Records:
         A tombstone keeps it from coming back when the spool is read again.
         """
         with self._database.writing() as connection:
-            row = find(connection, project_id, record_id)
+            row = find(connection, project_id, record_id, texts=False)
             if row is None:
                 return False
-            is_it = (records.c.project_id == project_id, records.c.id == row.id)
-            connection.execute(delete(records).where(*is_it))
-            connection.execute(
-                tombstones.insert().values(
-                    record_id=row.id, project_id=project_id, deleted_at=now_us()
-                )
-            )
-        return True
+            removed = remove_records(self._database, connection, project_id, [row.id], bury=True)
+        return removed.calls > 0

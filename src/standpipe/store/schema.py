@@ -26,7 +26,10 @@ HEAD = "0002"
 #: migration after the next may drop them.
 LEFT_BEHIND = {("records", "cost")}
 
-#: The condition that a row of `records` has a text, new or of 0001.
+#: The columns of `records` that hold its texts: those of 0001 and those of today.
+TEXTS = ("request", "response", "request_head", "request_body", "response_body")
+
+#: The condition that a row of `records` has a text.
 HAS_TEXT = (
     "request_body IS NOT NULL OR response_body IS NOT NULL"
     " OR request IS NOT NULL OR response IS NOT NULL"

@@ -1,0 +1,92 @@
+"""Removing records, or their texts alone, with all that only they used."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+from sqlalchemy import ColumnElement, Connection, Row, delete, func, select, update
+
+from standpipe.store import contents
+from standpipe.store.conditions import owned_by
+from standpipe.store.database import Database
+from standpipe.store.rows import now_us
+from standpipe.store.schema import TEXTS, records, tombstones
+
+#: How many records go in one transaction, so that the drain is not kept waiting: with
+#: conversations of hundreds of messages each, that takes some tenths of a second.
+AT_ONCE = 100
+
+#: Bytes of a record's own texts.
+SIZE = func.coalesce(func.length(records.c.request_body), 0) + func.coalesce(
+    func.length(records.c.response_body), 0
+)
+
+
+class Removed(msgspec.Struct, frozen=True):
+    """What was removed."""
+
+    calls: int = 0
+    #: Messages that no other call had in it.
+    messages: int = 0
+    #: Bytes that texts took.
+    bytes: int = 0
+
+    def __add__(self, other: Removed) -> Removed:
+        """Return both together."""
+        return Removed(
+            self.calls + other.calls, self.messages + other.messages, self.bytes + other.bytes
+        )
+
+
+def remove_records(
+    database: Database, connection: Connection, project_id: str, ids: Sequence[str], *, bury: bool
+) -> Removed:
+    """Delete a project's records; those that are not there are no matter.
+
+    `bury` leaves a tombstone for each, which keeps it from coming back out of the spool.
+    """
+    database.own_contents(connection)
+    found = _found(connection, project_id, ids)
+    connection.execute(delete(records).where(*_these(project_id, found)))
+    if bury and found:
+        now = now_us()
+        graves = [
+            {"record_id": row.id, "project_id": project_id, "deleted_at": now} for row in found
+        ]
+        connection.execute(tombstones.insert(), graves)
+    return _release(connection, project_id, found)
+
+
+def remove_texts(
+    database: Database, connection: Connection, project_id: str, ids: Sequence[str]
+) -> Removed:
+    """Delete the texts of a project's records; their numbers stay."""
+    database.own_contents(connection)
+    found = _found(connection, project_id, ids)
+    change = update(records).where(*_these(project_id, found))
+    connection.execute(change.values(**dict.fromkeys(TEXTS), updated_at=now_us()))
+    return _release(connection, project_id, found)
+
+
+def _found(connection: Connection, project_id: str, ids: Sequence[str]) -> list[Row[Any]]:
+    columns = records.c
+    query = select(columns.id, columns.request_head, SIZE.label("size")).where(
+        owned_by(columns.project_id, project_id), columns.id.in_(ids)
+    )
+    return list(connection.execute(query))
+
+
+def _these(project_id: str, found: Sequence[Row[Any]]) -> tuple[ColumnElement[bool], ...]:
+    ours = owned_by(records.c.project_id, project_id)
+    return ours, records.c.id.in_([row.id for row in found])
+
+
+def _release(connection: Connection, project_id: str, found: Sequence[Row[Any]]) -> Removed:
+    """Remove the messages that these records, which have no more texts, alone had."""
+    heads = {row.request_head for row in found} - {None}
+    messages, size = contents.release(connection, project_id, heads)
+    size += sum(row.size for row in found)
+    contents.grow(connection, {project_id: -size})
+    return Removed(len(found), messages, size)

@@ -1,0 +1,128 @@
+"""Messages kept once: shared, read again, and gone with the last call that had them."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable
+from typing import Any
+
+from orphans import wrong
+from sqlalchemy import create_engine, text
+
+from standpipe.store import Batch, Project, Row, Store
+
+RowMaker = Callable[..., Row]
+
+SYSTEM = {"role": "system", "content": "You are a river. " * 40}
+
+
+def request(*messages: str, **fields: Any) -> str:
+    turns = [{"role": "user", "content": each} for each in messages]
+    return json.dumps({"model": "m", "messages": [SYSTEM, *turns], **fields})
+
+
+def count(url: str, table: str) -> int:
+    engine = create_engine(url.replace("postgresql://", "postgresql+psycopg://"))
+    with engine.connect() as connection:
+        found: int = connection.execute(text(f"SELECT count(*) FROM {table}")).scalar_one()
+    engine.dispose()
+    return found
+
+
+def conversation(row_of: RowMaker, turns: int, first: int = 0) -> list[Row]:
+    said = [f"turn {n}" for n in range(turns)]
+    return [row_of(first + n, request=request(*said[: n + 1])) for n in range(turns)]
+
+
+def test_message_is_kept_once_in_a_project(
+    store: Store, url: str, project: Project, other: Project, row_of: RowMaker
+) -> None:
+    rows = conversation(row_of, 20)
+    store.add(Batch(rows=rows[:7]))
+    store.add(Batch(rows=rows[7:]))
+    assert count(url, "contents") == count(url, "prefixes") == 20
+    theirs = [row_of(100, project=other.id, request=rows[-1].request)]
+    store.add(Batch(rows=theirs))
+    assert count(url, "contents") == count(url, "prefixes") == 40
+    assert list(store.each_log(project.id, page=6)) == rows[::-1]
+    assert store.logs(None, limit=30) == [*theirs, *rows[::-1]]
+    assert wrong(url) == {}
+
+
+def test_list_of_thousands_of_messages_is_read_at_once(
+    store: Store, project: Project, row_of: RowMaker
+) -> None:
+    said = [f"message {n}" for n in range(3_000)]
+    rows = [row_of(1, request=request(*said)), row_of(2, request=request(*said[:2_000]))]
+    store.add(Batch(rows=rows))
+    assert store.logs(project.id) == rows[::-1]
+
+
+def test_rows_without_texts_are_asked_for_as_such(
+    store: Store, project: Project, ten: list[Row]
+) -> None:
+    rows = store.logs(project.id, texts=False)
+    assert [row.id for row in rows] == [row.id for row in ten[::-1]]
+    assert {(row.request, row.response) for row in rows} == {(None, None)}
+
+
+def test_call_takes_with_it_what_only_it_used(
+    store: Store, url: str, project: Project, row_of: RowMaker
+) -> None:
+    rows = conversation(row_of, 5)
+    branch = row_of(50, request=request("turn 0", "turn 1", "another", "way"))
+    store.add(Batch(rows=[*rows, branch]))
+    store.delete_record(project.id, rows[4].id)
+    assert count(url, "contents") == 5
+    store.delete_record(project.id, rows[0].id)
+    assert store.record(project.id, branch.id) == branch
+    store.delete_record(project.id, branch.id)
+    assert count(url, "contents") == 4
+    assert wrong(url) == {}
+    for row in rows[1:4]:
+        assert store.record(project.id, row.id) == row
+        store.delete_record(project.id, row.id)
+        assert wrong(url) == {}
+    assert count(url, "contents") == count(url, "prefixes") == 0
+
+
+def test_removed_project_leaves_nothing(
+    store: Store, url: str, project: Project, other: Project, row_of: RowMaker
+) -> None:
+    theirs = row_of(900, project=other.id, request=request("turn 0", "turn 1"))
+    store.add(Batch(rows=[*conversation(row_of, 250), theirs]))
+    assert store.remove_project(project.id)
+    assert count(url, "records") == 1
+    assert wrong(url) == {}
+    assert store.remove_project(other.id)
+    for table in ("records", "contents", "prefixes", "project_sizes", "record_metadata"):
+        assert count(url, table) == 0
+
+
+def test_every_row_is_in_order_after_a_random_history(
+    store: Store, url: str, project: Project, other: Project, row_of: RowMaker
+) -> None:
+    chance = random.Random(7)
+    there: dict[str, Row] = {}
+    for n in range(60):
+        owner = chance.choice((project, other))
+        some = [
+            row_of(
+                n * 10 + m,
+                project=owner.id,
+                request=request(*(chance.choice("ab") for _ in range(chance.randrange(5)))),
+                metadata={"n": chance.choice("xyz")},
+            )
+            for m in range(chance.randrange(8))
+        ]
+        store.add(Batch(rows=some))
+        there.update({row.id: row for row in some})
+        for row in chance.sample(list(there.values()), min(len(there), chance.randrange(5))):
+            store.delete_record(row.project, row.id)
+            del there[row.id]
+        if not n % 10:
+            assert wrong(url) == {}
+    kept = sorted(there.values(), key=lambda row: row.id, reverse=True)
+    assert store.logs(None, limit=1000) == kept
+    assert wrong(url) == {}
