@@ -82,7 +82,9 @@ def revoke(connection: Connection, which: ColumnElement[bool]) -> int:
 
 
 def _require_project(connection: Connection, project_id: str) -> None:
-    if connection.scalar(select(projects.c.id).where(projects.c.id == project_id)) is None:
+    it = select(projects.c.id).where(projects.c.id == project_id)
+    # Kept until the key is there: a removal waits, and then revokes this key too.
+    if connection.scalar(it.with_for_update(read=True)) is None:
         raise NotFound(f"there is no project {project_id!r}")
 
 

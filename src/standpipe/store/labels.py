@@ -30,7 +30,7 @@ class MetadataChanges:
         """Replace the metadata of a record and return it as it is then; None if there is none."""
         with self._database.writing() as connection:
             row = find(connection, project_id, record_id, texts=False)
-            if row is None:
+            if row is None or not _maps(connection, project_id, [row.id]):
                 return None
             _write(connection, project_id, {row.id: dict(metadata)})
             return find(connection, project_id, row.id)

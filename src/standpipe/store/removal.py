@@ -75,7 +75,8 @@ def _found(connection: Connection, project_id: str, ids: Sequence[str]) -> list[
     query = select(columns.id, columns.request_head, SIZE.label("size")).where(
         owned_by(columns.project_id, project_id), columns.id.in_(ids)
     )
-    return list(connection.execute(query))
+    # In order, so that nobody who changes the same records waits for us while we wait for them.
+    return list(connection.execute(query.order_by(columns.id).with_for_update()))
 
 
 def _these(project_id: str, found: Sequence[Row[Any]]) -> tuple[ColumnElement[bool], ...]:
