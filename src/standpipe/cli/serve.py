@@ -81,6 +81,7 @@ def _drain(settings: Settings) -> ChildSpec:
     spec = {
         "store_url": settings.store_url,
         "spool": str(settings.spool_dir),
+        "keep": settings.spool.keep,
         "usage_names": settings.usage.metadata,
         "prices": msgspec.to_builtins(settings.prices),
         "urls": {name: row.base_url for name, row in settings.providers.items()},

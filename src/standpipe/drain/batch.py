@@ -35,14 +35,20 @@ class Writer:
         #: The first of `unread` once it is opened, and how far it was read.
         self.segment: Segment | None = None
         self.offset = 0
-        #: Frames of it that mean nothing to us.
+        #: Frames of it that mean nothing to us, and bytes of it that are no frames.
         self.strange = 0
+        self.skipped = 0
 
     def add(self, name: str) -> None:
         """Take note of a segment; names must come in order, and may come again."""
         if name > self.newest:
             self.unread.append(name)
             self.newest = name
+
+    def skip(self, offset: int) -> None:
+        """Go on at an offset, behind what cannot be read."""
+        self.skipped += offset - self.offset
+        self.offset = offset
 
     def end_segment(self) -> None:
         """Go on to the next segment; the file of the last stays open."""
@@ -61,15 +67,16 @@ class Finished:
 
     segment: Segment
     tail: Tail
-    #: Bytes at its end that are no frame.
+    #: Bytes at its end that are no frame, and such bytes before others that are.
     lost_bytes: int
+    skipped: int
     #: Whole frames in it that mean nothing to us.
     strange: int
 
     @property
     def is_damaged(self) -> bool:
         """Tell whether it holds more than its writer's death explains."""
-        return self.tail is Tail.DAMAGED or self.strange > 0
+        return self.tail is Tail.DAMAGED or self.skipped > 0 or self.strange > 0
 
 
 @dataclass(slots=True)
@@ -117,7 +124,9 @@ class Pending:
 
     def finish(self, writer: Writer, segment: Segment, found: Frames) -> None:
         """Add that a segment has no more frames."""
-        self.finished.append(Finished(segment, found.tail, found.lost_bytes, writer.strange))
+        self.finished.append(
+            Finished(segment, found.tail, found.lost_bytes, writer.skipped, writer.strange)
+        )
         writer.end_segment()
 
     def end(self, writer: Writer) -> None:

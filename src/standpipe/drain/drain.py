@@ -14,16 +14,19 @@ from pathlib import Path
 from typing import Protocol
 
 from standpipe.drain.batch import Finished, Pending, Writer
+from standpipe.drain.kept import Kept
 from standpipe.drain.prices import Prices
 from standpipe.errors import StoreUnavailable
-from standpipe.spool import names
+from standpipe.spool import names, progress
 from standpipe.spool.reader import Segment, Tail, remove_dead_spares
-from standpipe.store.rows import Batch, OpenStream
+from standpipe.store.rows import Batch, OpenStream, now_us
 
 #: Between looks at the spool: from the first while calls come in, up to the second while none do.
 WAIT_S = (0.005, 0.05)
 #: Between tries while the store is away.
 BACK_OFF_S = (0.05, 2.0)
+#: Between two words of how far it has come.
+TELL_S = 1.0
 #: How long the last run over the spool may take before the rest is left for the next start.
 FINISH_S = 20.0
 
@@ -62,9 +65,17 @@ class Stop(Protocol):
 class Drain:
     """Reads one spool directory into one store; only one drain of a directory may run."""
 
-    def __init__(self, spool: Path, store: Records, prices: Prices | None = None) -> None:
+    def __init__(
+        self, spool: Path, store: Records, prices: Prices | None = None, *, keep_s: float = 0.0
+    ) -> None:
         self._spool = spool
         self._store = store
+        self._kept = Kept(spool, keep_s)
+        self._watch = progress.Watch(spool)
+        #: How far each segment has been read, as far as we know.
+        self._read_to: dict[str, int] = {}
+        self._since = now_us()
+        self._tell_at = 0.0
         self._prices = prices or Prices()
         self._writers: dict[str, Writer] = {}
         #: As the store had them when we began; None if that must be asked.
@@ -108,6 +119,7 @@ class Drain:
         """
         pause = _Pause(*WAIT_S)
         while not stop.is_set():
+            self._tell()
             try:
                 self.step()
             except StoreUnavailable as error:
@@ -116,7 +128,9 @@ class Drain:
                 continue
             if not self.is_behind:
                 stop.wait(pause.next(grow=self.is_idle))
-        return self._finish()
+        is_empty = self._finish()
+        self.tell()
+        return is_empty
 
     def close(self) -> None:
         """Close all files."""
@@ -124,9 +138,33 @@ class Drain:
             writer.close()
         self._writers.clear()
 
+    def tell(self) -> None:
+        """Write down how far we have come, for the health page and for doctor."""
+        self._tell_at = time.monotonic() + TELL_S
+        waiting = self._watch.look(self._read_to)
+        told = progress.Progress(
+            at=now_us(),
+            since=self._since,
+            inserted=self.inserted,
+            lost=self.lost,
+            torn=self.torn,
+            damaged=self.damaged,
+            aside=len(names.listed(self._spool, names.DAMAGED)),
+            waiting=waiting.size,
+            oldest=waiting.oldest,
+        )
+        with suppress(OSError):  # a full disk; who reads it sees that we are silent
+            progress.tell(self._spool, told)
+
+    def _tell(self) -> None:
+        """Tell it now and then."""
+        if time.monotonic() >= self._tell_at:
+            self.tell()
+
     def _wait_for_store(self, stop: Stop) -> None:
         pause = _Pause(*BACK_OFF_S)
         while not stop.wait(pause.next(grow=True)):
+            self._tell()
             with suppress(StoreUnavailable):
                 self.step()
                 log.warning("the store is back")
@@ -149,6 +187,7 @@ class Drain:
         """Take note of segments that have come, and clear away what the dead have left."""
         if self._positions is None:
             self._positions = self._store.positions()
+            self._read_to = dict(self._positions)
             for name in names.listed(self._spool, names.DONE):
                 self._delete(self._spool / name)
         for name in names.listed(self._spool, names.SEGMENT):
@@ -157,6 +196,7 @@ class Drain:
                 self._writers[writer] = Writer(writer, self._store.open_streams(writer))
             self._writers[writer].add(name)
         remove_dead_spares(self._spool)
+        self._kept.expire()
 
     def _read(self, pending: Pending) -> None:
         for writer in list(self._writers.values()):
@@ -176,16 +216,26 @@ class Drain:
             pending.take(writer, found)
             if found.tail is Tail.OPEN:
                 return
+            if found.lost_bytes and self._skip(writer, segment):
+                continue
             if found.tail is not Tail.MORE:
                 pending.finish(writer, segment, found)
         if not writer.unread and not self._has_gone_on(writer):
             pending.end(writer)
 
+    def _skip(self, writer: Writer, segment: Segment) -> bool:
+        """Go on behind damage; False if there is nothing whole behind it."""
+        further = segment.resume(writer.offset)
+        if further is None:
+            return False
+        writer.skip(further)
+        return True
+
     def _open(self, writer: Writer) -> Segment:
         name = writer.unread[0]
         writer.segment = Segment(self._spool / name)
         writer.offset = (self._positions or {}).get(name, 0)
-        writer.strange = 0
+        writer.strange = writer.skipped = 0
         return writer.segment
 
     def _has_gone_on(self, writer: Writer) -> bool:
@@ -196,6 +246,7 @@ class Drain:
 
     def _committed(self, pending: Pending, inserted: int) -> None:
         """Count what is now in the store, and remove it from the spool."""
+        self._read_to |= pending.positions
         self.inserted += inserted
         self.lost += pending.lost
         for finished in pending.finished:
@@ -210,8 +261,8 @@ class Drain:
         if finished.is_damaged:
             self.damaged += 1
             log.error(
-                "%s is damaged and kept as %s: %d bytes at its end and %d frames cannot be read",
-                *(name, path.name, finished.lost_bytes, finished.strange),
+                "%s is damaged and kept as %s: %d bytes and %d frames cannot be read",
+                *(name, path.name, finished.lost_bytes + finished.skipped, finished.strange),
             )
             self._store.forget_segment(name)
             return
@@ -222,8 +273,10 @@ class Drain:
 
     def _delete(self, path: Path) -> None:
         # In this order, so that after a crash in between the file still says what to forget.
-        self._store.forget_segment(path.with_suffix(names.SEGMENT).name)
-        path.unlink(missing_ok=True)
+        name = path.with_suffix(names.SEGMENT).name
+        self._store.forget_segment(name)
+        self._read_to.pop(name, None)
+        self._kept.take(path)
 
     def _start_over(self, pending: Pending) -> None:
         """Drop all that was read and may not have been committed; the store knows where we are."""

@@ -32,6 +32,8 @@ class DrainSpec(msgspec.Struct, frozen=True):
 
     store_url: str
     spool: str
+    #: Seconds that a segment is kept once it is in the store.
+    keep: float = 0.0
     #: Names of the metadata that usage is summed up by.
     usage_names: tuple[str, ...] = ()
     #: The operator's, by `provider/model`.
@@ -54,7 +56,8 @@ def run_process(spec: DrainSpec, *, on_ready: Callable[[], None] = lambda: None)
         with _alone(spool, stop) as is_ours:
             if not is_ours:
                 return 0  # another drain is at it and will finish
-            with closing(Drain(spool, store, Prices(spec.prices, spec.urls))) as drain:
+            made = Drain(spool, store, Prices(spec.prices, spec.urls), keep_s=spec.keep)
+            with closing(made) as drain:
                 is_empty = drain.run(stop)
     if is_empty:
         return 0

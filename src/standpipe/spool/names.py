@@ -18,6 +18,10 @@ SPARE = ".spare"
 DONE = ".done"
 #: A segment that holds what could not be read, put aside for a person to look at.
 DAMAGED = ".damaged"
+#: A segment that is wholly in the store and is kept for a while, compressed.
+KEPT = ".seg.zst"
+#: A file that is being written, and gets its name when it is whole.
+PART = ".part"
 
 
 def new_boot() -> str:

@@ -8,12 +8,12 @@ from __future__ import annotations
 import enum
 import fcntl
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from standpipe.spool import frames, names
+from standpipe.spool import archive, frames, names
 
 #: What is read at once, if no frame is larger.
 _BLOCK_BYTES = 1 << 20
@@ -44,12 +44,29 @@ class Frames:
     lost_bytes: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """A whole frame, and the offset after it."""
+
+    payload: bytes
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """Bytes that are no frame."""
+
+    offset: int
+    size: int
+
+
 class Segment:
-    """One segment open for reading; FileNotFoundError if it is gone."""
+    """One segment open for reading, put aside or kept ones too; FileNotFoundError if it is gone."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._descriptor = os.open(path, os.O_RDONLY)
+        is_kept = path.name.endswith(names.KEPT)
+        self._descriptor = archive.opened(path) if is_kept else os.open(path, os.O_RDONLY)
         self._dead = False
 
     def __enter__(self) -> Self:
@@ -85,6 +102,22 @@ class Segment:
             max_bytes -= sum(len(payload) for payload, _ in found)
             offset = found[-1][1]
         return Frames(payloads, Tail.MORE)
+
+    def resume(self, offset: int) -> int | None:
+        """Return where the first whole frame behind `offset` begins, None if there is none."""
+        at = offset + 1
+        while True:
+            block = os.pread(self._descriptor, _BLOCK_BYTES, at)
+            found = block.find(frames.MAGIC)
+            if found >= 0:
+                at += found
+                if self._block(at, frames.HEADER_BYTES, 1):
+                    return at
+                at += 1
+            elif len(block) < _BLOCK_BYTES:
+                return None
+            else:  # a magic may begin in this block and end in the next
+                at += len(block) - len(frames.MAGIC) + 1
 
     def end(self, offset: int) -> int:
         """Return where the frames that begin at `offset` end now, going by their headers only."""
@@ -140,6 +173,29 @@ class Segment:
                 written = at + kept
             at += len(block)
         return written
+
+
+def each_frame(path: Path) -> Iterator[Frame | Unreadable]:
+    """Read a segment of any kind from its begin to its end, behind what cannot be read too.
+
+    Of one that is still written, what is there now. Raises FileNotFoundError if it is gone.
+    """
+    with Segment(path) as segment:
+        offset = 0
+        while True:
+            found = segment.read(offset)
+            for payload, end in found.payloads:
+                yield Frame(payload, end)
+                offset = end
+            if found.tail is Tail.MORE:
+                continue
+            if not found.lost_bytes:
+                return
+            further = segment.resume(offset)
+            yield Unreadable(offset, found.lost_bytes if further is None else further - offset)
+            if further is None:
+                return
+            offset = further
 
 
 def ends(directory: Path, positions: Mapping[str, int]) -> dict[str, int]:
