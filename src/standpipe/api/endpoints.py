@@ -108,6 +108,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         "The older form of update-metadata.",
         deprecated=True,
     ),
+    Endpoint("GET", "/usage", "usage", "Say what was used and what it cost, by hour or day."),
     Endpoint(
         "POST",
         "/check-cache",

@@ -9,6 +9,7 @@ import msgspec
 from standpipe import errors
 from standpipe.api.passed_schema import PASSED
 from standpipe.api.schema import Schema, either, mapping, one_of, ref, text, whole
+from standpipe.api.usage_schema import USAGE
 from standpipe.errors import ApiError
 
 JSON = "application/json"
@@ -172,6 +173,17 @@ _LIMIT = Query("limit", "How many.", whole(1, 100) | {"default": 20})
 _ORDER = Query("order", "By time.", one_of("asc", "desc") | {"default": "asc"})
 _LABELS = Query(
     "metadata", "Only those with this label: `metadata[name]=value`.", mapping(text()), "deepObject"
+)
+
+_USAGE_QUERY = (
+    Query("from", "Seconds since the Unix epoch, or a date and time; 30 days at first.", text()),
+    Query("to", "The same; calls before this. Now, if it is not given.", text()),
+    Query("by", "How long a row is.", one_of("hour", "day") | {"default": "day"}),
+    Query(
+        "group", "A row for each `model`, `key` or name of metadata; several with commas.", text()
+    ),
+    Query("model", "Only of this model, as it was asked for.", text()),
+    Query("key", "Only of the key with this public id.", text()),
 )
 
 _CHAT_HEADERS = tuple(name for name in CONTROL if name != "x-api-key")
@@ -365,6 +377,17 @@ OPERATIONS: dict[str, Operation] = {
             }
         },
     ),
+    "usage": Operation(
+        LOGS,
+        "What the key's project has used, and what that cost.",
+        _json("UsageReport"),
+        more="Summed up by the hour as calls are recorded, so that it is quick whatever their "
+        "number. Days and hours begin in UTC; those at the edges count from `from` and to `to`, "
+        "in whole hours. `metadata.NAME=value` narrows it to calls with that label, for a name "
+        "that the setting `usage.metadata` has.",
+        query=_USAGE_QUERY,
+        errors=(errors.BadRequest,),
+    ),
     "checkCache": Operation(
         LOGS, "Always null.", _json("CacheAnswer"), body="Anything", examples={"empty": {}}
     ),
@@ -395,4 +418,4 @@ OPERATIONS: dict[str, Operation] = {
 }
 
 #: Schemas that only operations name.
-SCHEMAS: dict[str, Schema] = {"Anything": mapping(), **PASSED}
+SCHEMAS: dict[str, Schema] = {"Anything": mapping(), **PASSED, **USAGE}
