@@ -27,6 +27,7 @@ from standpipe.api.models import Models
 from standpipe.api.report import Reports
 from standpipe.api.store_state import StoreState
 from standpipe.api.stored import Stored
+from standpipe.api.usage import UsageReports
 from standpipe.calls.callers import Callers
 from standpipe.calls.chat import Chat
 from standpipe.calls.keeping import Keeper
@@ -126,6 +127,7 @@ def _handlers(
     stored = Stored(callers, store, freshness)
     reports = Reports(callers, keeper, content=settings.logging.content)
     logs = Logs(callers, store, freshness)
+    usage = UsageReports(callers, store, freshness, names=settings.usage.metadata)
     models = Models(callers, routes, since=int(time.time()))
     return {
         "listChatCompletions": stored.list,
@@ -138,6 +140,7 @@ def _handlers(
         "checkCache": reports.check_cache,
         "updateLogMetadata": logs.update_metadata,
         "updateLogTags": logs.update_tags,
+        "usage": usage.report,
         "localTestingOnlyGetLatestLoggedCall": logs.latest,
         "listModels": models.list,
         "getModel": models.retrieve,
