@@ -30,6 +30,7 @@ from standpipe.api.stored import Stored
 from standpipe.api.usage import UsageReports
 from standpipe.calls.callers import Callers
 from standpipe.calls.chat import Chat
+from standpipe.calls.content import contents
 from standpipe.calls.keeping import Keeper
 from standpipe.calls.passthrough import Passthrough
 from standpipe.calls.routes import Routes
@@ -71,7 +72,7 @@ def build(settings: Settings, *, store: Store, spool: Spool, engines: Engines) -
     places = upstreams(settings, engines)
     routes = routing(settings, {name: each.provider for name, each in places.items()})
     callers = Callers(store, grace=settings.store.key_grace)
-    keeper = Keeper(spool, when_full=settings.spool.when_full)
+    keeper = Keeper(spool, contents(settings), when_full=settings.spool.when_full)
     default, content = settings.logging.default, settings.logging.content
     chat = Chat(
         *(routes, places, keeper),

@@ -53,6 +53,8 @@ class ChildSpec(NamedTuple):
     finishes: bool = False
     #: True for a child that is not started again once it has ended with status 0.
     once: bool = False
+    #: Its environment, None for ours: who needs no secret should not have any.
+    environment: Mapping[str, str] | None = None
 
 
 class Backoff(NamedTuple):
@@ -248,6 +250,7 @@ class _Child:
             list(self.spec.argv),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
+            env=self.spec.environment,
             pass_fds=self.spec.pass_fds,
             start_new_session=True,
         )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
-import logging
 import os
 import resource
 import signal
@@ -15,8 +14,9 @@ import sys
 import msgspec
 import uvloop
 
-from standpipe import app, config
+from standpipe import app, config, log
 from standpipe.engine.address import Engines
+from standpipe.errors import ConfigError
 from standpipe.providers.rows import completed
 from standpipe.server.listener import serve
 from standpipe.server.protocol import Limits
@@ -24,6 +24,7 @@ from standpipe.spool import names
 from standpipe.spool.disk import DiskSpool
 from standpipe.spool.writer import Spool
 from standpipe.store.store import Store
+from standpipe.wire.known_secrets import KnownSecrets
 
 #: `spool.durability` to the spool that gives it.
 SPOOLS: dict[str, type[Spool]] = {"process": Spool, "disk": DiskSpool}
@@ -42,14 +43,17 @@ class WorkerSpec(msgspec.Struct, frozen=True):
 
 def main() -> int:
     """Serve until SIGTERM, or until standard input ends because the supervisor is gone."""
-    logging.basicConfig(
-        level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
+    log.set_up()
     spec = msgspec.json.decode(sys.stdin.buffer.readline(), type=WorkerSpec)
     settings = completed(config.load(spec.config))
+    log.set_up(KnownSecrets(config.secrets(settings)))
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _allow_files()
-    uvloop.run(_serve(settings, spec))
+    try:
+        uvloop.run(_serve(settings, spec))
+    except ConfigError as error:
+        _say({"ready": False, "error": str(error)})
+        return 1
     return 0
 
 
@@ -61,6 +65,7 @@ def _allow_files() -> None:
 
 
 async def _serve(settings: config.Settings, spec: WorkerSpec) -> None:
+    asyncio.get_running_loop().set_exception_handler(log.on_loop_error)
     store = Store.open(settings.store_url)
     spool = SPOOLS[settings.spool.durability](
         settings.spool_dir,
@@ -111,7 +116,11 @@ def _ready() -> None:
     # What is there now stays: the collector need not look at it again.
     gc.collect()
     gc.freeze()
-    sys.stdout.write('{"ready": true}\n')
+    _say({"ready": True})
+
+
+def _say(report: dict[str, bool | str]) -> None:
+    sys.stdout.buffer.write(msgspec.json.encode(report) + b"\n")
     sys.stdout.flush()
 
 

@@ -19,6 +19,7 @@ from standpipe.calls.reply import Reply
 from standpipe.errors import ApiError, WrongMediaType
 from standpipe.server.exchange import EXTENSION, Connection
 from standpipe.wire.ids import new_id
+from standpipe.wire.known_secrets import KnownSecrets
 
 #: What answers a call: the request's headers, who calls, the body, and where the answer goes.
 Answer = Callable[[Incoming, Caller, bytes, Reply], Awaitable[str]]
@@ -35,6 +36,7 @@ class CallRoute:
         """Answer one request."""
         connection: Connection = scope["extensions"][EXTENSION]
         reply = self.reply(AsgiReply(send, connection))
+        incoming = Incoming()
         with _cancelled_when_gone(connection):
             try:
                 incoming = read(scope["headers"])
@@ -45,7 +47,9 @@ class CallRoute:
             except ApiError as error:
                 headers = [*error_headers(error), (b"x-request-id", new_id().encode())]
                 content = msgspec.json.encode(errors.body(error))
-                await reply.whole(error.status, headers, content)
+                await reply.whole(
+                    error.status, headers, KnownSecrets().hide(content, incoming.token)
+                )
 
     def authorization(self, incoming: Incoming) -> bytes | None:
         """Return the header with the key, as `Bearer <key>`."""

@@ -16,7 +16,7 @@ from typing_extensions import override
 from standpipe import errors
 from standpipe.api.call import check_json
 from standpipe.calls.callers import Caller, Callers
-from standpipe.calls.incoming import read
+from standpipe.calls.incoming import read, token_of
 from standpipe.calls.lifetime import error_headers
 from standpipe.errors import (
     ApiError,
@@ -27,6 +27,7 @@ from standpipe.errors import (
     Unparsable,
 )
 from standpipe.wire.ids import new_id
+from standpipe.wire.known_secrets import KnownSecrets
 
 log = logging.getLogger(__name__)
 
@@ -46,19 +47,25 @@ class Json(Response):
         return _encode(content)
 
 
-def error_response(error: ApiError) -> Response:
-    """Return the answer that an error stands for."""
+def error_response(error: ApiError, own: bytes | None = None) -> Response:
+    """Return the answer that an error stands for, without the caller's own key."""
     headers = {name.decode(): value.decode() for name, value in error_headers(error)}
-    return Response(_encode(errors.body(error)), status_code=error.status, headers=headers)
+    content = KnownSecrets().hide(_encode(errors.body(error)), own)
+    return Response(content, status_code=error.status, headers=headers)
 
 
-async def on_error(_: Request, error: Exception) -> Response:
+async def on_error(request: Request, error: Exception) -> Response:
     """Answer with an error of the tree; the store's absence is 503, never 401 or 500."""
     if isinstance(error, StoreUnavailable):
         message = f"the store is away: {error.why}; calls go on, reading must wait"
         error = Unavailable(message)
     assert isinstance(error, ApiError)  # noqa: S101 (registered for these two alone)
-    return error_response(error)
+    return error_response(error, token(request))
+
+
+def token(request: Request) -> bytes | None:
+    """Return the caller's key as it was sent, None without one."""
+    return token_of(request.headers.get("authorization", "").encode("latin-1"))
 
 
 async def on_bug(request: Request, _: Exception) -> Response:
@@ -146,4 +153,4 @@ class RequestIds:
             raise
         except Exception:
             # Answered by `on_bug`, unless the answer had begun: then it stays without an end.
-            log.exception("request %s: a bug at %s", request_id, scope.get("path"))
+            log.exception("request %s: a bug", request_id)

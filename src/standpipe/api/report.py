@@ -9,8 +9,8 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from standpipe.api.http import Json, read_json, writer
-from standpipe.calls.call import without_text
+from standpipe.api.http import Json, read_json, token, writer
+from standpipe.api.nul import refuse_nul
 from standpipe.calls.callers import Caller, Callers
 from standpipe.calls.incoming import text
 from standpipe.calls.keeping import Keeper
@@ -20,6 +20,8 @@ from standpipe.wire import tags
 from standpipe.wire.ids import new_id
 from standpipe.wire.record import Outcome, Record
 
+#: What the caller is told where nothing but numbers is kept.
+_DROPPED = {"standpipe-fidelity": "reqPayload=dropped, respPayload=dropped"}
 _US_PER_MS = 1000
 #: Times are kept as 64-bit integers; what lies beyond this is no time of day.
 _LATEST_MS = 1e14
@@ -64,14 +66,13 @@ class Reports:
 
     async def _kept(self, request: Request, body: Report, caller: Caller) -> Response:
         agent = request.headers.get("user-agent")
-        kept = _record(body, caller, agent.encode("latin-1") if agent else None)
         content = caller.content or self._content
-        if content == "none":
-            kept = without_text(kept)
+        told = _record(body, caller, agent.encode("latin-1") if agent else None)
+        kept = self._keeper.contents.plain(told, content, token(request))
         if content == "redacted":
             kept = await self._keeper.redacted(kept)
         await self._keeper.keep_report(kept)
-        return Json({"status": "ok"})
+        return Json({"status": "ok"}, headers=_DROPPED if content == "none" else None)
 
     async def check_cache(self, request: Request) -> Response:
         """POST /check-cache: the deprecated leftover, which never finds anything (spec 1.8)."""
@@ -158,4 +159,5 @@ def _labels(metadata: object) -> dict[str, str]:
     """Return a reported request's metadata as far as it is one: it may be anything."""
     if not isinstance(metadata, dict):
         return {}
+    refuse_nul(metadata, "reqPayload.metadata")
     return {name: value for name, value in metadata.items() if isinstance(value, str)}

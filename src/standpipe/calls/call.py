@@ -74,6 +74,8 @@ class Call:
         self.retried = False
         #: What was emulated, as the caller is told.
         self.fidelity: tuple[str, ...] = ()
+        #: What the caller asked to be kept and the content policy does not keep.
+        self.withheld: tuple[str, ...] = ()
         self.outcome: Outcome = "abandoned"
         self.status: int | None = None
         self.error: str | None = None
@@ -95,6 +97,11 @@ class Call:
     def model_name(self) -> str | None:
         """As the provider calls its model, None while it has not said."""
         return self.decoder.provider_model if self.decoder else self.provider_model
+
+    @property
+    def told(self) -> tuple[str, ...]:
+        """What the caller is told that it asked for and does not get, or gets by other means."""
+        return self.fidelity + self.withheld
 
     def failed(self, error: ApiError) -> None:
         """Take note of the error that the caller is answered with."""
@@ -143,7 +150,7 @@ class Call:
             streamed=self.request is not None and self.request.stream,
             metadata=self.metadata,
             attempts=tuple(self.attempts),
-            fidelity=self.fidelity,
+            fidelity=self.told,
             user_agent=control.text(self.incoming.user_agent),
             traceparent=control.text(self.incoming.traceparent),
             retry_count=control.retry_count(self.incoming),

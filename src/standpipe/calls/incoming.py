@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import msgspec
+from typing_extensions import override
 
 from standpipe.errors import BadRequest
 from standpipe.wire.tags import parse_tags
@@ -44,6 +45,21 @@ class Incoming(msgspec.Struct):
     fidelity: bytes | None = None
     traceparent: bytes | None = None
     retry_count: bytes | None = None
+
+    @override
+    def __repr__(self) -> str:
+        # The headers hold the caller's key.
+        return "Incoming()"
+
+    @property
+    def token(self) -> bytes | None:
+        """The caller's key as it was sent, None without one."""
+        return token_of(self.authorization) or self.api_key
+
+
+def token_of(authorization: bytes | None) -> bytes | None:
+    """Return what follows the scheme of an Authorization header, None without one."""
+    return (authorization or b"").partition(b" ")[2] or None
 
 
 def read(headers: list[tuple[bytes, bytes]]) -> Incoming:

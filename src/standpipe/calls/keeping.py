@@ -8,9 +8,10 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
-from typing import Literal, Protocol
+from typing import Literal
 
 from standpipe.calls.call import without_text
+from standpipe.calls.content import Contents
 from standpipe.errors import Unavailable
 from standpipe.spool.frames import HEADER_BYTES
 from standpipe.spool.writer import ANSWER_BYTES, NUMBERS_BYTES, Spool, SpoolFull
@@ -23,39 +24,14 @@ WhenFull = Literal["refuse", "count"]
 log = logging.getLogger(__name__)
 
 
-class Redactor(Protocol):
-    """Takes out of a text what must not be kept. Pure, safe in any thread, and may take its time.
-
-    Neither method raises: of a text that cannot be redacted nothing is left.
-    """
-
-    def redact(self, record: Record) -> Record:
-        """Return a record as it may be kept; a streamed response may come back as a whole one."""
-
-    def redact_begin(self, begin: Begin) -> Begin:
-        """Return the frame of a stream that begins as it may be kept."""
-
-
-class AsItIs:
-    """Takes nothing out."""
-
-    def redact(self, record: Record) -> Record:
-        """Return the record."""
-        return record
-
-    def redact_begin(self, begin: Begin) -> Begin:
-        """Return the frame."""
-        return begin
-
-
 class Keeper:
     """What all that is recorded goes through."""
 
     def __init__(
-        self, spool: Spool, redactor: Redactor | None = None, *, when_full: WhenFull = "refuse"
+        self, spool: Spool, contents: Contents | None = None, *, when_full: WhenFull = "refuse"
     ) -> None:
         self.spool = spool
-        self.redactor: Redactor = redactor or AsItIs()
+        self.contents = contents or Contents()
         self._when_full = when_full
 
     def promise(self, size: int, *, logged: bool) -> int:
@@ -79,11 +55,11 @@ class Keeper:
 
     async def redacted(self, record: Record) -> Record:
         """Return a record as it may be kept, from a thread of its own."""
-        return await asyncio.to_thread(self.redactor.redact, record)
+        return await asyncio.to_thread(self.contents.redact, record)
 
     async def redacted_begin(self, begin: Begin) -> Begin:
         """Return the frame of a stream that begins as it may be kept, from a thread of its own."""
-        return await asyncio.to_thread(self.redactor.redact_begin, begin)
+        return await asyncio.to_thread(self.contents.redact_begin, begin)
 
     async def keep(self, record: Record, promised: int) -> None:
         """Append a record, before anything is awaited; return once it may be answered."""

@@ -44,6 +44,7 @@ class Lifetime(ABC, Generic[Asked]):
 
     def __init__(self, keeper: Keeper, *, logging_default: str, content: Content = "full") -> None:
         self._keeper = keeper
+        self._contents, self._secrets = keeper.contents, keeper.contents.secrets
         self._logging_default = logging_default
         self._content = content
 
@@ -61,6 +62,7 @@ class Lifetime(ABC, Generic[Asked]):
         Errors are answered, not raised. Raises Unavailable, before anything is done, where the
         text must be kept and the spool has no room for it.
         """
+        call.content = call.caller.content or self._content
         asked = self._asked(call)
         call.promised = self._keeper.promise(len(call.body), logged=call.logged)
         try:
@@ -97,8 +99,8 @@ class Lifetime(ABC, Generic[Asked]):
             await self._fail(call, InternalError(f"internal error; request id {call.id}"), reply)
 
     def _decide(self, call: Call, wanted: bool | None, store: bool | None) -> None:
-        """Decide whether the call's text is kept, and in what form."""
-        call.content = call.caller.content or self._content
+        """Decide whether the call's text is kept."""
+        call.withheld = policy.withheld(call.content, header=wanted, store=store)
         call.logged = call.content != "none" and policy.logged(
             self._logging_default,
             header=wanted,
@@ -109,31 +111,34 @@ class Lifetime(ABC, Generic[Asked]):
 
     async def _whole(self, call: Call, body: bytes, reply: Reply) -> None:
         """Send a complete answer, its record first."""
+        body = self._secrets.hide(body)
         call.pieces.append(body)
         call.outcome, call.status = "complete", 200
         await self._keep(call)
-        await reply.whole(200, [JSON, *_names(call)], body)
+        await reply.whole(200, [JSON, *self._names(call)], body)
 
     async def _write(self, call: Call, events: bytes, reply: Reply) -> None:
         """Send a piece of a stream."""
         if not call.begun:
             await self._begin(call, reply)
+        events = self._secrets.hide(events)
         call.pieces.append(events)
         await reply.write(events)
 
     async def _begin(self, call: Call, reply: Reply) -> None:
-        begin = call.begin()
+        begin = self._contents.plain_begin(call.begin(), call.content, call.incoming.token)
         if call.content == "redacted":
             begin = await self._keeper.redacted_begin(begin)
         call.begun, call.status, call.form = True, 200, "sse"
         call.first_byte_at = now_us()
         self._keeper.keep_begin(begin, call.promised)
-        await reply.begin(200, [*STREAM, *_names(call)])
+        await reply.begin(200, [*STREAM, *self._names(call)])
 
     async def _end(self, call: Call, last: bytes, reply: Reply) -> None:
         """Send the last piece of a stream, its record first."""
         if not call.begun:
             await self._begin(call, reply)
+        last = self._secrets.hide(last)
         call.pieces.append(last)
         call.outcome = "complete"
         await self._keep(call)
@@ -142,15 +147,26 @@ class Lifetime(ABC, Generic[Asked]):
     async def _fail(self, call: Call, error: ApiError, reply: Reply) -> None:
         call.failed(error)
         if call.begun:
-            event = self._error_event(error)
+            event = self._secrets.hide(self._error_event(error), call.incoming.token)
             call.pieces.append(event)
             await self._keep(call)
             await reply.end(event)
             return
-        body = msgspec.json.encode(errors.body(error))
+        body = self._secrets.hide(msgspec.json.encode(errors.body(error)), call.incoming.token)
         call.pieces, call.form = [body], "json"
         await self._keep(call)
-        await reply.whole(error.status, [*error_headers(error, call), *_names(call)], body)
+        await reply.whole(error.status, [*error_headers(error, call), *self._names(call)], body)
+
+    def _names(self, call: Call) -> Headers:
+        """Return the headers that say which call and which model it was."""
+        headers: Headers = [(b"x-request-id", call.id.encode())]
+        model = call.model_name
+        # The provider chose these characters: none of them may end a header.
+        if model and model.isascii() and model.isprintable():
+            headers.append((b"standpipe-model", self._secrets.hide(model.encode())))
+        if call.told:
+            headers.append((b"standpipe-fidelity", ", ".join(call.told).encode()))
+        return headers
 
     def _error_event(self, error: ApiError) -> bytes:
         """Return the event that ends a stream which had begun."""
@@ -161,11 +177,14 @@ class Lifetime(ABC, Generic[Asked]):
 
         Nothing is waited for where the text is not redacted.
         """
-        kept = call.record()
+        kept = self._record(call)
         if call.content == "redacted":
             kept = await self._redacted(call, kept)
         call.kept = True
         await self._keeper.keep(kept, call.promised)
+
+    def _record(self, call: Call) -> Record:
+        return self._contents.plain(call.record(), call.content, call.incoming.token)
 
     async def _redacted(self, call: Call, kept: Record) -> Record:
         try:
@@ -176,9 +195,9 @@ class Lifetime(ABC, Generic[Asked]):
 
     def _keep_now(self, call: Call) -> None:
         """Append the call's record without an `await`, however long that takes."""
-        kept = call.record()
+        kept = self._record(call)
         if call.content == "redacted":
-            kept = self._keeper.redactor.redact(kept)
+            kept = self._contents.redact(kept)
         call.kept = True
         self._keeper.keep_now(kept, call.promised)
 
@@ -190,18 +209,6 @@ def error_headers(error: ApiError, call: Call | None = None) -> Headers:
         headers.append((b"retry-after", b"%d" % max(1, round(error.retry_after))))
     if call is not None and call.retried:
         headers.append((b"x-should-retry", b"false"))
-    return headers
-
-
-def _names(call: Call) -> Headers:
-    """Return the headers that say which call and which model it was."""
-    headers: Headers = [(b"x-request-id", call.id.encode())]
-    model = call.model_name
-    # The provider chose these characters: none of them may end a header.
-    if model and model.isascii() and model.isprintable():
-        headers.append((b"standpipe-model", model.encode()))
-    if call.fidelity:
-        headers.append((b"standpipe-fidelity", ", ".join(call.fidelity).encode()))
     return headers
 
 

@@ -1,4 +1,4 @@
-"""Whether a call keeps its text (spec 5.1)."""
+"""Whether a call keeps its text (spec 5.1), and what its caller is told where it does not."""
 
 from __future__ import annotations
 
@@ -27,3 +27,9 @@ def logged(
     if store is not None:
         return store
     return DEFAULTS[default](fine_tuned)
+
+
+def withheld(content: Content, *, header: bool | None, store: bool | None) -> tuple[str, ...]:
+    """Return what was asked for in vain where no text is kept, as the caller is told."""
+    asked = {"op-log-request": header, "store": store} if content == "none" else {}
+    return tuple(f"{name}=dropped" for name, wanted in asked.items() if wanted)

@@ -8,7 +8,7 @@ import sys
 from typing import Any
 
 from standpipe.cli import local
-from standpipe.config import LocalModel, Settings
+from standpipe.config import LocalModel, Settings, shared_environment
 from standpipe.engine import embedding_weights, extras_installed
 from standpipe.engine.address import Address, Engines
 from standpipe.supervisor import ChildSpec
@@ -83,7 +83,7 @@ def _chat_child(name: str, settings: Settings, model: LocalModel, where: Address
         "preload": is_default,
         "idle": model.idle,
     }
-    return _child(child_name(name), "standpipe.engine.process", spec)
+    return _child(child_name(name), "standpipe.engine.process", spec, settings)
 
 
 def _extras_child(settings: Settings, engines: Engines, where: Address) -> ChildSpec:
@@ -96,12 +96,13 @@ def _extras_child(settings: Settings, engines: Engines, where: Address) -> Child
         "audio": engines.audio is not None and engines.audio.missing is None,
         "threads": settings.local.threads or None,
     }
-    return _child(EXTRAS, "standpipe.engine.extras", spec)
+    return _child(EXTRAS, "standpipe.engine.extras", spec, settings)
 
 
-def _child(name: str, module: str, spec: dict[str, Any]) -> ChildSpec:
+def _child(name: str, module: str, spec: dict[str, Any], settings: Settings) -> ChildSpec:
     argv = [sys.executable, "-m", module]
-    return ChildSpec(name, argv, spec, essential=False, stop_order=1)
+    environment = shared_environment(settings)
+    return ChildSpec(name, argv, spec, essential=False, stop_order=1, environment=environment)
 
 
 def _free_port() -> int:

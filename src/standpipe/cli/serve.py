@@ -15,7 +15,7 @@ from standpipe.cli import engines
 from standpipe.cli.options import ConfigOption
 from standpipe.cli.prepared import Prepared
 from standpipe.cli.screen import show
-from standpipe.config import Settings
+from standpipe.config import Settings, shared_environment
 from standpipe.engine.address import Engines
 from standpipe.errors import StandpipeError
 from standpipe.providers.rows import completed
@@ -86,9 +86,10 @@ def _drain(settings: Settings) -> ChildSpec:
         "prices": msgspec.to_builtins(settings.prices),
         "urls": {name: row.base_url for name, row in settings.providers.items()},
     }
-    return ChildSpec(
+    drain = ChildSpec(
         "drain", _module("standpipe.drain"), spec, stop_order=2, grace=60.0, finishes=True
     )
+    return drain._replace(environment=shared_environment(settings))
 
 
 def _worker(settings: Settings, listening: socket.socket, planned: Engines) -> ChildSpec:

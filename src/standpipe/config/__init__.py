@@ -3,7 +3,14 @@
 `docs/configuration.md` has a line for each setting, and a test compares.
 """
 
-from standpipe.config.reading import SPECIAL_VARIABLES, load, plain_settings, variable
+from standpipe.config.reading import (
+    SPECIAL_VARIABLES,
+    load,
+    plain_settings,
+    shared_environment,
+    variable,
+)
+from standpipe.config.secret import passwords, secrets, without_password
 from standpipe.config.settings import (
     Local,
     LocalModel,
@@ -42,6 +49,10 @@ __all__ = [
     "Timeouts",
     "UsageSettings",
     "load",
+    "passwords",
     "plain_settings",
+    "secrets",
+    "shared_environment",
     "variable",
+    "without_password",
 ]

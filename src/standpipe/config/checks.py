@@ -7,7 +7,16 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from standpipe.config.settings import LocalModel, Price, Provider, Route, Settings, Timeouts
+from standpipe.config.secret import without_password
+from standpipe.config.settings import (
+    LocalModel,
+    Price,
+    Provider,
+    Redaction,
+    Route,
+    Settings,
+    Timeouts,
+)
 from standpipe.errors import ConfigError
 
 #: Ranges that the types cannot say: dotted name, least, most.
@@ -44,6 +53,7 @@ def check(settings: Settings) -> None:
         _check_route(name, route)
     for name, price in settings.prices.items():
         _check_price(name, price)
+    _check_redaction(settings.redaction)
     for name, model in settings.local.models.items():
         _check_local(name, model, settings.local.model)
 
@@ -78,7 +88,8 @@ _PROVIDER_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 def _check_url(where: str, text: str) -> None:
     url = urlsplit(text)
     if url.scheme not in ("http", "https") or not url.hostname:
-        raise ConfigError(f"{where}.base_url = {text!r}: not an http(s) URL")
+        shown = without_password(text)
+        raise ConfigError(f"{where}.base_url = {shown!r}: not an http(s) URL")
     if url.username or url.password or url.query or url.fragment:
         raise ConfigError(f"{where}.base_url: must have no user, password, query or fragment")
 
@@ -111,6 +122,27 @@ def _check_price(name: str, price: Price) -> None:
 
 # Six places behind the point for a million tokens are twelve for one, which is what is summed.
 _DOLLARS = re.compile(r"\d{1,6}(\.\d{1,6})?")
+
+
+def _check_redaction(redaction: Redaction) -> None:
+    for name, pattern in redaction.patterns.items():
+        where = f"redaction.patterns.{name}"
+        if not _PATTERN_NAME.fullmatch(name):
+            raise ConfigError(f"{where}: a name is letters, digits, '-' and '_', 32 at most")
+        try:
+            form = re.compile(pattern)
+        except (re.error, RecursionError, OverflowError) as error:
+            raise ConfigError(
+                f"{where} = {pattern!r}: is no regular expression: {error}"
+            ) from error
+        if form.search(""):
+            raise ConfigError(f"{where} = {pattern!r}: finds nothing at all, and so everywhere")
+    if redaction.hook and not _HOOK.fullmatch(redaction.hook):
+        raise ConfigError(f"redaction.hook = {redaction.hook!r}: must be module:function")
+
+
+_PATTERN_NAME = re.compile(r"[A-Za-z0-9_-]{1,32}")
+_HOOK = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
 
 
 def _check_route(name: str, route: Route) -> None:

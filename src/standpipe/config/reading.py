@@ -16,6 +16,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 import msgspec
 
 from standpipe.config.checks import check
+from standpipe.config.secret import secrets, shareable
 from standpipe.config.settings import PLAIN_SECTIONS, Secret, Settings
 from standpipe.errors import ConfigError
 
@@ -68,6 +69,11 @@ def variable(dotted: str) -> str:
     if dotted == "server.home":
         return "STANDPIPE_HOME"
     return "STANDPIPE_" + dotted.replace(".", "_").upper()
+
+
+def shared_environment(settings: Settings | None = None) -> dict[str, str]:
+    """Return the environment for a process of ours that needs no secret of the settings."""
+    return shareable(os.environ, () if settings is None else secrets(settings))
 
 
 def plain_settings() -> Iterator[tuple[str, Any]]:

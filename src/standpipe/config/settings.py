@@ -114,11 +114,14 @@ class Logging(Section, frozen=True, kw_only=True):
     content: Literal["full", "redacted", "none"] = "full"
 
 
+Pattern = Literal["email", "phone", "card", "iban", "secret"]
+
+
 class Redaction(Section, frozen=True, kw_only=True):
     """What is taken out of a text that is kept `redacted`."""
 
     #: Built-in patterns, by name.
-    known: tuple[str, ...] = ("email", "phone", "card", "iban", "secret")
+    known: tuple[Pattern, ...] = ("email", "phone", "card", "iban", "secret")
     #: Regular expressions of the operator's own, by the name that stands in their place.
     patterns: dict[str, str] = {}
     #: `module:function` from text to text, applied last; empty for none.
@@ -156,6 +159,11 @@ class StoreSettings(Section, frozen=True, kw_only=True):
     url: str = ""
     #: Seconds that keys which a worker knows keep working while the database is away.
     key_grace: float = 3600.0
+
+    @override
+    def __repr__(self) -> str:
+        # The URL may hold a password.
+        return f"StoreSettings(key_grace={self.key_grace})"
 
 
 class SpoolSettings(Section, frozen=True, kw_only=True):
@@ -266,6 +274,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     file: str | None = None
     #: Where each value that is no default came from, by dotted name.
     sources: dict[str, str] = {}
+
+    @override
+    def __repr__(self) -> str:
+        # A proxy's URL may hold a password.
+        return f"Settings(file={self.file!r})"
 
     @property
     def home(self) -> Path:

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 
 import msgspec
 
+from standpipe import config, log
 from standpipe.drain.process import DrainSpec, run_process
+from standpipe.wire.known_secrets import KnownSecrets
 
 
 def main() -> int:
     """Run until told to stop; see `run_process`."""
-    logging.basicConfig(
-        level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
+    log.set_up()
     spec = msgspec.json.decode(sys.stdin.buffer.readline(), type=DrainSpec)
+    log.set_up(KnownSecrets(config.passwords(spec.store_url)))
     return run_process(spec, on_ready=_ready)
 
 

@@ -137,7 +137,7 @@ class Exchange:
             raise
         except Exception:
             request_id = new_id()
-            logger.exception("request %s failed at %s", request_id, self.scope["path"])
+            logger.exception("request %s failed", request_id)
             self._fail(errors.InternalError(_BUG), request_id)
         else:
             self._expect_complete()
@@ -261,7 +261,7 @@ class Exchange:
     def _expect_complete(self) -> None:
         if not self.complete and not self.connection.lost:
             request_id = new_id()
-            logger.error("request %s got no whole answer at %s", request_id, self.scope["path"])
+            logger.error("request %s got no whole answer", request_id)
             self._fail(errors.InternalError(_BUG), request_id)
 
     def _fail(self, error: errors.ApiError, request_id: str | None = None) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import ipaddress
 from collections.abc import Mapping
-from urllib.parse import unquote, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 import msgspec
 from typing_extensions import override
@@ -36,7 +36,7 @@ class Proxy(msgspec.Struct, frozen=True):
             raise ValueError(f"a proxy's URL begins with http://, not {parts.scheme}://")
         if not parts.hostname:
             raise ValueError("a proxy's URL needs a host")
-        return cls(parts.hostname, parts.port or 80, _basic(parts.username, parts.password))
+        return cls(parts.hostname, _port(parts), _basic(parts.username, parts.password))
 
 
 def proxy_for(url: str, environ: Mapping[str, str]) -> str | None:
@@ -53,6 +53,14 @@ def proxy_for(url: str, environ: Mapping[str, str]) -> str | None:
     if any(_exempts(rule.strip().lower(), origin.host, origin.port) for rule in rules):
         return None
     return proxy
+
+
+def _port(parts: SplitResult) -> int:
+    try:
+        return parts.port or 80
+    except ValueError:
+        # What it takes for the port may be a password with a slash in it.
+        raise ValueError("a proxy's URL has a port that is no number") from None
 
 
 def _basic(user: str | None, password: str | None) -> bytes | None:

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from standpipe.config import shared_environment
 from standpipe.errors import Unavailable
 
 Json = dict[str, Any]
@@ -90,7 +91,7 @@ class Checker:
         # Its own session: a Ctrl-C in the terminal is the supervisor's to handle.
         self._process = await asyncio.create_subprocess_exec(
             sys.executable, *_PROGRAM, stdin=PIPE, stdout=PIPE, stderr=DEVNULL,
-            start_new_session=True,
+            start_new_session=True, env=shared_environment(),
         )  # fmt: skip
         try:
             async with asyncio.timeout(START_SECONDS):

@@ -1,0 +1,76 @@
+"""What our processes say on standard error: no secret, and nothing of what callers send.
+
+An exception's text may quote anything, so a stack trace here says where and which, and what only
+where the text is the system's or ours.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+import threading
+import traceback
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Any
+
+from typing_extensions import override
+
+from standpipe.errors import ConfigError, StoreUnavailable
+from standpipe.wire.known_secrets import KnownSecrets
+from standpipe.wire.redaction import Redaction
+
+log = logging.getLogger(__name__)
+
+#: Errors whose text says what is wrong with the machine or its configuration.
+_TELLING = (OSError, ConfigError, StoreUnavailable)
+
+
+def set_up(secrets: KnownSecrets | None = None) -> None:
+    """Log warnings and worse to standard error; may be called again when the secrets are known."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(_Formatter(secrets or KnownSecrets()))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
+    sys.excepthook = _uncaught
+    threading.excepthook = _uncaught_in_thread
+
+
+def on_loop_error(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Log what no task has caught, without the exception's text."""
+    log.error("%s", context["message"], exc_info=context.get("exception"))
+
+
+class _Formatter(logging.Formatter):
+    def __init__(self, secrets: KnownSecrets) -> None:
+        super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s")
+        self._secrets = secrets
+        self._forms = Redaction(("secret",))
+
+    @override
+    def format(self, record: logging.LogRecord) -> str:
+        return self._forms.text(self._secrets.hide_in(super().format(record)))
+
+    @override
+    def formatException(self, ei: Any) -> str:
+        return "".join(_trace(ei[1])).rstrip("\n")
+
+
+def _trace(error: BaseException) -> Iterator[str]:
+    """Yield the lines of a stack trace, causes first."""
+    cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    if cause is not None:
+        yield from _trace(cause)
+        yield "which led to:\n"
+    yield from traceback.format_tb(error.__traceback__)
+    said = f": {error}" if isinstance(error, _TELLING) else ""
+    yield f"{type(error).__qualname__}{said}\n"
+
+
+def _uncaught(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    log.critical("this process ends", exc_info=(kind, error, trace))
+
+
+def _uncaught_in_thread(caught: threading.ExceptHookArgs) -> None:
+    if caught.exc_value is not None:
+        log.error("a thread ends", exc_info=caught.exc_value)
