@@ -253,12 +253,34 @@ MODELS: dict[str, Schema] = {
 SERVICE: dict[str, Schema] = {
     "Health": record(
         {
-            "status": one_of("ok"),
+            "status": one_of("ok", "degraded"),
             "version": text(),
             "store": one_of("ok", "unavailable"),
+            "spool": one_of("ok", "full", "failing"),
             "records": record(
-                {"written": _COUNT, "refused_by_disk": _COUNT},
+                {
+                    "written": _COUNT,
+                    "refused": _COUNT,
+                    "without_text": _COUNT,
+                    "lost": _COUNT,
+                    "unsynced": _COUNT,
+                },
                 description="Of the worker that answers, since it started.",
+            ),
+            "drain": one_of("ok", "behind", "damage", "silent"),
+            "drained": nullable(
+                record(
+                    {
+                        "inserted": _COUNT,
+                        "lost_streams": _COUNT,
+                        "torn_segments": _COUNT,
+                        "damaged_segments": _COUNT,
+                        "waiting_bytes": _COUNT,
+                        "waiting_seconds": of("number", minimum=0),
+                        "told_seconds_ago": of("number", minimum=0),
+                    },
+                    description="What the drain said last, of itself since it started.",
+                )
             ),
         }
     ),

@@ -144,7 +144,7 @@ class DiskSpool(Spool):
         for segment in segments:
             self._sync(segment.descriptor)
         if has_names:
-            names.sync(self._directory)
+            names.sync(self.directory)
 
     def _ended(self, last: _Round, done: asyncio.Future[None]) -> None:
         self.syncs += 1

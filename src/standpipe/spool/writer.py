@@ -95,7 +95,7 @@ class Spool:
         self.records_lost = 0
         #: Records whose answer went out although the disk did not take them.
         self.records_unsynced = 0
-        self._directory = directory
+        self.directory = directory
         self._current: Growing | None = None
         self._spares: list[Growing] = []
         self._numbered = 0
@@ -176,8 +176,8 @@ class Spool:
 
     def _prepare(self) -> None:
         with suppress(OSError):  # then it is as a full disk is, until it can be made
-            self._directory.mkdir(parents=True, exist_ok=True)
-        for path in self._directory.glob(f"{self.writer}-*"):
+            self.directory.mkdir(parents=True, exist_ok=True)
+        for path in self.directory.glob(f"{self.writer}-*"):
             raise FileExistsError(errno.EEXIST, "this start has written before", str(path))
         self._grow(0)
 
@@ -249,8 +249,8 @@ class Spool:
     def _create(self, size: int) -> Growing:
         """Create and lock a spare, again if a reader took it for a dead writer's in between."""
         while True:
-            self._directory.mkdir(exist_ok=True)  # somebody may have removed it
-            path = self._directory / names.spare_name(self.writer, self._made)
+            self.directory.mkdir(exist_ok=True)  # somebody may have removed it
+            path = self.directory / names.spare_name(self.writer, self._made)
             self._made += 1
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
             fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -266,7 +266,7 @@ class Spool:
         """
         try:
             spare = self._spare_for(size)
-            path = self._directory / names.segment_name(self.writer, self._numbered)
+            path = self.directory / names.segment_name(self.writer, self._numbered)
             spare.path = spare.path.rename(path)
         except OSError as error:
             self.append_errors += 1
