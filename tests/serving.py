@@ -12,7 +12,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -116,8 +116,10 @@ def serving(home: Path, configuration: str = "", **settings: str) -> Iterator[St
         kill_tree(server.process.pid)
 
 
-def start(home: Path, configuration: str = "", **settings: str) -> Standpipe:
-    """Start a server and return without waiting for it."""
+def start(
+    home: Path, configuration: str = "", *, within: Sequence[str] = (), **settings: str
+) -> Standpipe:
+    """Start a server and return without waiting for it; `within` is a command that runs it."""
     home.mkdir(parents=True, exist_ok=True)
     file = home / "standpipe.toml"
     file.write_text(configuration)
@@ -128,7 +130,7 @@ def start(home: Path, configuration: str = "", **settings: str) -> Standpipe:
     log = home / "serve.log"
     with log.open("ab") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "standpipe", "serve"],
+            [*within, sys.executable, "-m", "standpipe", "serve"],
             env=env,
             stdin=subprocess.DEVNULL,
             stdout=output,

@@ -16,9 +16,11 @@ from serving import PATIENCE, Standpipe
 #: How a call ended for its client: answered to the end, a stream ended by an error event, an answer
 #: that stopped before its end, left by the client, or never answered with as much as a head.
 End = Literal["whole", "failed", "cut", "left", "none"]
-#: When a client leaves: never, at the first event of its stream, when it is told to, or so many
+#: When a client leaves: never, once its stream has said this, when it is told to, or so many
 #: seconds after it has asked.
-Leave = Literal["never", "at-first-event", "when-told"] | float
+Leave = Literal["never", "when-told"] | bytes | float
+AT_FIRST_EVENT = b"data: "
+AT_FINISH = b'"finish_reason":"stop"'
 
 
 @dataclass
@@ -39,15 +41,43 @@ class Call:
     body: bytes = b""
 
     @property
+    def is_answered(self) -> bool:
+        """Tell whether the client has a whole answer."""
+        return self.end == "whole" and self.status == 200
+
+    @property
+    def said(self) -> str:
+        """What the client says, by which its provider knows the call."""
+        return f"This is call {self.name}"
+
+    @property
     def text(self) -> str:
-        """The content of a streamed answer, as far as it came."""
-        said = (line[6:] for line in self.body.split(b"\n") if line.startswith(b"data: {"))
-        chunks = (json.loads(line) for line in said if line.endswith(b"}"))
-        deltas = (choice["delta"] for chunk in chunks for choice in chunk.get("choices", ()))
-        return "".join(delta.get("content") or "" for delta in deltas)
+        """The content of the answer as far as it came, of one choice after the other."""
+        texts: dict[int, str] = {}
+        for part in self._parts():
+            for choice in part.get("choices", ()):
+                said = choice.get("delta") or choice.get("message") or {}
+                index = choice["index"]
+                texts[index] = texts.get(index, "") + (said.get("content") or "")
+        return "".join(texts[index] for index in sorted(texts))
+
+    @property
+    def usage(self) -> dict[str, Any] | None:
+        """The usage that the client was told, None if it was told none."""
+        told = [part["usage"] for part in self._parts() if part.get("usage")]
+        return told[-1] if told else None
+
+    def _parts(self) -> Iterator[dict[str, Any]]:
+        """Yield the JSON of a whole answer, or that of each event of a stream."""
+        if not self.stream or self.status != 200:
+            yield json.loads(self.body or b"{}")
+            return
+        for line in self.body.split(b"\n"):
+            if line.startswith(b"data: {") and line.endswith(b"}"):
+                yield json.loads(line[6:])
 
     def request(self, server: Standpipe) -> bytes:
-        messages = [{"role": "user", "content": "Hi"}]
+        messages = [{"role": "user", "content": self.said}]
         metadata = {"call": self.name}
         asked = {"model": self.model, "messages": messages, "stream": self.stream}
         body = json.dumps({**asked, "metadata": metadata, **self.more}).encode()
@@ -57,6 +87,10 @@ class Call:
             f"Content-Length: {len(body)}\r\n\r\n"
         )
         return head.encode() + body
+
+
+#: Returns the next call of a client.
+Plan = Callable[[random.Random], Call]
 
 
 async def together(
@@ -83,7 +117,7 @@ class Crowd:
     """Clients that call again and again, each a call after the other."""
 
     server: Standpipe
-    plan: Callable[[random.Random], Call]
+    plan: Plan
     calls: list[Call] = field(default_factory=list)
     stopped: bool = False
 
@@ -107,7 +141,7 @@ class Crowd:
             self.calls.append(call)
             async with asyncio.timeout(PATIENCE):
                 await self._place(call)
-            if call.end == "none":
+            if call.end == "none" or call.status == 503:
                 await asyncio.sleep(0.05)
 
     async def _place(self, call: Call) -> None:
@@ -186,6 +220,6 @@ async def _read_stream(call: Call, reader: asyncio.StreamReader) -> None:
         if not size:
             call.end = "whole" if call.body.endswith(b"data: [DONE]\n\n") else "failed"
             return
-        if call.leave == "at-first-event":
+        if isinstance(call.leave, bytes) and call.leave in call.body:
             call.end = "left"
             return

@@ -1,0 +1,249 @@
+"""What clients saw, what the provider billed and what the store holds, held against each other.
+
+The ledger, call by call: what a row must say of usage, to the last token, and so of cost.
+
+- Answered whole: what the provider billed for each answer of the call, as its client was told.
+- Left or cut once an answer had begun: what the provider billed, if it had told, and else an
+  estimate of the prompt and of the text that came, a token for each four characters. The provider
+  may bill more, but tells nobody.
+- Refused or failed, left or cut before an answer began: nothing, for nothing was delivered.
+- Lost: nothing, for nobody knows what was.
+
+A call may be without a row only if its client has no more than a refusal, or nothing, of it.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+from faults.clients import Call
+from faults.scene import PRICES
+from misbehaving import bill
+
+from standpipe.store.rows import Row
+from standpipe.wire import usage as usages
+from standpipe.wire.record import Attempt, Usage
+
+#: How a call ended for its client to what its row may say. A call may be complete although its
+#: client saw less: the row is written first, then the last byte goes out.
+_MAY_SAY = {
+    "whole": {"complete"},
+    "failed": {"cut"},
+    "cut": {"lost", "complete"},
+    "left": {"abandoned", "complete", "lost", "failed", "cut"},
+    "none": {"abandoned", "complete", "failed", "lost"},
+}
+
+
+@dataclass
+class Parity:
+    """What came of the comparison of one run."""
+
+    calls: int
+    answered: int
+    rows: int
+    #: Calls that have more than one row, and ids that do.
+    doubled: int
+    #: Calls answered whole that have no row.
+    missing: int
+    #: Streams whose process died.
+    lost: int
+    #: What the rows cost together, less what they must.
+    cost_difference: Decimal
+    #: How many calls ended how for their clients, and rows how.
+    ends: Counter[str]
+    outcomes: Counter[str]
+    #: Everything that is not as it must be, a line each.
+    wrong: list[str] = field(default_factory=list)
+
+    @property
+    def is_exact(self) -> bool:
+        """Tell whether nothing was lost, doubled or billed otherwise than it must be."""
+        return not (self.wrong or self.doubled or self.missing or self.cost_difference)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A call and its row, and how many answers its provider billed for it."""
+
+    call: Call
+    row: Row
+    billed: int
+
+    @property
+    def text(self) -> str:
+        """The content of the row's answer, of one choice after the other."""
+        answer = json.loads(self.row.response or "null") or {}
+        messages = (choice["message"] for choice in answer.get("choices", ()))
+        return "".join(message.get("content") or "" for message in messages)
+
+    @property
+    def due(self) -> Usage | None:
+        """What the row must say of usage."""
+        dues = list(_dues(self))
+        return functools.reduce(usages.added, dues) if dues else None
+
+
+def compare(
+    calls: Sequence[Call],
+    rows: Sequence[Row],
+    billed: Mapping[str, int],
+    may_miss: Callable[[Call], bool],
+) -> Parity:
+    """Hold calls and rows against each other.
+
+    `billed` is how often the provider answered, by what the client said; `may_miss` tells of a call
+    whether it may be without a row.
+    """
+    by_name = {row.metadata.get("call", ""): row for row in rows}
+    named = {call.name: call for call in calls}
+    without = [call for call in calls if call.name not in by_name]
+    pairs = [
+        Pair(call, by_name[name], billed.get(call.said, 0))
+        for name, call in named.items()
+        if name in by_name
+    ]
+    wrong = [f"a row of no call: {row.id}" for name, row in by_name.items() if name not in named]
+    wrong += [f"no row of {_shown(call)}" for call in without if not may_miss(call)]
+    for pair in pairs:
+        wrong += _complaints(pair)
+    return Parity(
+        calls=len(calls),
+        answered=sum(call.is_answered for call in calls),
+        rows=len(rows),
+        doubled=2 * len(rows) - len({row.id for row in rows}) - len(by_name),
+        missing=sum(call.is_answered for call in without),
+        lost=sum(row.outcome == "lost" for row in rows),
+        cost_difference=sum(
+            ((pair.row.cost or Decimal(0)) - (cost(pair.due) or Decimal(0)) for pair in pairs),
+            Decimal(0),
+        ),
+        ends=Counter(call.end for call in calls),
+        outcomes=Counter(row.outcome for row in rows),
+        wrong=wrong,
+    )
+
+
+def cost(usage: Usage | None) -> Decimal | None:
+    """Return what a usage costs at `PRICES`, in US dollars, exactly."""
+    if usage is None:
+        return None
+    prompt, cached = usage.prompt_tokens or 0, usage.cached_tokens or 0
+    tokens = {
+        "input": prompt - cached,
+        "cached_input": cached,
+        "output": usage.completion_tokens or 0,
+    }
+    return sum((Decimal(PRICES[name]) * tokens[name] for name in PRICES), Decimal(0)) / 1_000_000
+
+
+# --- what must hold of a call and its row -------------------------------------------------------
+
+
+def _complaints(pair: Pair) -> Iterator[str]:
+    for what, holds in _LAWS.items():
+        if not holds(pair):
+            yield f"{what}: {_shown(pair.call)} {pair.billed} billed; {_row_shown(pair.row)}"
+
+
+def _same_id(pair: Pair) -> bool:
+    return pair.call.id in (pair.row.id, None)
+
+
+def _outcome(pair: Pair) -> bool:
+    if pair.call.status in (200, None):
+        return pair.row.outcome in _MAY_SAY[pair.call.end]
+    return pair.row.status == pair.call.status and pair.row.outcome in {"refused", "failed", "cut"}
+
+
+def _text(pair: Pair) -> bool:
+    if pair.call.is_answered:
+        return pair.text == pair.call.text
+    return pair.row.outcome == "lost" or pair.text.startswith(_first_choice(pair.call))
+
+
+def _first_choice(call: Call) -> str:
+    # Of an answer with several choices that broke off, only their order by time is known.
+    return "" if call.more.get("n") else call.text
+
+
+def _source(pair: Pair) -> bool:
+    return pair.row.usage_source in _SOURCES.get(pair.row.outcome, {None})
+
+
+def _usage(pair: Pair) -> bool:
+    return pair.row.usage == pair.due
+
+
+def _told(pair: Pair) -> bool:
+    told = pair.call.usage
+    if told is None or pair.row.outcome == "lost":
+        return True
+    return usages.from_openai(told) == pair.row.usage
+
+
+def _cost(pair: Pair) -> bool:
+    return pair.row.cost == cost(pair.due)
+
+
+#: Where usage may be from, by outcome; of what is not here there is none.
+_SOURCES: dict[str, set[str | None]] = {
+    "complete": {"provider"},
+    "abandoned": {"provider", "estimated", None},
+    "cut": {"provider", "estimated", None},
+}
+_LAWS: dict[str, Callable[[Pair], bool]] = {
+    "another id": _same_id,
+    "another outcome": _outcome,
+    "another text": _text,
+    "usage of another source": _source,
+    "another usage than billed": _usage,
+    "another usage than told": _told,
+    "another cost": _cost,
+}
+
+
+# --- what was billed ----------------------------------------------------------------------------
+
+
+def _dues(pair: Pair) -> Iterator[Usage]:
+    """Yield the usage of each answer that counts."""
+    if pair.row.outcome == "complete":
+        yield from [_bill(pair)] * max(1, pair.billed)
+    elif pair.row.outcome in ("abandoned", "cut"):
+        begun = [attempt for attempt in pair.row.attempts if attempt.status == 200]
+        yield from (_broken_off(pair, attempt, alone=len(begun) == 1) for attempt in begun)
+
+
+def _bill(pair: Pair) -> Usage:
+    # The local model keeps no ledger; its clients are told.
+    billed = bill(pair.call.said) if pair.billed else pair.call.usage
+    return usages.from_openai(billed) or Usage()
+
+
+def _broken_off(pair: Pair, attempt: Attempt, *, alone: bool) -> Usage:
+    """Return what an answer that broke off counts."""
+    # The row says it of a call's one answer, the attempts of several.
+    if (attempt.usage_source or pair.row.usage_source) == "provider":
+        return _bill(pair)
+    # Which of several answers a piece of text belongs to, nobody knows any more.
+    made = _quarter(pair.text) if alone else (attempt.usage or Usage()).completion_tokens or 0
+    prompt = _quarter(pair.call.said)
+    return Usage(prompt_tokens=prompt, completion_tokens=made, total_tokens=prompt + made)
+
+
+def _quarter(text: str) -> int:
+    return -(-len(text) // 4)
+
+
+def _shown(call: Call) -> str:
+    return f"call {call.name} of {call.model} ({call.end}, {call.status}, {call.id})"
+
+
+def _row_shown(row: Row) -> str:
+    return f"{row.id} {row.outcome} {row.status} {row.usage_source} {row.usage} {row.cost}"

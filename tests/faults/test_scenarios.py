@@ -1,0 +1,39 @@
+"""One call, one row: what clients saw and what the store holds are the same, whatever happens."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+
+import postgres
+import pytest
+from faults.playing import play
+from faults.scenarios import SCENARIOS, Scenario
+from faults.scene import DURABILITIES, Scale
+
+#: `make faults` does more of each, everywhere.
+SHORT = Scale(answers=100, away=2.0)
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[postgres.Server]:
+    """A PostgreSQL of this module's own, since it is stopped and killed."""
+    with postgres.running(durable=True) as server:
+        yield server
+
+
+SCENARIOS_HERE = [scenario for scenario in SCENARIOS if scenario.short]
+#: Each once, by turns on one database and the other, with one durability and the other.
+TURNS = list(zip(SCENARIOS_HERE, itertools.cycle(range(4)), strict=False))
+
+
+@pytest.mark.parametrize(("scenario", "turn"), TURNS, ids=lambda value: getattr(value, "name", ""))
+def test_clients_and_store_agree(
+    scenario: Scenario, turn: int, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    durability = DURABILITIES[turn % 2]
+    database = scenario.databases[turn // 2 % len(scenario.databases)]
+    server = request.getfixturevalue("server") if database == "PostgreSQL" else None
+    parity = play(scenario, tmp_path / "home", SHORT, server=server, durability=durability)
+    assert parity.is_exact, parity
