@@ -104,8 +104,8 @@ class Supervisor:
 
         `on_ready` is called once, with the ready line of each child that has one by name, when all
         are ready or, if not essential, have failed. If an essential one cannot start, all are
-        stopped and the status is 1. At a second SIGINT every child is killed at once and the
-        status is 130.
+        stopped and the status is 1; so it is if one with work to finish could not. At a second
+        SIGINT every child is killed at once and the status is 130.
         """
         self._on_ready = on_ready
         with self._signals():
@@ -154,7 +154,8 @@ class Supervisor:
             self._stop_group([c for c in self._children if c.spec.stop_order == order])
         if self._interrupts > 1:
             return 130
-        return 1 if self._failed else 0
+        has_left_work = any(child.has_left_work for child in self._children)
+        return 1 if self._failed or has_left_work else 0
 
     def _stop_group(self, group: Sequence[_Child]) -> None:
         for child in group:
@@ -203,6 +204,8 @@ class _Child:
         self.phase: Phase = "waiting"
         #: The ready line of the process that runs now.
         self.report: dict[str, Any] = {}
+        #: It had work to finish, and ended without.
+        self.has_left_work = False
         #: When `tick` has something to do, by the monotonic clock.
         self.due = math.inf
         self._backoff = backoff
@@ -304,6 +307,7 @@ class _Child:
         with contextlib.suppress(BrokenPipeError):
             stdin.close()
         self._process = None
+        self.has_left_work = self.spec.finishes and process.returncode != 0
         if self.spec.once and process.returncode == 0:
             self._rest()
         else:

@@ -50,7 +50,7 @@ class Child:
             pass
         time.sleep(self.spec.get("linger", 0))
         self.note("ended")
-        return 0
+        return int(self.spec.get("status", 0))
 
     def watch_supervisor(self) -> None:
         if sys.stdin.readline() == "":

@@ -105,6 +105,17 @@ def test_killed_child_is_started_again(tmp_path: Path) -> None:
         assert "worker was ended by signal 9" in running.errors()
 
 
+def test_work_that_could_not_be_finished_shows_in_the_exit_status(tmp_path: Path) -> None:
+    worker = {"name": "worker", "spec": {"status": 1}}
+    drain = {"name": "drain", "stop_order": 2, "finishes": True, "spec": {"status": 1}}
+    with tree(tmp_path, worker, drain) as running:
+        running.ready()
+        assert running.end(signal.SIGTERM) == 1
+    with tree(tmp_path, worker) as running:
+        running.ready()
+        assert running.end(signal.SIGTERM) == 0
+
+
 def test_children_stop_group_by_group_with_the_drain_last(tmp_path: Path) -> None:
     children: list[dict[str, Any]] = [
         {"name": "drain", "stop_order": 2},
