@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Callable
+from contextlib import closing
 from typing import Any
 
+import pytest
 from orphans import wrong
 from sqlalchemy import create_engine, text
 
-from standpipe.store import Batch, Project, Row, Store
+from standpipe.errors import BadRequest
+from standpipe.store import Batch, Filter, Project, Row, Store
 
 RowMaker = Callable[..., Row]
 
@@ -98,6 +101,65 @@ def test_removed_project_leaves_nothing(
     assert store.remove_project(other.id)
     for table in ("records", "contents", "prefixes", "project_sizes", "record_metadata"):
         assert count(url, table) == 0
+
+
+def test_calls_are_deleted_by_metadata_with_all_that_they_had(
+    store: Store, url: str, project: Project, other: Project, row_of: RowMaker
+) -> None:
+    mine = conversation(row_of, 130)
+    rows = [row_of(n, request=row.request, metadata={"user": "a"}) for n, row in enumerate(mine)]
+    kept = row_of(500, request=request("turn 0"), metadata={"user": "b"})
+    unlogged = row_of(501, logged=False, request=None, response=None, metadata={"user": "a"})
+    theirs = row_of(502, project=other.id, metadata={"user": "a"})
+    store.add(Batch(rows=[*rows, kept, unlogged, theirs], positions={"segment": 1}))
+    deleted = store.delete_records(project.id, [Filter("metadata.user", "a")])
+    assert (deleted.calls, deleted.messages) == (131, 129)
+    assert deleted.bytes > 131 * 20
+    assert store.logs(None) == [theirs, kept]
+    assert store.add(Batch(rows=rows)) == 0
+    assert wrong(url) == {}
+    assert store.delete_records(project.id, [Filter("tags.user", "a")]).calls == 0
+
+
+def test_calls_are_deleted_by_all_filters_together(
+    store: Store, project: Project, row_of: RowMaker
+) -> None:
+    rows = [
+        row_of(1, metadata={"user": "a"}),
+        row_of(2, metadata={"user": "a"}, model="other"),
+        row_of(3, model="other"),
+    ]
+    store.add(Batch(rows=rows))
+    filters = [Filter("metadata.user", "a"), Filter("model", "other")]
+    assert store.delete_records(project.id, filters).calls == 1
+    assert store.logs(project.id) == [rows[2], rows[0]]
+    assert store.delete_records(project.id, [Filter("completionId", "chatcmpl-3")]).calls == 1
+
+
+def test_everything_is_deleted_by_no_filter_that_is_wrong_or_missing(
+    store: Store, project: Project, ten: list[Row]
+) -> None:
+    with pytest.raises(BadRequest, match="at least one"):
+        store.delete_records(project.id, [])
+    with pytest.raises(BadRequest, match="'id'"):
+        store.delete_records(project.id, [Filter("id", ten[0].id)])
+    assert len(store.logs(project.id)) == 10
+
+
+def test_sums_by_metadata_go_with_the_last_call_that_has_it(
+    url: str, project: Project, row_of: RowMaker
+) -> None:
+    with closing(Store.open(url, usage_names=("user", "team"))) as store:
+        rows = [
+            row_of(1, metadata={"user": "a", "team": "x"}),
+            row_of(2, metadata={"user": "b", "team": "x"}),
+        ]
+        store.add(Batch(rows=rows))
+        assert count(url, "usage_hours") == 4
+        filters = [Filter("metadata.user", "a"), Filter("metadata.team", "x")]
+        assert store.delete_records(project.id, filters).usage_rows == 1
+        assert store.delete_records(project.id, [Filter("metadata.team", "x")]).usage_rows == 1
+        assert count(url, "usage_hours") == 2
 
 
 def test_every_row_is_in_order_after_a_random_history(

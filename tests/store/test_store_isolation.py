@@ -45,6 +45,14 @@ ASKING: dict[str, Asking] = {
     "delete_record by answer": lambda store, project, row: store.delete_record(
         project, str(row.completion_id)
     ),
+    "delete_records": lambda store, project, row: (
+        store.delete_records(
+            project, [Filter("model", str(row.model)), Filter("metadata.a", "b")]
+        ).calls
+    ),
+    "expire_texts": lambda store, project, _: store.expire_texts(project, 1 << 60),
+    "shrink_texts": lambda store, project, _: store.shrink_texts(project, 0),
+    "expire_records": lambda store, project, _: store.expire_records(project, 1 << 60),
     "keys": lambda store, project, _: store.keys(project),
     "remove_project": lambda store, project, _: store.remove_project(project) is None,
 }
@@ -70,6 +78,7 @@ WITHOUT_A_PROJECT = {
     "open", "close", "migrate", "is_current", "ping", "add_project", "projects", "project",
     "key_by_hash", "keys_changed_since", "revoke_key", "add", "positions", "open_streams",
     "forget_segment", "add_key", "rename_project", "version", "drop_empty_partitions",
+    "set_retention", "content_sizes", "finish_removals",
 }  # fmt: skip
 
 

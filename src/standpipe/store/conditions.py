@@ -8,10 +8,10 @@ from typing import Any
 from sqlalchemy import Column, ColumnElement, Connection, Select, null, or_, select, tuple_
 from sqlalchemy.sql.elements import UnaryExpression
 
-from standpipe.errors import NotFound
+from standpipe.errors import BadRequest, NotFound
 from standpipe.store import contents
 from standpipe.store.columns import row_of
-from standpipe.store.rows import LogFilters, Order, Row
+from standpipe.store.rows import Filter, LogFilters, Order, Row
 from standpipe.store.schema import TEXTS, record_metadata, records
 
 #: A stored completion is a logged call that was answered with 200.
@@ -56,6 +56,18 @@ def has_metadata(project_id: str, name: str, value: str) -> ColumnElement[bool]:
 def has_all_metadata(project_id: str, metadata: Mapping[str, str]) -> list[ColumnElement[bool]]:
     """Return the conditions that a record's metadata has all these values."""
     return [has_metadata(project_id, name, value) for name, value in metadata.items()]
+
+
+def matches(project_id: str, wanted: Filter) -> ColumnElement[bool]:
+    """Return the condition that a filter asks for; BadRequest for a field that there is not."""
+    fields = {"model": records.c.model, "completionId": records.c.completion_id}
+    if wanted.field in fields:
+        return fields[wanted.field] == wanted.equals
+    name = wanted.metadata_name
+    if name:
+        return has_metadata(project_id, name, wanted.equals)
+    known = "model, completionId, metadata.<name> or tags.<name>"
+    raise BadRequest(f"cannot filter by {wanted.field!r}, only by {known}", param="filters")
 
 
 def passes(project_id: str, filters: LogFilters) -> list[ColumnElement[bool]]:
@@ -106,6 +118,8 @@ def find(
     texts: bool = True,
 ) -> Row | None:
     """Return the record of this id, or else the newest whose answer had it."""
+    if "\0" in name:
+        return None  # which PostgreSQL would not even look for
     every = [*of_project(project_id), *conditions]
     newest = records.c.requested_at.desc()
     # One after the other: for an OR of the two, SQLite may read all the project's records.

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from sqlalchemy import ColumnElement, Connection, bindparam, delete, select, update
+from sqlalchemy import Connection, bindparam, delete, select, update
 
-from standpipe.errors import BadRequest
 from standpipe.store.columns import metadata_of, metadata_text
-from standpipe.store.conditions import find, has_metadata, owned_by
+from standpipe.store.conditions import find, matches, owned_by
 from standpipe.store.database import Database
 from standpipe.store.rows import Filter, Row, now_us
 from standpipe.store.schema import record_metadata, records
@@ -45,7 +44,7 @@ class MetadataChanges:
         after a failure some are made and some are not, and asking again finishes them.
         Raises BadRequest for a filter on a field that there is not.
         """
-        conditions = [_condition(project_id, each) for each in filters]
+        conditions = [matches(project_id, each) for each in filters]
         query = select(records.c.id).where(
             records.c.project_id == project_id, records.c.logged.is_(True), *conditions
         )
@@ -75,17 +74,6 @@ def _maps(connection: Connection, project_id: str, ids: Sequence[str]) -> dict[s
     # In order, so that two that change the same records do not wait for each other.
     found = connection.execute(query.order_by(columns.id).with_for_update())
     return {record_id: metadata_of(text) for record_id, text in found}
-
-
-def _condition(project_id: str, wanted: Filter) -> ColumnElement[bool]:
-    fields = {"model": records.c.model, "completionId": records.c.completion_id}
-    if wanted.field in fields:
-        return fields[wanted.field] == wanted.equals
-    prefix, _, name = wanted.field.partition(".")
-    if prefix in {"metadata", "tags"} and name:
-        return has_metadata(project_id, name, wanted.equals)
-    known = "model, completionId, metadata.<name> or tags.<name>"
-    raise BadRequest(f"cannot filter by {wanted.field!r}, only by {known}", param="filters")
 
 
 def _changed(labels: Labels, changes: Mapping[str, str | None]) -> Labels:

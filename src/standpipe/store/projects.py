@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from uuid import uuid4
 
 from sqlalchemy import delete, exc, or_, select, update
@@ -60,6 +61,23 @@ class Projects:
             raise _name_taken(name) from error
         return self.project(project_id)
 
+    def set_retention(self, project_id: str, changes: Mapping[str, float | None]) -> Project | None:
+        """Say how long a project's records are kept; None if there is no project.
+
+        A change is named as the field of `Project`; None is for what the configuration says.
+        """
+        with self._database.writing() as connection:
+            connection.execute(
+                update(projects).where(projects.c.id == project_id).values(**changes)
+            )
+        return self.project(project_id)
+
+    def content_sizes(self) -> dict[str, int]:
+        """Return how many bytes the texts of each project take that has any."""
+        with self._database.reading() as connection:
+            found = connection.execute(select(project_sizes))
+            return {row.project_id: row.content_bytes for row in found}
+
     def remove_project(self, project_id: str) -> bool:
         """Delete a project with its keys, records and metadata; False if there is none.
 
@@ -75,18 +93,32 @@ class Projects:
                     record_id=project_id, project_id=project_id, deleted_at=now_us()
                 )
             )
-        while self._remove_some_records(project_id):
+        while self._remove_some(project_id):
             pass
-        with self._database.writing() as connection:
-            for table in (usage_hours, project_sizes):
-                connection.execute(delete(table).where(table.c.project_id == project_id))
         return True
 
-    def _remove_some_records(self, project_id: str) -> int:
+    def finish_removals(self) -> int:
+        """Delete some of what removed projects have left, as after a crash; 0 if nothing is left.
+
+        The number is that of the records.
+        """
+        query = select(tombstones.c.project_id).where(
+            tombstones.c.record_id == tombstones.c.project_id,
+            select(records.c.id).where(records.c.project_id == tombstones.c.project_id).exists(),
+        )
+        with self._database.reading() as connection:
+            project_id = connection.scalar(query.limit(1))
+        return 0 if project_id is None else self._remove_some(project_id)
+
+    def _remove_some(self, project_id: str) -> int:
+        """Delete some of a removed project's records, or with the last what else there is."""
         some = select(records.c.id).where(records.c.project_id == project_id).limit(AT_ONCE)
         with self._database.writing() as connection:
             ids = connection.scalars(some).all()
             remove_records(self._database, connection, project_id, ids, bury=False)
+            if len(ids) < AT_ONCE:
+                for table in (usage_hours, project_sizes):
+                    connection.execute(delete(table).where(table.c.project_id == project_id))
         return len(ids)
 
 

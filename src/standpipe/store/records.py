@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import Connection, Select, delete, select
 
+from standpipe.errors import BadRequest
 from standpipe.store.conditions import (
     IS_STORED,
     beyond,
     find,
     has_all_metadata,
+    has_metadata,
     in_order,
+    matches,
     place_of,
     rows_of,
 )
 from standpipe.store.database import Database
-from standpipe.store.removal import remove_records
-from standpipe.store.rows import Order, Row
-from standpipe.store.schema import records
+from standpipe.store.removal import AT_ONCE, Removed, remove_records
+from standpipe.store.rows import Deleted, Filter, Order, Row
+from standpipe.store.schema import records, usage_hours
 
 
 class Records:
@@ -86,3 +90,43 @@ class Records:
                 return False
             removed = remove_records(self._database, connection, project_id, [row.id], bury=True)
         return removed.calls > 0
+
+    def delete_records(self, project_id: str, filters: Sequence[Filter]) -> Deleted:
+        """Delete for good every call that passes all filters, logged or not; return what went.
+
+        It is committed in parts, so that the drain is not kept waiting: after a failure some are
+        gone and some are not, and asking again finishes it.
+        Raises BadRequest for a filter on a field that there is not, and where there is no filter.
+        """
+        if not filters:
+            raise BadRequest("filters: at least one, or every call would go", param="filters")
+        conditions = [matches(project_id, each) for each in filters]
+        some = select(records.c.id).where(records.c.project_id == project_id, *conditions)
+        removed = Removed()
+        while ids := self._ids(some.limit(AT_ONCE)):
+            with self._database.writing() as connection:
+                removed += remove_records(self._database, connection, project_id, ids, bury=True)
+        with self._database.writing() as connection:
+            rows = sum(_forget_usage(connection, project_id, each) for each in filters)
+        return Deleted(removed.calls, removed.messages, removed.bytes, rows)
+
+    def _ids(self, query: Select[Any]) -> list[str]:
+        with self._database.reading() as connection:
+            return list(connection.scalars(query))
+
+
+def _forget_usage(connection: Connection, project_id: str, wanted: Filter) -> int:
+    """Delete the sums of usage by metadata that no call has any more."""
+    name = wanted.metadata_name
+    if not name:
+        return 0
+    left = select(records.c.id).where(
+        records.c.project_id == project_id, has_metadata(project_id, name, wanted.equals)
+    )
+    gone = delete(usage_hours).where(
+        usage_hours.c.project_id == project_id,
+        usage_hours.c.name == name,
+        usage_hours.c.value == wanted.equals,
+        ~left.exists(),
+    )
+    return connection.execute(gone).rowcount

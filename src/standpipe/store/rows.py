@@ -120,13 +120,31 @@ class Batch(msgspec.Struct, frozen=True):
 
 
 class Filter(msgspec.Struct, frozen=True):
-    """A condition of `update_metadata`: the field's text equals this text.
+    """A condition of `update_metadata` and `delete_records`: the field's text equals this text.
 
     `field` is `model`, `completionId`, `metadata.<name>` or `tags.<name>` (spec 2.4).
     """
 
     field: str
     equals: str
+
+    @property
+    def metadata_name(self) -> str | None:
+        """The name, of a condition on metadata; None, or empty, for another field."""
+        prefix, _, name = self.field.partition(".")
+        return name if prefix in {"metadata", "tags"} else None
+
+
+class Deleted(msgspec.Struct, frozen=True):
+    """What `delete_records` deleted."""
+
+    calls: int
+    #: Messages that no other call had in it.
+    messages: int
+    #: Bytes that the texts took, as they were kept.
+    bytes: int
+    #: Sums of usage by metadata that no other call has.
+    usage_rows: int
 
 
 class LogFilters(TypedDict, total=False):

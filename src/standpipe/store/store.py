@@ -10,10 +10,11 @@ from standpipe.store.logs import Logs
 from standpipe.store.positions import Positions
 from standpipe.store.projects import Projects
 from standpipe.store.records import Records
+from standpipe.store.retention import Retention
 from standpipe.store.usage import UsageSums
 
 
-class Store(Projects, Keys, Positions, Records, MetadataChanges, Logs, UsageSums):
+class Store(Projects, Keys, Positions, Records, MetadataChanges, Logs, Retention, UsageSums):
     """A database of projects, keys and records.
 
     All methods block and may be called from any thread. Each raises StoreUnavailable if the
