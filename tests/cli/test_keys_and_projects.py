@@ -58,6 +58,34 @@ def test_rotated_key_keeps_project_name_and_rights(cli: CommandLine, store: Stor
     assert key.project == theirs.id
 
 
+def test_key_says_what_is_kept_of_its_calls(cli: CommandLine, store: Store) -> None:
+    token = cli("keys", "create", "--content", "redacted").strip()
+    key = public_id_of(token) or ""
+    assert [row["content"] for row in lines(cli("keys", "list", "--json"))] == ["redacted"]
+    assert "redacted" in cli("keys", "list")
+    before = store.keys(None)[0].updated_at
+    cli("keys", "set", key[:6], "--content", "none")
+    changed = store.keys_changed_since(before + 1)
+    assert [each.content for each in changed] == ["none"]
+    new = cli("keys", "rotate", key).strip()
+    found = store.key_by_hash(hash_token(new))
+    assert found is not None
+    assert found.content == "none"
+    cli("keys", "set", found.id, "--content", "default")
+    assert store.keys(None)[-1].content is None
+
+
+def test_content_that_there_is_not_is_refused(cli: CommandLine, project: Project) -> None:
+    assert cli.run("keys", "create", "--content", "some").returncode == 2
+
+
+def test_revoked_key_is_changed_no_more(cli: CommandLine, store: Store) -> None:
+    key = public_id_of(cli("keys", "create").strip()) or ""
+    cli("keys", "revoke", key)
+    assert "revoked before" in cli.fails("keys", "set", key, "--content", "none")
+    assert not store.set_key_content(key, "none")
+
+
 @pytest.mark.parametrize("command", ["revoke", "rotate"])
 def test_unknown_key_is_one_line(cli: CommandLine, project: Project, command: str) -> None:
     assert "there is no key 'nonesuch'" in cli.fails("keys", command, "nonesuch")

@@ -14,7 +14,7 @@ from standpipe.api.nul import refuse_nul
 from standpipe.calls.callers import Caller, Callers
 from standpipe.calls.incoming import text
 from standpipe.calls.keeping import Keeper
-from standpipe.calls.policy import Content
+from standpipe.config import Content
 from standpipe.providers.anthropic.report import report_to_openai
 from standpipe.wire import tags
 from standpipe.wire.ids import new_id

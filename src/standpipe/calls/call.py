@@ -12,8 +12,8 @@ import msgspec
 from standpipe.calls import incoming as control
 from standpipe.calls.callers import Caller
 from standpipe.calls.incoming import Incoming
-from standpipe.calls.policy import Content
 from standpipe.calls.routes import Target
+from standpipe.config import Content
 from standpipe.errors import ApiError, Cut
 from standpipe.wire import usage as usages
 from standpipe.wire.chat import ChatRequest

@@ -20,9 +20,9 @@ from standpipe.calls.emulation.telling import Telling
 from standpipe.calls.incoming import Incoming
 from standpipe.calls.keeping import Keeper
 from standpipe.calls.lifetime import Lifetime, check_stream, drain
-from standpipe.calls.policy import Content
 from standpipe.calls.reply import Reply
 from standpipe.calls.routes import Routes, Target
+from standpipe.config import Content
 from standpipe.errors import Forbidden, RequestError
 from standpipe.providers import fidelity
 from standpipe.providers.table import Provider

@@ -12,8 +12,7 @@ import msgspec
 
 from standpipe import config
 from standpipe.calls.call import without_text
-from standpipe.calls.policy import Content
-from standpipe.config import Settings
+from standpipe.config import Content, Settings
 from standpipe.errors import ConfigError
 from standpipe.wire.known_secrets import KnownSecrets
 from standpipe.wire.record import Attempt, Begin, Record

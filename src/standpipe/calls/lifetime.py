@@ -19,8 +19,8 @@ from standpipe import errors
 from standpipe.calls import policy
 from standpipe.calls.call import Call, now_us
 from standpipe.calls.keeping import Keeper
-from standpipe.calls.policy import Content
 from standpipe.calls.reply import Headers, Reply
+from standpipe.config import Content
 from standpipe.errors import ApiError, InternalError, NotACompletion, Unavailable
 from standpipe.upstream.answer import Answer
 from standpipe.wire import sse

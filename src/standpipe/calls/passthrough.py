@@ -16,9 +16,9 @@ from standpipe.calls.chat import DONE
 from standpipe.calls.incoming import Incoming
 from standpipe.calls.keeping import Keeper
 from standpipe.calls.lifetime import Lifetime, check_stream, drain
-from standpipe.calls.policy import Content
 from standpipe.calls.reply import Reply
 from standpipe.calls.routes import Routes
+from standpipe.config import Content
 from standpipe.errors import ApiError, Forbidden
 from standpipe.providers import passthrough as passed
 from standpipe.providers.table import Provider

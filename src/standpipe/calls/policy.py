@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
 
-#: What is kept of the text of a call that is logged.
-Content = Literal["full", "redacted", "none"]
+from standpipe.config import Content
+
 #: `logging.default` to what it says of a call, given whether its model is a fine-tune.
 DEFAULTS: dict[str, Callable[[bool], bool]] = {
     "openpipe": lambda fine_tuned: not fine_tuned,

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from standpipe import config
 from standpipe.cli import output
 from standpipe.cli.options import ConfigOption, JsonOption, ProjectOption
+from standpipe.config import Content
 from standpipe.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -18,7 +19,12 @@ commands = typer.Typer(help="Make, list and end the keys that callers hold.", no
 
 KeyArgument = Annotated[str, typer.Argument(metavar="ID", help="Id of the key, or its beginning.")]
 
-_COLUMNS = ("ID", "Project", "Name", "Rights", "Created", "Revoked")
+ContentOption = Annotated[
+    Content | None,
+    typer.Option("--content", help="What is kept of its calls' text.", show_default=False),
+]
+
+_COLUMNS = ("ID", "Project", "Name", "Rights", "Content", "Created", "Revoked")
 #: Ours are shorter; those of foreign keys are UUIDs, which their beginning tells apart.
 _SHORT_ID = 13
 
@@ -34,6 +40,7 @@ def create(
     project: ProjectOption = None,
     name: Annotated[str, typer.Option("--name", help="What the key is for.")] = "",
     read_only: Annotated[bool, typer.Option("--read-only", help="No logging, no writing.")] = False,
+    content: ContentOption = None,
     config_path: ConfigOption = None,
 ) -> None:
     """Make a key and print it: the one time that it can be seen."""
@@ -41,7 +48,7 @@ def create(
 
     with stores.made(config.load(config_path)) as store:
         owner = stores.project_named(store, project) if project else stores.first(store)
-        _add(store, owner.id, name=name, read_only=read_only)
+        _add(store, owner.id, name=name, read_only=read_only, content=content)
 
 
 @commands.command("list")
@@ -61,6 +68,25 @@ def list_keys(
         _print_table(keys, names)
 
 
+@commands.command("set")
+def set_key(
+    key: KeyArgument,
+    *,
+    content: Annotated[
+        Literal["full", "redacted", "none", "default"],
+        typer.Option("--content", help="What is kept of its calls' text from now on."),
+    ],
+    config_path: ConfigOption = None,
+) -> None:
+    """Change what is kept of a key's calls; running servers learn of it within 2 seconds."""
+    from standpipe.cli import stores
+
+    with stores.opened(config.load(config_path)) as store:
+        found = _find(store, key)
+        store.set_key_content(found.id, None if content == "default" else content)
+    typer.echo(f"{found.id} has content {content}")
+
+
 @commands.command()
 def revoke(key: KeyArgument, *, config_path: ConfigOption = None) -> None:
     """End a key for good; running servers learn of it within 2 seconds."""
@@ -74,22 +100,24 @@ def revoke(key: KeyArgument, *, config_path: ConfigOption = None) -> None:
 
 @commands.command()
 def rotate(key: KeyArgument, *, config_path: ConfigOption = None) -> None:
-    """Replace a key: make a new one of the same project, name and rights, then revoke the old."""
+    """Replace a key: make a new one with all that the old one has, then revoke the old."""
     from standpipe.cli import stores
 
     with stores.opened(config.load(config_path)) as store:
         old = _find(store, key)
         # In this order: if the second step fails, its holder still has a key that works.
-        _add(store, old.project, name=old.name, read_only=old.read_only)
+        _add(store, old.project, name=old.name, read_only=old.read_only, content=old.content)
         store.revoke_key(old.id)
     typer.echo(f"{old.id} is revoked", err=True)
 
 
-def _add(store: Store, project_id: str, *, name: str, read_only: bool) -> None:
+def _add(
+    store: Store, project_id: str, *, name: str, read_only: bool, content: Content | None
+) -> None:
     from standpipe.store import new_token
 
     _, token = new_token()
-    store.add_key(project_id, name=name, read_only=read_only, token=token)
+    store.add_key(project_id, name=name, read_only=read_only, token=token, content=content)
     typer.echo(token)
     typer.echo(_KEEP, err=True, nl=False)
 
@@ -116,7 +144,7 @@ def _print_table(keys: list[Key], names: dict[str, str]) -> None:
     table = output.table(*_COLUMNS, elastic=("Project", "Name"))
     for key in keys:
         style = "" if key.revoked_at is None else "dim"
-        cells = (key.id[:_SHORT_ID], names[key.project], key.name, _rights(key))
+        cells = (key.id[:_SHORT_ID], names[key.project], key.name, _rights(key), key.content or "")
         dates = (output.date(key.created_at), output.date(key.revoked_at))
         table.add_row(*(output.cell(text, style) for text in (*cells, *dates)))
     output.console().print(table)
@@ -133,6 +161,7 @@ def _as_json(key: Key, project: str) -> dict[str, str | bool | None]:
         "project": project,
         "name": key.name,
         "read_only": key.read_only,
+        "content": key.content,
         "created_at": output.iso(key.created_at),
         "revoked_at": revoked,
     }

@@ -12,6 +12,7 @@ from standpipe.config.reading import (
 )
 from standpipe.config.secret import passwords, secrets, without_password
 from standpipe.config.settings import (
+    Content,
     Local,
     LocalModel,
     Logging,
@@ -32,6 +33,7 @@ from standpipe.config.settings import (
 
 __all__ = [
     "SPECIAL_VARIABLES",
+    "Content",
     "Local",
     "LocalModel",
     "Logging",

@@ -106,12 +106,16 @@ class Route(Section, frozen=True, kw_only=True):
     retries: int = 1
 
 
+#: What is kept of a logged call's text.
+Content = Literal["full", "redacted", "none"]
+
+
 class Logging(Section, frozen=True, kw_only=True):
     """Which calls keep their text, and in what form."""
 
     default: Literal["openpipe", "all", "store-only", "none"] = "openpipe"
     #: What is kept of the text of a call that is logged; a key may say otherwise.
-    content: Literal["full", "redacted", "none"] = "full"
+    content: Content = "full"
 
 
 Pattern = Literal["email", "phone", "card", "iban", "secret"]

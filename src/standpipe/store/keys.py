@@ -8,6 +8,7 @@ from uuid import uuid4
 from msgspec.structs import astuple
 from sqlalchemy import ColumnElement, Connection, Select, exc, select, update
 
+from standpipe.config import Content
 from standpipe.errors import BadRequest, NotFound
 from standpipe.store.database import Database
 from standpipe.store.rows import Key, now_us
@@ -20,8 +21,18 @@ class Keys:
 
     _database: Database
 
-    def add_key(self, project_id: str, *, name: str, read_only: bool, token: str) -> Key:
+    def add_key(
+        self,
+        project_id: str,
+        *,
+        name: str,
+        read_only: bool,
+        token: str,
+        content: Content | None = None,
+    ) -> Key:
         """Keep a key: the hash of its token and its public id, never the token.
+
+        `content` None is what the configuration says.
 
         Raises NotFound if there is no such project and BadRequest if the token was added before.
         """
@@ -37,6 +48,7 @@ class Keys:
                     read_only=read_only,
                     created_at=now,
                     updated_at=now,
+                    content=content,
                 )
                 connection.execute(api_keys.insert(), _values(key))
         except exc.IntegrityError as error:
@@ -68,6 +80,13 @@ class Keys:
         """End a key for good; False if it is unknown or was revoked before."""
         with self._database.writing() as connection:
             return revoke(connection, api_keys.c.id == key_id) > 0
+
+    def set_key_content(self, key_id: str, content: Content | None) -> bool:
+        """Change what is kept of a key's calls; False if it is unknown or revoked."""
+        which = (api_keys.c.id == key_id, api_keys.c.revoked_at.is_(None))
+        change = update(api_keys).where(*which).values(content=content, updated_at=now_us())
+        with self._database.writing() as connection:
+            return connection.execute(change).rowcount > 0
 
     def _found(self, query: Select[Any]) -> list[Key]:
         with self._database.reading() as connection:
