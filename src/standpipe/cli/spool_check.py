@@ -3,77 +3,75 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-
-import msgspec
+from typing import Any
 
 from standpipe.cli.checks import Finding, Patient
 from standpipe.errors import StoreUnavailable
-from standpipe.spool import names
+from standpipe.spool import names, progress
+from standpipe.spool.progress import Waiting, Watch
 from standpipe.spool.reader import Segment, Tail
-from standpipe.wire.record import decode
 
-#: Seconds after which a running drain should have stored a record.
+#: Seconds after which a running drain should have stored a record, and should have been heard of.
 _LATE_S = 60
-
-
-@dataclass
-class Waiting:
-    """What the drain has not stored yet."""
-
-    size: int = 0
-    #: When the oldest call of it was made, microseconds since the Unix epoch; None for none.
-    oldest: int | None = None
-    #: Segments whose writer died within a record, and those with something else amiss.
-    torn: int = 0
-    damaged: int = 0
+#: What the health page counts of records, and what that means.
+_LOSSES = {
+    "refused": "calls were refused since their record had no room",
+    "without_text": "records lost their text",
+    "lost": "records are lost",
+    "unsynced": "records may not be on the disk",
+}
 
 
 def spool(patient: Patient) -> Iterator[Finding]:
     """Check that records reach the store, and that all of them can be read."""
     directory = patient.settings.spool_dir
-    waiting = look(directory, _positions(patient))
-    yield _waiting(waiting, is_running=patient.health is not None)
-    aside = names.listed(directory, names.DAMAGED)
-    if aside or waiting.damaged:
-        told = f"{len(aside) + waiting.damaged:,} damaged segments in {directory}"
+    positions = _positions(patient)
+    yield _waiting(Watch(directory).look(positions), is_running=patient.health is not None)
+    tails = _tails(directory, positions)
+    damaged = len(names.listed(directory, names.DAMAGED)) + tails[Tail.DAMAGED]
+    if damaged:
+        told = f"{damaged:,} damaged segments in {directory}"
         yield Finding("wrong", "Spool", told, "check the disk; *.damaged files are kept for you")
-    if waiting.torn:
-        told = f"{waiting.torn:,} segments end in an unfinished record"
+    if tails[Tail.TORN]:
+        told = f"{tails[Tail.TORN]:,} segments end in an unfinished record"
         yield Finding("note", "Spool", told, "left by a crash; what is whole will be stored")
+    if patient.health is not None:
+        yield _drain(directory)
+        yield from _losses(patient.health.get("records") or {})
 
 
-def look(directory: Path, positions: Mapping[str, int]) -> Waiting:
-    """Return what lies behind the drain's positions."""
-    waiting = Waiting()
+def _drain(directory: Path) -> Finding:
+    told = progress.told(directory)
+    if told is None or told.age_s() > _LATE_S:
+        return Finding("wrong", "Drain", "nothing was heard of it", "see the server's log")
+    found = f"{told.inserted:,} records stored since it started"
+    if not told.lost and not told.torn:
+        return Finding("ok", "Drain", found)
+    found += f"; {told.lost:,} streams and {told.torn:,} segments of workers that died"
+    return Finding("note", "Drain", found, "see the server's log for why they did")
+
+
+def _losses(records: Mapping[str, Any]) -> Iterator[Finding]:
+    told = [f"{records[name]:,} {what}" for name, what in _LOSSES.items() if records.get(name)]
+    if told:
+        advice = "see to the disk; a restart begins to count anew"
+        yield Finding("wrong", "Records", "; ".join(told), advice)
+
+
+def _tails(directory: Path, positions: Mapping[str, int]) -> Counter[Tail]:
+    """Count what follows the last whole frame of each segment."""
+    found: Counter[Tail] = Counter()
     for name in names.listed(directory, names.SEGMENT):
         try:
             with Segment(directory / name) as segment:
-                _add(waiting, segment, positions.get(name, 0))
+                end = segment.end(positions.get(name, 0))
+                found[segment.read(end, max_frames=1).tail] += 1
         except FileNotFoundError:
             continue  # stored and removed since it was listed
-    return waiting
-
-
-def _add(waiting: Waiting, segment: Segment, position: int) -> None:
-    end = segment.end(position)
-    waiting.size += end - position
-    tail = segment.read(end, max_frames=1).tail
-    waiting.torn += tail is Tail.TORN
-    waiting.damaged += tail is Tail.DAMAGED
-    first = segment.read(position, max_frames=1).payloads
-    if first:
-        at = _requested_at(first[0][0])
-        waiting.oldest = min(at, waiting.oldest or at)
-
-
-def _requested_at(payload: bytes) -> int:
-    try:
-        return decode(payload).requested_at
-    except msgspec.DecodeError:
-        return time.time_ns() // 1000
+    return found
 
 
 def _positions(patient: Patient) -> Mapping[str, int]:
