@@ -27,8 +27,9 @@ _COLUMNS = """id, kind, project_id, key_id, requested_at, received_at, outcome, 
 _INSERT_RECORD = text(
     f"""INSERT INTO records ({_COLUMNS}) VALUES (:id, 'chat', :project, 'abcdefghij', :at,
     :at + 250, 'complete', 200, :logged, :at + 300, NULL, NULL, 'gpt-4o', 'openai',
-    'gpt-4o-2024-08-06', NULL, 'stop', :completion, :no, :no, 'provider', NULL, NULL, 'curl', NULL, 0, 7, 2, 9, 1, NULL, NULL,
-    NULL, NULL, NULL, NULL, :metadata, '[]', '[]', :request, :response)
+    'gpt-4o-2024-08-06', NULL, 'stop', :completion, :no, :no, 'provider', NULL, NULL, 'curl',
+    NULL, 0, 7, 2, 9, 1, NULL, NULL, NULL, NULL, NULL, NULL, :metadata, '[]',
+    '[]', :request, :response)
     ON CONFLICT (id) DO NOTHING"""
 )
 _INSERT_METADATA = text(

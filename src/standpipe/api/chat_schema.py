@@ -194,7 +194,7 @@ _OPTIONAL: dict[str, Schema] = {
         number(-100, 100),
         "Token id to what is added to its logit.",
         maxProperties=300_000,
-        propertyNames={"maxLength": 64},
+        propertyNames={"maxLength": 64, "pattern": "^[^\\u0000]*$"},
     ),
     "stop": either(
         text(), array(text(), maxItems=64), description="The answer ends before any of these."
@@ -279,7 +279,7 @@ CHAT: dict[str, Schema] = {
         "object",
         "At most 16 labels: names to 64 characters, values to 512, none with a NUL.",
         maxProperties=16,
-        propertyNames={"maxLength": 64},
+        propertyNames={"maxLength": 64, "pattern": "^[^\\u0000]*$"},
         additionalProperties=text(maxLength=512, pattern="^[^\\u0000]*$"),
     ),
 }

@@ -15,6 +15,7 @@ from starlette.responses import Response
 
 from standpipe.api.freshness import Freshness
 from standpipe.api.http import Json, convert, read_json, reader, writer
+from standpipe.api.nul import refuse_nul
 from standpipe.calls.callers import Callers
 from standpipe.errors import BadRequest, NotFound
 from standpipe.store.rows import Row
@@ -90,6 +91,7 @@ class Stored:
         """POST /chat/completions/{id}: replace the metadata."""
         caller = await writer(request, self._callers)
         body = await read_json(request, Update)
+        refuse_nul(body.metadata, "metadata")
         row = await self._find(caller.project, _id(request))
         changed = await self._freshness.ask(
             self._store.set_metadata, caller.project, row.id, body.metadata
@@ -193,7 +195,7 @@ _LABEL = re.compile(r"metadata\[(.*)\]", re.DOTALL)
 def _query(request: Request) -> tuple[dict[str, str], dict[str, str]]:
     """Return the plain parameters and the `metadata[name]` ones.
 
-    Raises BadRequest for one that is given twice, and for too many of the latter.
+    Raises BadRequest for one that is given twice or has a NUL, and for too many of the latter.
     """
     plain: dict[str, str] = {}
     labels: dict[str, str] = {}
@@ -203,6 +205,8 @@ def _query(request: Request) -> tuple[dict[str, str], dict[str, str]]:
         if key in into:
             raise BadRequest(f"{name}: given twice", param=name)
         into[key] = value
+    refuse_nul(plain)
+    refuse_nul(labels, "metadata")
     if len(labels) > _MOST_LABELS:
         raise BadRequest(f"metadata: at most {_MOST_LABELS} names", param="metadata")
     return plain, labels

@@ -173,7 +173,7 @@ def fields(required: Mapping[str, Check], optional: Mapping[str, Check]) -> Chec
 
 
 def entries(value: Check, *, most: int, name_chars: int) -> Check:
-    """Want an object as a map: at most so many names, none longer than so many characters."""
+    """Want an object as a map: at most so many names of at most so many characters, no NUL."""
 
     def check(found: Any, path: Path, issues: Issues) -> None:
         if not isinstance(found, dict):
@@ -182,8 +182,8 @@ def entries(value: Check, *, most: int, name_chars: int) -> Check:
         if len(found) > most:
             issues.add(path, f"must have at most {most} names, not {len(found)}")
         for name, entry in found.items():
-            if len(name) > name_chars:
-                issues.add((*path, name), f"a name has at most {name_chars} characters")
+            if len(name) > name_chars or "\0" in name:
+                issues.add((*path, name), f"a name has at most {name_chars} characters, no NUL")
             value(entry, (*path, name), issues)
 
     return check
