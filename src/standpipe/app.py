@@ -141,6 +141,7 @@ def _handlers(
         "checkCache": reports.check_cache,
         "updateLogMetadata": logs.update_metadata,
         "updateLogTags": logs.update_tags,
+        "deleteLogs": logs.delete,
         "usage": usage.report,
         "localTestingOnlyGetLatestLoggedCall": logs.latest,
         "listModels": models.list,

@@ -78,6 +78,7 @@ FORMS: dict[str, type[msgspec.Struct]] = {
     "AnthropicReport": report.AnthropicReport,
     "MetadataUpdate": logs.MetadataUpdate,
     "TagsUpdate": logs.TagsUpdate,
+    "LogDeletion": logs.LogDeletion,
     "Filter": logs.FilterBody,
 }
 
@@ -112,6 +113,7 @@ _ANY: list[Any] = [
     {"type": None}, {"type": "function"}, {"type": "text"}, {"type": "json_object"},
     {"include_usage": True}, {"include_usage": None}, {"include_usage": 1},
     {"a": "b"}, {"a": 1}, {"a": None}, {"a": 101}, {"x" * 65: "y"}, {"a": "y" * 513}, {"a": "\x00"},
+    {"\x00": "a"},
     {str(i): "v" for i in range(17)}, {"name": "f"}, {"name": ""}, {"name": None},
     {"function": {"name": "f"}}, {"type": "function", "function": {"name": "f"}},
     {"type": "function", "function": {"name": ""}}, {"type": "custom", "custom": {"name": "f"}},

@@ -76,6 +76,7 @@ def test_read_only_key_may_not_call_and_its_text_is_not_kept(
         ("POST", f"{CHAT}/unknown", {"metadata": {}}),
         ("DELETE", f"{CHAT}/unknown", None),
         ("POST", "/logs/update-metadata", UPDATE),
+        ("POST", "/logs/delete", {"filters": [{"field": "model", "equals": "ok"}]}),
         ("POST", "/logs/update-tags", {"filters": [], "tags": {}}),
         ("POST", "/check-cache", {}),
     ],

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
 import serving
 from asking import CHAT, HI, Asker
 
@@ -99,6 +100,48 @@ def test_reported_call_is_labelled_too(client: Asker) -> None:
     client.post("/report", {"respPayload": response, "statusCode": 200})
     assert update(client, ("completionId", "chatcmpl-r"), relabel="yes") == 1
     assert client.latest()["metadata"] == {"relabel": "yes"}
+
+
+def delete(client: Asker, *filters: tuple[str, Any]) -> dict[str, int]:
+    body = {"filters": [{"field": field, "equals": value} for field, value in filters]}
+    deleted: dict[str, int] = client.post("/logs/delete", body)["deleted"]
+    return deleted
+
+
+def test_calls_of_a_person_are_deleted_with_what_they_said(
+    client: Asker, store: Store, project: Project
+) -> None:
+    for n in range(3):
+        client.chat(metadata={"user": "a", "n": str(n)})
+    kept = client.chat(metadata={"user": "b"})
+    client.chat(store=False, metadata={"user": "a"})
+    deleted = delete(client, ("metadata.user", "a"))
+    assert (deleted["calls"], deleted["messages"], deleted["usageRows"]) == (4, 0, 0)
+    assert deleted["bytes"] > 300
+    assert [each["id"] for each in client.stored()] == [kept["id"]]
+    assert len(store.logs(project.id)) == 1
+    nothing = {"calls": 0, "messages": 0, "bytes": 0, "usageRows": 0}
+    assert delete(client, ("metadata.user", "a")) == nothing
+    assert delete(client, ("metadata.user", "b"), ("model", "other")) == nothing
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ({"filters": []}, "filters"),
+        ({}, "filters"),
+        ({"filters": [{"field": "id", "equals": "x"}]}, "'id'"),
+        ({"filters": [{"field": "metadata.", "equals": "x"}]}, "'metadata.'"),
+        ({"filters": [{"field": "model", "equals": None}]}, "filters[0].equals"),
+        ({"filters": [{"field": "model", "equals": "x"}], "all": True}, "all"),
+    ],
+)
+def test_deletion_that_is_not_clear_is_refused(client: Asker, body: Any, said: str) -> None:
+    client.chat()
+    answer = client.ask("POST", "/logs/delete", body)
+    assert answer.status == 400
+    assert said in answer.json["message"]
+    assert len(client.stored()) == 1
 
 
 def test_latest_call_is_null_where_there_is_none(client: Asker) -> None:

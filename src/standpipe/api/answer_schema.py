@@ -204,6 +204,22 @@ LOGS: dict[str, Schema] = {
         },
         closed=True,
     ),
+    "LogDeletion": record(
+        {"filters": array(ref("Filter"), "All must hold.", minItems=1, maxItems=100)}, closed=True
+    ),
+    "DeletionAnswer": record(
+        {
+            "deleted": record(
+                {
+                    "calls": _COUNT,
+                    "messages": _COUNT | {"description": "Messages that no other call had in it."},
+                    "bytes": _COUNT | {"description": "What the texts took, as they were kept."},
+                    "usageRows": _COUNT
+                    | {"description": "Sums of usage by a label that no call has any more."},
+                }
+            )
+        }
+    ),
     "UpdateAnswer": record({"matchedLogs": _COUNT | {"description": "Calls that passed."}}),
     "LoggedCall": record(
         {

@@ -111,6 +111,12 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint("GET", "/usage", "usage", "Say what was used and what it cost, by hour or day."),
     Endpoint(
         "POST",
+        "/logs/delete",
+        "deleteLogs",
+        "Delete every call that passes the filters, for good.",
+    ),
+    Endpoint(
+        "POST",
         "/check-cache",
         "checkCache",
         "A leftover that never finds anything.",

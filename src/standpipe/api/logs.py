@@ -11,6 +11,7 @@ from starlette.responses import Response
 
 from standpipe.api.freshness import Freshness
 from standpipe.api.http import Json, read_json, reader, writer
+from standpipe.api.nul import refuse_nul
 from standpipe.calls.callers import Callers
 from standpipe.store.rows import Filter, Row
 from standpipe.store.store import Store
@@ -43,6 +44,12 @@ class TagsUpdate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     tags: dict[str, Scalar | int | None]
 
 
+class LogDeletion(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The body of /logs/delete: without a condition, it would be every call."""
+
+    filters: Annotated[list[FilterBody], msgspec.Meta(min_length=1, max_length=100)]
+
+
 class Logs:
     """The handlers."""
 
@@ -55,14 +62,33 @@ class Logs:
         """POST /logs/update-metadata."""
         caller = await writer(request, self._callers)
         body = await read_json(request, MetadataUpdate)
+        refuse_nul(body.metadata, "metadata")
         return await self._update(caller.project, body.filters, body.metadata)
 
     async def update_tags(self, request: Request) -> Response:
         """POST /logs/update-tags, the deprecated form: values of any scalar type become text."""
         caller = await writer(request, self._callers)
         body = await read_json(request, TagsUpdate)
+        refuse_nul(body.tags, "tags")
         changes = {n: None if v is None else scalar_text(v) for n, v in body.tags.items()}
         return await self._update(caller.project, body.filters, changes)
+
+    async def delete(self, request: Request) -> Response:
+        """POST /logs/delete."""
+        caller = await writer(request, self._callers)
+        body = await read_json(request, LogDeletion)
+        conditions = _conditions(body.filters)
+        await self._freshness.wait()
+        deleted = await self._freshness.change(
+            self._store.delete_records, caller.project, conditions
+        )
+        counts = {
+            "calls": deleted.calls,
+            "messages": deleted.messages,
+            "bytes": deleted.bytes,
+            "usageRows": deleted.usage_rows,
+        }
+        return Json({"deleted": counts})
 
     async def latest(self, request: Request) -> Response:
         """GET /local-testing-only-get-latest-logged-call."""
@@ -74,12 +100,18 @@ class Logs:
     async def _update(
         self, project: str, filters: list[FilterBody], changes: dict[str, str | None]
     ) -> Response:
-        conditions = [Filter(each.field, scalar_text(each.equals)) for each in filters]
+        conditions = _conditions(filters)
         await self._freshness.wait()
         matched = await self._freshness.change(
             self._store.update_metadata, project, conditions, changes
         )
         return Json({"matchedLogs": matched})
+
+
+def _conditions(filters: list[FilterBody]) -> list[Filter]:
+    for n, each in enumerate(filters):
+        refuse_nul({"field": each.field, "equals": each.equals}, f"filters[{n}]")
+    return [Filter(each.field, scalar_text(each.equals)) for each in filters]
 
 
 def scalar_text(value: Scalar) -> str:

@@ -388,6 +388,14 @@ OPERATIONS: dict[str, Operation] = {
         query=_USAGE_QUERY,
         errors=(errors.BadRequest,),
     ),
+    "deleteLogs": Operation(
+        LOGS,
+        "What was deleted.",
+        _json("DeletionAnswer"),
+        more="Logged or not, with all that only they had. It cannot be undone.",
+        body="LogDeletion",
+        examples={"person": {"filters": [{"field": "metadata.user", "equals": "somebody"}]}},
+    ),
     "checkCache": Operation(
         LOGS, "Always null.", _json("CacheAnswer"), body="Anything", examples={"empty": {}}
     ),
