@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from functools import reduce
 from operator import add
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
 from starlette.requests import Request
@@ -15,11 +15,11 @@ from starlette.responses import Response
 
 from standpipe.api.freshness import Freshness
 from standpipe.api.http import Json, convert, reader
+from standpipe.api.usage_form import figures, shown
 from standpipe.calls.callers import Callers
 from standpipe.errors import BadRequest
 from standpipe.store.store import Store
-from standpipe.store.usage import DAY_US, HOUR_US, Sums, UsageQuery, UsageRow
-from standpipe.wire.usage import dollars
+from standpipe.store.usage import DAY_US, Sums, UsageQuery
 
 #: Rows of an answer, at most.
 MOST = 10_000
@@ -68,8 +68,8 @@ class UsageReports:
                 param="group",
             )
         total = reduce(add, (row.sums for row in rows), Sums())
-        data = [_row(row, asked) for row in rows]
-        return Json({"object": "list", "data": data, "total": _figures(total)})
+        data = [shown(row, asked) for row in rows]
+        return Json({"object": "list", "data": data, "total": figures(total)})
 
 
 def query(given: Mapping[str, str], names: Collection[str]) -> UsageQuery:
@@ -162,38 +162,3 @@ def _time(text: str, param: str) -> int:
             "2026-01-31T12:00:00Z",
             param=param,
         ) from error
-
-
-def _row(row: UsageRow, asked: UsageQuery) -> dict[str, Any]:
-    length = {"hour": HOUR_US, "day": DAY_US}[asked.by]
-    groups: dict[str, Any] = {}
-    if asked.by_model:
-        groups["model"] = row.model or None
-    if asked.by_key:
-        groups["key"] = row.key or None
-    if asked.by_name is not None:
-        groups["metadata"] = {asked.by_name: row.value}
-    bounds = {"start": _iso(row.start), "end": _iso(row.start + length)}
-    return {**bounds, **groups, **_figures(row.sums)}
-
-
-def _figures(sums: Sums) -> dict[str, Any]:
-    return {
-        "calls": sums.calls,
-        "failed": sums.failed,
-        "unpriced": sums.unpriced,
-        "usage": {
-            "prompt_tokens": sums.prompt_tokens,
-            "completion_tokens": sums.completion_tokens,
-            "total_tokens": sums.prompt_tokens + sums.completion_tokens,
-            "cached_tokens": sums.cached_tokens,
-            "cache_write_tokens": sums.cache_write_tokens,
-            "reasoning_tokens": sums.reasoning_tokens,
-            "audio_tokens": sums.audio_tokens,
-        },
-        "cost": None if sums.cost is None else dollars(sums.cost),
-    }
-
-
-def _iso(microseconds: int) -> str:
-    return f"{datetime.fromtimestamp(microseconds / _SECOND_US, UTC):%Y-%m-%dT%H:%M:%SZ}"

@@ -12,6 +12,8 @@ from rich.text import Text
 
 from standpipe.cli import output
 from standpipe.store.rows import Row
+from standpipe.wire.record import Usage
+from standpipe.wire.usage import dollars
 
 #: From this many columns on, ids are whole.
 _WIDE_ENOUGH = 130
@@ -19,18 +21,18 @@ _WIDE_ENOUGH = 130
 _SHORT_ID = 13
 _LONGER_IDS = (_SHORT_ID, 18, 23, 36)
 
-_COLUMNS = ("Time", "ID", "Model", "Status", "Tokens", "ms", "Metadata")
+_COLUMNS = ("Time", "ID", "Model", "Status", "Tokens", "Cost", "ms", "Metadata")
 _TEXTS = ("request", "response")
 _TIMES = ("requested_at", "first_byte_at", "received_at", "updated_at")
 _STYLES = {"complete": "green", "refused": "yellow", "abandoned": "yellow"}
 
 #: How wide each column is where lines come one by one; the last takes what is left.
-TAIL_WIDTHS = (14, _SHORT_ID, 24, 9, 11, 8)
+TAIL_WIDTHS = (14, _SHORT_ID, 24, 9, 11, 9, 8)
 
 
 def table(rows: Sequence[Row], width: int) -> Table:
     """Return the calls as a table that fits `width` columns."""
-    made = output.table(*_COLUMNS, right=("Tokens", "ms"), elastic=("Model", "Metadata"))
+    made = output.table(*_COLUMNS, right=("Tokens", "Cost", "ms"), elastic=("Model", "Metadata"))
     length = 36 if width >= _WIDE_ENOUGH else _id_length(rows)
     for row in rows:
         made.add_row(*cells(row, length))
@@ -48,7 +50,7 @@ def line(row: Row) -> Text:
 
 
 def cells(row: Row, id_length: int) -> list[Text]:
-    """Return time, id, model, how it ended, tokens in and out, milliseconds and metadata."""
+    """Return time, id, model, how it ended, tokens in and out, cost, milliseconds, metadata."""
     is_short = has_time_of_id(row)
     labels = ", ".join(f"{name}={value}" for name, value in row.metadata.items())
     return [
@@ -56,7 +58,8 @@ def cells(row: Row, id_length: int) -> list[Text]:
         output.cell(row.id[:id_length] if is_short else row.id, "cyan"),
         output.cell(row.model or ""),
         Text(ending(row), style=_STYLES.get(row.outcome, "red")),
-        Text(tokens(row)),
+        Text(tokens(row.usage)),
+        Text("" if row.cost is None else f"${row.cost:.6f}"),
         Text(f"{milliseconds(row):,.0f}"),
         output.cell(labels, "dim"),
     ]
@@ -69,11 +72,11 @@ def ending(row: Row) -> str:
     return row.outcome
 
 
-def tokens(row: Row) -> str:
+def tokens(usage: Usage | None) -> str:
     """Return tokens in and out; "" where nobody counted."""
-    if row.usage is None:
+    if usage is None:
         return ""
-    figures = (row.usage.prompt_tokens, row.usage.completion_tokens)
+    figures = (usage.prompt_tokens, usage.completion_tokens)
     return "/".join("?" if figure is None else str(figure) for figure in figures)
 
 
@@ -87,6 +90,7 @@ def numbers(row: Row) -> dict[str, Any]:
     fields: dict[str, Any] = msgspec.to_builtins(row)
     for name in _TEXTS:
         del fields[name]
+    fields["cost"] = None if row.cost is None else dollars(row.cost)
     for name in _TIMES:
         fields[name] = None if fields[name] is None else output.iso(fields[name])
     for attempt in fields["attempts"]:

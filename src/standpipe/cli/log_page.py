@@ -13,8 +13,9 @@ from rich.table import Table
 from rich.text import Text
 
 from standpipe.cli import output
-from standpipe.cli.log_lines import milliseconds
+from standpipe.cli.log_lines import milliseconds, tokens
 from standpipe.store.rows import Row
+from standpipe.wire.usage import dollars
 
 
 def show(console: Console, row: Row, project: str) -> None:
@@ -57,7 +58,7 @@ def _facts(row: Row, project: str) -> dict[str, Any]:
         "Finish reason": row.finish_reason,
         "Streamed": "yes" if row.streamed else "no",
         "Usage": _usage(row),
-        "Cost": None if row.cost is None else f"${row.cost:.6f} ({row.price_version})",
+        "Cost": None if row.cost is None else f"${dollars(row.cost)} ({row.price_version})",
         "Cache": "hit" if row.cache_hit else None,
         "Metadata": ", ".join(f"{name}={value}" for name, value in row.metadata.items()),
         "Fidelity": ", ".join(row.fidelity),
@@ -78,13 +79,13 @@ def _usage(row: Row) -> str | None:
 
 def _attempts(row: Row) -> Table:
     table = output.table(
-        "At", "Provider", "Model", "Status", "First byte", "Error", elastic=("Error",)
+        "At", "Provider", "Model", "Status", "First byte", "Tokens", "Error", elastic=("Error",)
     )
     for each in row.attempts:
         at = f"+{(each.started_at - row.requested_at) / 1000:,.1f} ms"
         first = "" if each.first_byte_us is None else f"{each.first_byte_us / 1000:,.1f} ms"
         status = "none" if each.status is None else str(each.status)
-        cells = (at, each.provider, each.model, status, first)
+        cells = (at, each.provider, each.model, status, first, tokens(each.usage))
         table.add_row(*map(output.cell, cells), output.folded(each.error or ""))
     return table
 

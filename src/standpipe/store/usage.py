@@ -7,7 +7,7 @@ summed by. Its hour is that of its request.
 from __future__ import annotations
 
 import operator
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Literal
 
@@ -33,6 +33,7 @@ _HALF = 2**32
 _ALL = ("", "")
 
 By = Literal["hour", "day"]
+LENGTHS: Mapping[By, int] = {"hour": HOUR_US, "day": DAY_US}
 
 
 class Sums(msgspec.Struct, frozen=True):
@@ -182,8 +183,7 @@ def _read(
     limit: int,
 ) -> list[UsageRow]:
     columns = usage_hours.c
-    length = {"hour": HOUR_US, "day": DAY_US}[asked.by]
-    start = (columns.hour - columns.hour % length).label("start")
+    start = (columns.hour - columns.hour % LENGTHS[asked.by]).label("start")
     by = {
         "model": asked.by_model and columns.model,
         "key": asked.by_key and columns.key_id,
