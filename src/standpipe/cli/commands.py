@@ -9,6 +9,7 @@ import typer
 from standpipe import __version__
 from standpipe.cli import doctor, keys, logs, models, projects
 from standpipe.cli.options import ConfigOption
+from standpipe.cli.usage import usage
 
 commands = typer.Typer(
     name="standpipe",
@@ -52,3 +53,4 @@ commands.add_typer(projects.commands, name="projects")
 commands.add_typer(logs.commands, name="logs")
 commands.add_typer(models.commands, name="models")
 commands.command("doctor")(doctor.doctor)
+commands.command("usage")(usage)
