@@ -99,6 +99,10 @@ class Kept:
         return self.headers.get(b"standpipe-fidelity", b"").decode()
 
 
+def new_spool(folder: Path) -> Spool:
+    return Spool(folder, boot=names.new_boot(), worker=0, segment_bytes=1 << 22)
+
+
 class Gateway:
     """A chat route in front of one provider, in a folder of its own."""
 
@@ -112,12 +116,14 @@ class Gateway:
         model: str | None = None,
         key: str = "sk-x",
         speech: Callable[[], Speech] = lambda: NO_SPEECH,
+        spool: Callable[[Path], Spool] = new_spool,
     ) -> None:
         self.folder = folder
         self.provider = Provider("there", dialect or OpenAI(), retries=0, fidelity=words)
         self._url = url
         self._key = key
         self._speech = speech
+        self._spool = spool
         self._target = Target("there", model or "theirs", 0)
 
     def quirks(self, **quirks: bool) -> None:
@@ -142,7 +148,7 @@ class Gateway:
         return [frame for frame in frames if isinstance(frame, Record)]
 
     async def _ask(self, reply: Kept, fields: Json, best_effort: bool) -> None:
-        spool = Spool(self.folder, boot=names.new_boot(), worker=0, segment_bytes=1 << 22)
+        spool = self._spool(self.folder)
         pool = Pool(Origin.parse(self._url), timeouts=Timeouts(connect=10.0))
         upstream = Upstream(self.provider, pool, self.provider.dialect.headers(self._key))
         routes = Routes({"there": self.provider}, {"m": self._target})

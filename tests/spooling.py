@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import resource
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from standpipe.spool import Segment, Tail, names
@@ -31,6 +34,17 @@ def everything(directory: Path) -> list[bytes]:
         for name in names.listed(directory, names.SEGMENT)
         for payload in payloads_of(directory / name)[0]
     ]
+
+
+@contextmanager
+def full_disk(size: int = 0) -> Iterator[None]:
+    """Let no file of this process grow beyond a size: the kernel answers as a full disk does."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def start_python(code: str, *arguments: object, stdin: int | None = None) -> subprocess.Popen[str]:
