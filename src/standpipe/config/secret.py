@@ -12,7 +12,7 @@ import msgspec
 from standpipe.config.settings import Secret, Settings
 
 #: A password in a URL, and what stands before it.
-_PASSWORD = re.compile(r"(://[^/?#\s:@]*:|[?&]password=)([^@&\s]+)(?=@|&|$|\s)")
+_PASSWORD = re.compile(r"(://[^/?#\s:@]*:(?=[^@\s]+@)|[?&]password=)([^@\s]+?(?=@)|[^&\s]+)")
 #: What a variable's name says where its value is nobody else's.
 _NAMES = re.compile(r"KEY|TOKEN|SECRET|PASSW|CREDENTIAL", re.IGNORECASE)
 
