@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import create_engine, text
 
 from standpipe.store import Batch, Project, Row, Store
 
@@ -52,6 +53,19 @@ def store(url: str) -> Iterator[Store]:
     opened = Store.open(url, busy_timeout_s=5)
     yield opened
     opened.close()
+
+
+@pytest.fixture
+def change(url: str) -> Callable[[str], None]:
+    """Return what runs a statement behind the store's back."""
+
+    def run(statement: str) -> None:
+        engine = create_engine(url.replace("postgresql:", "postgresql+psycopg:"))
+        with engine.begin() as connection:
+            connection.execute(text(statement))
+        engine.dispose()
+
+    return run
 
 
 @pytest.fixture

@@ -18,6 +18,8 @@ from standpipe.wire.record import Attempt, Usage
 
 RowMaker = Callable[..., Row]
 
+EIGHT_DAYS_US = 8 * 24 * 3600 * 1_000_000
+
 
 def test_row_comes_back_as_it_went_in(store: Store, project: Project, row_of: RowMaker) -> None:
     row = row_of(
@@ -111,15 +113,27 @@ def test_deleted_record_does_not_come_back(store: Store, project: Project, ten: 
 
 
 def test_tombstone_goes_with_the_last_segment_that_may_hold_its_record(
-    store: Store, project: Project, ten: list[Row]
+    store: Store, project: Project, ten: list[Row], change: Callable[[str], None]
 ) -> None:
     store.add(Batch(positions={"one": 1, "two": 1}))
     store.delete_record(project.id, ten[0].id)
     store.add(Batch(positions={"three": 1}))
+    change(f"UPDATE tombstones SET deleted_at = deleted_at - {EIGHT_DAYS_US}")
+    change(f"UPDATE spool_positions SET first_read_at = first_read_at - {EIGHT_DAYS_US}")
     store.forget_segment("one")
     assert store.add(Batch(rows=ten)) == 0
     store.forget_segment("two")
     assert store.add(Batch(rows=ten)) == 1
+
+
+def test_fresh_tombstone_stays_though_no_segment_is_left(
+    store: Store, project: Project, ten: list[Row]
+) -> None:
+    # Nodes whose clocks differ cannot say which of the two came first.
+    store.add(Batch(positions={"one": 1}))
+    store.delete_record(project.id, ten[0].id)
+    store.forget_segment("one")
+    assert store.add(Batch(rows=ten)) == 0
 
 
 def test_positions_are_as_last_committed(store: Store) -> None:

@@ -24,19 +24,6 @@ from standpipe.store import Batch, Filter, Project, Row, Store, schema
 ONLY_SQLITE = pytest.mark.parametrize("kind", ["sqlite"], indirect=True)
 
 
-@pytest.fixture
-def change(url: str) -> Callable[[str], None]:
-    """Return what runs a statement behind the store's back."""
-
-    def run(statement: str) -> None:
-        engine = engine_of(url)
-        with engine.begin() as connection:
-            connection.execute(text(statement))
-        engine.dispose()
-
-    return run
-
-
 def engine_of(url: str) -> Engine:
     return create_engine(url.replace("postgresql:", "postgresql+psycopg:"))
 

@@ -27,6 +27,10 @@ _IDS_AT_ONCE = 500
 # How often a batch is tried while others are quicker or something in it must be mended.
 _TRIES = 5
 
+# How long a tombstone stays at least: the clocks of several nodes differ, and segments that are
+# kept for a while may be read again.
+_TOMBSTONES_US = 7 * 24 * 3600 * 1_000_000
+
 
 class Positions:
     """The verbs of the drain."""
@@ -71,22 +75,22 @@ class Positions:
         with self._database.writing() as connection:
             connection.execute(delete(spool_positions).where(spool_positions.c.segment == segment))
             oldest = connection.scalar(select(func.min(spool_positions.c.first_read_at)))
+            kept_from = min(now_us() - _TOMBSTONES_US, oldest or now_us())
             # A project's own tombstone stays: calls that its key began may still be running.
-            done = delete(tombstones).where(tombstones.c.record_id != tombstones.c.project_id)
-            if oldest is not None:
-                done = done.where(tombstones.c.deleted_at < oldest)
-            connection.execute(done)
+            is_records = tombstones.c.record_id != tombstones.c.project_id
+            is_old = tombstones.c.deleted_at < kept_from
+            connection.execute(delete(tombstones).where(is_records, is_old))
 
     def _add(self, batch: Batch, rows: list[Row], *, anew: bool) -> int:
         self._database.make_room((row.id for row in rows), anew=anew)
         with self._database.writing() as connection:
             # Before we look which records were deleted: nobody deletes any after that.
             self._database.share_contents(connection)
-            inserted = self._insert(connection, _without_known(connection, rows))
             self._note_streams(connection, batch)
             for segment, offset in batch.positions.items():
                 _note_position(connection, segment, offset)
-        return inserted
+            # Last, since sums that other drains add to as well are locked from there on.
+            return self._insert(connection, _without_known(connection, rows))
 
     def _insert(self, connection: Connection, rows: list[Row]) -> int:
         if not rows:
@@ -96,14 +100,14 @@ class Positions:
         tuples = [values_of(row, texts) for row, texts in zip(rows, packed, strict=True)]
         if self._database.insert_ignoring(connection, records, tuples) != len(rows):
             raise Overtaken("another drain was quicker with some of these records")
-        kept = [(row.project, texts) for row, texts in zip(rows, packed, strict=True)]
-        contents.put(self._database, connection, packer, kept)
         pairs = [
             (row.id, name, value, row.project)
             for row in rows
             for name, value in row.metadata.items()
         ]
         self._database.insert_ignoring(connection, record_metadata, pairs)
+        kept = [(row.project, texts) for row, texts in zip(rows, packed, strict=True)]
+        contents.put(self._database, connection, packer, kept)
         usage.add(connection, rows, self._usage_names)
         return len(rows)
 
