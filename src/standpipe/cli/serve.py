@@ -85,6 +85,7 @@ def _drain(settings: Settings) -> ChildSpec:
         "usage_names": settings.usage.metadata,
         "prices": msgspec.to_builtins(settings.prices),
         "urls": {name: row.base_url for name, row in settings.providers.items()},
+        "retention": msgspec.to_builtins(settings.retention),
     }
     drain = ChildSpec(
         "drain", _module("standpipe.drain"), spec, stop_order=2, grace=60.0, finishes=True

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
@@ -66,7 +66,13 @@ class Drain:
     """Reads one spool directory into one store; only one drain of a directory may run."""
 
     def __init__(
-        self, spool: Path, store: Records, prices: Prices | None = None, *, keep_s: float = 0.0
+        self,
+        spool: Path,
+        store: Records,
+        prices: Prices | None = None,
+        *,
+        keep_s: float = 0.0,
+        housekeeping: Callable[[], None] = lambda: None,
     ) -> None:
         self._spool = spool
         self._store = store
@@ -77,6 +83,8 @@ class Drain:
         self._since = now_us()
         self._tell_at = 0.0
         self._prices = prices or Prices()
+        #: Done between batches, while nothing waits.
+        self._housekeeping = housekeeping
         self._writers: dict[str, Writer] = {}
         #: As the store had them when we began; None if that must be asked.
         self._positions: dict[str, int] | None = None
@@ -122,6 +130,8 @@ class Drain:
             self._tell()
             try:
                 self.step()
+                if not self.is_behind:
+                    self._housekeeping()
             except StoreUnavailable as error:
                 log.warning("records wait in the spool: %s", error)
                 self._wait_for_store(stop)

@@ -15,8 +15,9 @@ from types import FrameType
 
 import msgspec
 
-from standpipe.config import Price
+from standpipe.config import Price, Retention
 from standpipe.drain.drain import Drain, Stop
+from standpipe.drain.housekeeping import Housekeeping
 from standpipe.drain.prices import Prices
 from standpipe.store.store import Store
 
@@ -40,6 +41,8 @@ class DrainSpec(msgspec.Struct, frozen=True):
     prices: dict[str, Price] = {}
     #: The providers' base URLs, by name.
     urls: dict[str, str] = {}
+    #: How long what is kept, where the project does not say.
+    retention: Retention = Retention()
 
 
 def run_process(spec: DrainSpec, *, on_ready: Callable[[], None] = lambda: None) -> int:
@@ -56,7 +59,13 @@ def run_process(spec: DrainSpec, *, on_ready: Callable[[], None] = lambda: None)
         with _alone(spool, stop) as is_ours:
             if not is_ours:
                 return 0  # another drain is at it and will finish
-            made = Drain(spool, store, Prices(spec.prices, spec.urls), keep_s=spec.keep)
+            made = Drain(
+                spool,
+                store,
+                Prices(spec.prices, spec.urls),
+                keep_s=spec.keep,
+                housekeeping=Housekeeping(store, spec.retention).step,
+            )
             with closing(made) as drain:
                 is_empty = drain.run(stop)
     if is_empty:

@@ -1,0 +1,78 @@
+"""What the drain does when nothing waits: it ends what was kept long enough, little by little."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+
+from standpipe.config import Retention
+from standpipe.store.rows import Project, now_us
+from standpipe.store.store import Store
+
+#: Seconds from the start, from the end of a round over all projects or of a slice of one, to what
+#: comes next.
+EVERY_S = 60.0
+#: Seconds of work in a slice.
+SLICE_S = 5.0
+#: Seconds of work after which the drain looks for records again.
+PIECE_S = 0.1
+
+_DAY_US = 86_400_000_000
+
+Verb = Callable[[], int]
+
+
+class Housekeeping:
+    """Goes round the projects of a store; several drains may do so in one database."""
+
+    def __init__(self, store: Store, retention: Retention) -> None:
+        self._store = store
+        self._retention = retention
+        self._round: Iterator[None] | None = None
+        self._due = time.monotonic() + EVERY_S
+        self._spent = 0.0
+
+    def step(self) -> None:
+        """Do a piece of what is due, if anything is; raises StoreUnavailable."""
+        began = time.monotonic()
+        if began < self._due:
+            return
+        self._work(began + PIECE_S)
+        now = time.monotonic()
+        self._spent += now - began
+        if self._round is None or self._spent >= SLICE_S:
+            self._due, self._spent = now + EVERY_S, 0.0
+
+    def _work(self, deadline: float) -> None:
+        """Go on with the round until the deadline; `_round` is None after its end."""
+        going, self._round = self._round or self._whole_round(), None
+        for _ in going:
+            if time.monotonic() >= deadline:
+                self._round = going
+                return
+
+    def _whole_round(self) -> Iterator[None]:
+        """Yield after each transaction."""
+        for project in self._store.projects():
+            for verb in self._verbs(project):
+                while verb():
+                    yield
+                yield
+        while self._store.finish_removals():
+            yield
+        self._store.drop_empty_partitions()
+
+    def _verbs(self, project: Project) -> Iterator[Verb]:
+        """Yield what ends a project's records: each to be done until it returns 0."""
+        store, configured, now = self._store, self._retention, now_us()
+        if days := _either(project.records_days, configured.records_days):
+            yield partial(store.expire_records, project.id, now - round(days * _DAY_US))
+        if days := _either(project.content_days, configured.content_days):
+            yield partial(store.expire_texts, project.id, now - round(days * _DAY_US))
+        if most := _either(project.content_bytes, configured.content_bytes):
+            yield partial(store.shrink_texts, project.id, round(most))
+
+
+def _either(own: float | None, configured: float) -> float:
+    return configured if own is None else own
