@@ -21,6 +21,7 @@ from standpipe.api.endpoints import CALLS, ENDPOINTS, PREFIXES, ROOT_ENDPOINTS, 
 from standpipe.api.freshness import Freshness
 from standpipe.api.health import Health
 from standpipe.api.http import RequestIds, error_response, on_bug, on_error
+from standpipe.api.labels import Labels
 from standpipe.api.logs import Logs
 from standpipe.api.messages import MessagesRoute
 from standpipe.api.models import Models
@@ -125,9 +126,10 @@ def _handlers(
 ) -> dict[str, Handler]:
     """Return the handler of each operation that does not call a model."""
     freshness = Freshness(settings.spool_dir, store)
-    stored = Stored(callers, store, freshness)
+    labels = Labels(keeper.contents, content=settings.logging.content)
+    stored = Stored(callers, store, freshness, labels)
     reports = Reports(callers, keeper, content=settings.logging.content)
-    logs = Logs(callers, store, freshness)
+    logs = Logs(callers, store, freshness, labels)
     usage = UsageReports(callers, store, freshness, names=settings.usage.metadata)
     models = Models(callers, routes, since=int(time.time()))
     return {

@@ -11,8 +11,9 @@ from starlette.responses import Response
 
 from standpipe.api.freshness import Freshness
 from standpipe.api.http import Json, read_json, reader, writer
+from standpipe.api.labels import Labels, told
 from standpipe.api.nul import refuse_nul
-from standpipe.calls.callers import Callers
+from standpipe.calls.callers import Caller, Callers
 from standpipe.store.rows import Filter, Row
 from standpipe.store.store import Store
 
@@ -53,7 +54,10 @@ class LogDeletion(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Logs:
     """The handlers."""
 
-    def __init__(self, callers: Callers, store: Store, freshness: Freshness) -> None:
+    def __init__(
+        self, callers: Callers, store: Store, freshness: Freshness, labels: Labels
+    ) -> None:
+        self._labels = labels
         self._callers = callers
         self._store = store
         self._freshness = freshness
@@ -63,7 +67,7 @@ class Logs:
         caller = await writer(request, self._callers)
         body = await read_json(request, MetadataUpdate)
         refuse_nul(body.metadata, "metadata")
-        return await self._update(caller.project, body.filters, body.metadata)
+        return await self._update(request, caller, body.filters, body.metadata)
 
     async def update_tags(self, request: Request) -> Response:
         """POST /logs/update-tags, the deprecated form: values of any scalar type become text."""
@@ -71,7 +75,7 @@ class Logs:
         body = await read_json(request, TagsUpdate)
         refuse_nul(body.tags, "tags")
         changes = {n: None if v is None else scalar_text(v) for n, v in body.tags.items()}
-        return await self._update(caller.project, body.filters, changes)
+        return await self._update(request, caller, body.filters, changes)
 
     async def delete(self, request: Request) -> Response:
         """POST /logs/delete."""
@@ -98,14 +102,19 @@ class Logs:
         return Json(None if row is None else _logged_call(row))
 
     async def _update(
-        self, project: str, filters: list[FilterBody], changes: dict[str, str | None]
+        self,
+        request: Request,
+        caller: Caller,
+        filters: list[FilterBody],
+        changes: dict[str, str | None],
     ) -> Response:
+        kept = await self._labels.kept(request, caller, changes)
         conditions = _conditions(filters)
         await self._freshness.wait()
         matched = await self._freshness.change(
-            self._store.update_metadata, project, conditions, changes
+            self._store.update_metadata, caller.project, conditions, kept
         )
-        return Json({"matchedLogs": matched})
+        return Json({"matchedLogs": matched}, headers=told(changes, kept))
 
 
 def _conditions(filters: list[FilterBody]) -> list[Filter]:

@@ -20,8 +20,6 @@ from standpipe.wire import tags
 from standpipe.wire.ids import new_id
 from standpipe.wire.record import Outcome, Record
 
-#: What the caller is told where nothing but numbers is kept.
-_DROPPED = {"standpipe-fidelity": "reqPayload=dropped, respPayload=dropped"}
 _US_PER_MS = 1000
 #: Times are kept as 64-bit integers; what lies beyond this is no time of day.
 _LATEST_MS = 1e14
@@ -72,7 +70,13 @@ class Reports:
         if content == "redacted":
             kept = await self._keeper.redacted(kept)
         await self._keeper.keep_report(kept)
-        return Json({"status": "ok"}, headers=_DROPPED if content == "none" else None)
+        return Json({"status": "ok"}, headers=self._told(told) if content == "none" else None)
+
+    def _told(self, report: Record) -> dict[str, str]:
+        """Return the header that says that nothing but numbers is kept."""
+        dropped = "reqPayload=dropped, respPayload=dropped"
+        more = ", tags=dropped" if self._keeper.contents.drops(report.metadata) else ""
+        return {"standpipe-fidelity": dropped + more}
 
     async def check_cache(self, request: Request) -> Response:
         """POST /check-cache: the deprecated leftover, which never finds anything (spec 1.8)."""

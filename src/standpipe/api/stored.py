@@ -15,6 +15,7 @@ from starlette.responses import Response
 
 from standpipe.api.freshness import Freshness
 from standpipe.api.http import Json, convert, read_json, reader, writer
+from standpipe.api.labels import Labels, told
 from standpipe.api.nul import refuse_nul
 from standpipe.calls.callers import Callers
 from standpipe.errors import BadRequest, NotFound
@@ -48,7 +49,10 @@ class Update(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Stored:
     """The handlers."""
 
-    def __init__(self, callers: Callers, store: Store, freshness: Freshness) -> None:
+    def __init__(
+        self, callers: Callers, store: Store, freshness: Freshness, labels: Labels
+    ) -> None:
+        self._labels = labels
         self._callers = callers
         self._store = store
         self._freshness = freshness
@@ -93,12 +97,14 @@ class Stored:
         body = await read_json(request, Update)
         refuse_nul(body.metadata, "metadata")
         row = await self._find(caller.project, _id(request))
+        kept = await self._labels.kept(request, caller, body.metadata)
+        values = {name: value for name, value in kept.items() if value is not None}
         changed = await self._freshness.ask(
-            self._store.set_metadata, caller.project, row.id, body.metadata
+            self._store.set_metadata, caller.project, row.id, values
         )
         if changed is None:
             raise _no_completion(_id(request))
-        return Json(completion(changed))
+        return Json(completion(changed), headers=told(body.metadata, kept))
 
     async def delete(self, request: Request) -> Response:
         """DELETE /chat/completions/{id}."""

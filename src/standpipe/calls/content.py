@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import logging
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from typing import TypeVar
 
 import msgspec
@@ -22,6 +22,7 @@ from standpipe.wire.summaries import summary_of
 log = logging.getLogger(__name__)
 
 Kept = TypeVar("Kept", Record, Begin)
+Value = TypeVar("Value")
 
 #: What stands for an error's text where none is kept.
 UNTOLD = "[not kept]"
@@ -67,7 +68,7 @@ class Contents:
         try:
             return self.secrets.out_of(self._redacted(_whole(record)))
         except Exception:  # noqa: BLE001 (a hook may raise anything, and then no text is kept)
-            self._failed(record.id)
+            self._failed(f"call {record.id}")
             return _bare(record, ())
 
     def redact_begin(self, begin: Begin) -> Begin:
@@ -76,12 +77,36 @@ class Contents:
             request = begin.request and self._redaction.document(begin.request)
             return msgspec.structs.replace(self._labelled(begin), request=request)
         except Exception:  # noqa: BLE001 (as above)
-            self._failed(begin.id)
+            self._failed(f"call {begin.id}")
             return _bare_begin(begin, ())
 
-    def _failed(self, call: str) -> None:
+    def drops(self, metadata: Mapping[str, str]) -> bool:
+        """Tell whether `none` leaves any of the metadata out."""
+        return not self._labels.issuperset(metadata)
+
+    def labels(
+        self, metadata: Mapping[str, str | None], content: Content, own: bytes | None
+    ) -> dict[str, str | None]:
+        """Return what a call may be labelled with, as `plain` and `redact` do.
+
+        A value that is None takes one away.
+        """
+        if content == "none":
+            metadata = _named(metadata, self._labels)
+        kept = {
+            name: value and self.secrets.hide_in(value, own) for name, value in metadata.items()
+        }
+        if content != "redacted":
+            return kept
+        try:
+            return {name: value and self._redaction.text(value) for name, value in kept.items()}
+        except Exception:  # noqa: BLE001 (as above)
+            self._failed("labels")
+            return {}
+
+    def _failed(self, what: str) -> None:
         self.failures += 1
-        log.exception("call %s: its text is not kept: it cannot be redacted", call)
+        log.exception("%s: a text is not kept: it cannot be redacted", what)
 
     def _redacted(self, record: Record) -> Record:
         kept = _numbers(record)
@@ -144,7 +169,7 @@ def _bare_begin(begin: Begin, labels: Collection[str]) -> Begin:
     )
 
 
-def _named(metadata: dict[str, str], labels: Collection[str]) -> dict[str, str]:
+def _named(metadata: Mapping[str, Value], labels: Collection[str]) -> dict[str, Value]:
     return {name: value for name, value in metadata.items() if name in labels}
 
 

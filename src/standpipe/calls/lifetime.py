@@ -64,6 +64,8 @@ class Lifetime(ABC, Generic[Asked]):
         """
         call.content = call.caller.content or self._content
         asked = self._asked(call)
+        if call.content == "none" and self._contents.drops(call.metadata):
+            call.withheld += ("metadata=dropped",)
         call.promised = self._keeper.promise(len(call.body), logged=call.logged)
         try:
             await self._run(call, asked, reply)

@@ -33,9 +33,11 @@ class KnownSecrets:
         """Return bytes that go out or into a log, without the secrets and the caller's own."""
         return _hidden(data, self._found(data, own))
 
-    def hide_in(self, text: str) -> str:
-        """Return a text without the secrets."""
-        return self.hide(text.encode("utf-8", "surrogateescape")).decode("utf-8", "surrogateescape")
+    def hide_in(self, text: str, own: bytes | None = None) -> str:
+        """Return a text without the secrets and the caller's own."""
+        return self.hide(text.encode("utf-8", "surrogatepass"), own).decode(
+            "utf-8", "surrogatepass"
+        )
 
     def out_of(self, frame: Kept, own: bytes | None = None) -> Kept:
         """Return what is kept of a call, without the secrets and the caller's own anywhere."""
