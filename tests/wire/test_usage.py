@@ -1,3 +1,4 @@
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -60,6 +61,84 @@ def test_cached_tokens_are_read_in_every_form(
     found = usage.from_openai(given_usage)
     assert found is not None
     assert found.cached_tokens == cached
+
+
+@pytest.mark.parametrize(
+    ("told", "written", "hour"),
+    [
+        ({"prompt_tokens_details": {"cache_write_tokens": 5}}, 5, None),
+        ({"prompt_tokens_details": {"cache_creation_tokens": 5}}, 5, None),
+        ({"cache_creation_input_tokens": 5}, 5, None),
+        (
+            {
+                "prompt_tokens_details": {
+                    "cache_creation_tokens": 5,
+                    "cache_creation_token_details": {
+                        "ephemeral_5m_input_tokens": 2,
+                        "ephemeral_1h_input_tokens": 3,
+                    },
+                }
+            },
+            5,
+            3,
+        ),
+        ({"prompt_tokens_details": {"cache_creation_token_details": 7}}, None, None),
+    ],
+)
+def test_tokens_written_to_a_cache_are_read_in_every_form(
+    told: dict[str, Any], written: int | None, hour: int | None
+) -> None:
+    found = usage.from_openai({"prompt_tokens": 9, **told})
+    assert found is not None
+    assert (found.cache_write_tokens, found.cache_write_1h_tokens) == (written, hour)
+
+
+@pytest.mark.parametrize(
+    ("total", "completion"),
+    # xAI counts reasoning beside the completion, others in it.
+    [(10 + 20 + 30, 50), (10 + 20, 20), (None, 20), (99, 20)],
+)
+def test_reasoning_is_part_of_the_completion(total: int | None, completion: int) -> None:
+    found = usage.from_openai(
+        {
+            "prompt_tokens": 10,
+            "completion_tokens": 20,
+            "total_tokens": total,
+            "completion_tokens_details": {"reasoning_tokens": 30},
+        }
+    )
+    assert found is not None
+    assert found.completion_tokens == completion
+    assert found.reasoning_tokens == 30
+
+
+def test_sums_have_every_figure_that_either_has() -> None:
+    one, other = Usage(1, 2, 3, cached_tokens=4), Usage(10, None, 30, reasoning_tokens=5)
+    assert usage.added(one, other) == Usage(11, 2, 33, cached_tokens=4, reasoning_tokens=5)
+
+
+@pytest.mark.parametrize(
+    ("told", "guess", "settled"),
+    [
+        (None, None, (None, None)),
+        (None, Usage(1, 2, 3), (Usage(1, 2, 3), "estimated")),
+        (Usage(7, 1, 8), None, (Usage(7, 1, 8), "provider")),
+        (Usage(7, 1, 8, 3), Usage(6, 5, 11), (Usage(7, 5, 12, 3), "estimated")),
+        (Usage(7, 9, 16), Usage(6, 5, 11), (Usage(7, 9, 16), "provider")),
+    ],
+)
+def test_an_answer_that_broke_off_used_what_was_told_or_seen(
+    told: Usage | None, guess: Usage | None, settled: tuple[Usage | None, str | None]
+) -> None:
+    assert usage.settled(told, guess) == settled
+
+
+@pytest.mark.parametrize(
+    ("cost", "text"),
+    [("0", "0"), ("100", "100"), ("1E-12", "0.000000000001"), ("0.5000", "0.5")],
+)
+def test_dollars_have_every_digit_and_no_more(cost: str, text: str) -> None:
+    assert usage.dollars(Decimal(cost)) == text
 
 
 def test_counts_reported_as_floats_are_whole() -> None:

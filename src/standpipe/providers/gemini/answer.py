@@ -39,6 +39,8 @@ _UNFINISHED = "FINISH_REASON_UNSPECIFIED"
 _CATEGORIES = {"hate_speech": "hate", "sexually_explicit": "sexual"}
 _SEVERITIES = {"NEGLIGIBLE": "safe", "LOW": "low", "MEDIUM": "medium", "HIGH": "high"}
 
+_TIERS = {"standard": "default", "flex": "flex", "priority": "priority"}
+
 #: What OpenAI says for a token that is not among the likely ones.
 _UNLIKELY = -9999.0
 
@@ -51,6 +53,7 @@ class Reader:
         self.provider_model: str | None = None
         #: In OpenAI's form, as last told.
         self.usage: Json | None = None
+        self._tier: Json = {}
         self._request = request
         self._failure = failure
         self._created = 0
@@ -90,6 +93,7 @@ class Reader:
             "created": self._created,
             "model": self._request.model,
             "choices": choices,
+            **self._tier,
             **more,
         }
 
@@ -101,6 +105,7 @@ class Reader:
         version = answer.get("modelVersion")
         self.provider_model = version if _is_text(version) else self.provider_model
         self.usage = usage(answer.get("usageMetadata")) or self.usage
+        self._tier = _tier(answer.get("usageMetadata")) or self._tier
 
     def _candidate(self, candidate: Json, place: int) -> Iterator[Json]:
         index = candidate.get("index")
@@ -206,6 +211,12 @@ class _Choice:
         }
         yield {"tool_calls": [head]}
         yield {"tool_calls": [{"index": index, "function": {"arguments": arguments}}]}
+
+
+def _tier(told: object) -> Json:
+    """Return the tier that an answer was made at, as OpenAI names it; {} if none is told."""
+    found = str(_dict(told).get("serviceTier")).lower()
+    return {"service_tier": _TIERS[found]} if found in _TIERS else {}
 
 
 def usage(told: object) -> Json | None:
