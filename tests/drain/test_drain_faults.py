@@ -48,7 +48,7 @@ class Memory:
         self._verb(after=True)
         return len(new)
 
-    def forget_segment(self, segment: str) -> None:
+    def forget_segment(self, segment: str, *, kept_s: float = 0.0) -> None:
         self._verb(after=False)
         self.offsets.pop(segment, None)
         self._verb(after=True)

@@ -136,6 +136,17 @@ def test_fresh_tombstone_stays_though_no_segment_is_left(
     assert store.add(Batch(rows=ten)) == 0
 
 
+def test_tombstone_stays_while_a_segment_is_kept(
+    store: Store, project: Project, ten: list[Row], change: Callable[[str], None]
+) -> None:
+    store.delete_record(project.id, ten[0].id)
+    change(f"UPDATE tombstones SET deleted_at = deleted_at - {EIGHT_DAYS_US}")
+    store.forget_segment("one", kept_s=8 * 24 * 3600)
+    assert store.add(Batch(rows=ten)) == 0
+    store.forget_segment("two", kept_s=6 * 24 * 3600)
+    assert store.add(Batch(rows=ten)) == 1
+
+
 def test_positions_are_as_last_committed(store: Store) -> None:
     assert store.positions() == {}
     store.add(Batch(positions={"a": 10, "b": 20}))

@@ -48,8 +48,8 @@ class Records(Protocol):
     def add(self, batch: Batch) -> int:
         """Commit a batch; return how many of its rows were not there before."""
 
-    def forget_segment(self, segment: str) -> None:
-        """Forget how far a segment that is no more was read."""
+    def forget_segment(self, segment: str, *, kept_s: float = 0.0) -> None:
+        """Forget how far a segment was read that is no more, or is kept that many seconds."""
 
 
 class Stop(Protocol):
@@ -284,7 +284,7 @@ class Drain:
     def _delete(self, path: Path) -> None:
         # In this order, so that after a crash in between the file still says what to forget.
         name = path.with_suffix(names.SEGMENT).name
-        self._store.forget_segment(name)
+        self._store.forget_segment(name, kept_s=self._kept.keep_s)
         self._read_to.pop(name, None)
         self._kept.take(path)
 

@@ -19,7 +19,7 @@ class Kept:
 
     def __init__(self, spool: Path, keep_s: float) -> None:
         self._spool = spool
-        self._keep_s = keep_s
+        self.keep_s = keep_s
         self._look_at = 0.0
 
     def take(self, done: Path) -> None:
@@ -27,7 +27,7 @@ class Kept:
 
         After a crash in between it is still there, and to be taken again.
         """
-        if self._keep_s > 0:
+        if self.keep_s > 0:
             try:
                 archive.compress(done)
             except OSError as error:
@@ -42,7 +42,7 @@ class Kept:
         self._look_at = now + LOOK_S
         for name in names.listed(self._spool, names.KEPT):
             path = self._spool / name
-            if time.time() - path.stat().st_mtime >= self._keep_s:
+            if time.time() - path.stat().st_mtime >= self.keep_s:
                 path.unlink(missing_ok=True)
         for name in names.listed(self._spool, names.KEPT + names.PART):
             (self._spool / name).unlink(missing_ok=True)

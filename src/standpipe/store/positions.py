@@ -27,9 +27,8 @@ _IDS_AT_ONCE = 500
 # How often a batch is tried while others are quicker or something in it must be mended.
 _TRIES = 5
 
-# How long a tombstone stays at least: the clocks of several nodes differ, and segments that are
-# kept for a while may be read again.
-_TOMBSTONES_US = 7 * 24 * 3600 * 1_000_000
+# How long a tombstone stays at least: the clocks of several nodes differ.
+_TOMBSTONES_US = 24 * 3600 * 1_000_000
 
 
 class Positions:
@@ -70,12 +69,17 @@ class Positions:
         with self._database.reading() as connection:
             return [OpenStream(*found) for found in connection.execute(query)]
 
-    def forget_segment(self, segment: str) -> None:
-        """Forget a removed segment, and the tombstones that no remaining segment can need."""
+    def forget_segment(self, segment: str, *, kept_s: float = 0.0) -> None:
+        """Forget a drained segment, and the tombstones that no segment can need any more.
+
+        `kept_s` is how long it is kept after this: it may be read again all that time.
+        """
         with self._database.writing() as connection:
             connection.execute(delete(spool_positions).where(spool_positions.c.segment == segment))
             oldest = connection.scalar(select(func.min(spool_positions.c.first_read_at)))
-            kept_from = min(now_us() - _TOMBSTONES_US, oldest or now_us())
+            kept_from = now_us() - _TOMBSTONES_US - round(kept_s * 1_000_000)
+            if oldest is not None:
+                kept_from = min(kept_from, oldest)
             # A project's own tombstone stays: calls that its key began may still be running.
             is_records = tombstones.c.record_id != tombstones.c.project_id
             is_old = tombstones.c.deleted_at < kept_from

@@ -249,4 +249,5 @@ tombstones = Table(
     Column("record_id", Text, primary_key=True),
     Column("project_id", Text, nullable=False),
     Column("deleted_at", BigInteger, nullable=False),
+    Index(None, "deleted_at"),
 )

@@ -40,6 +40,7 @@ def upgrade() -> None:
     _records()
     _contents()
     _usage()
+    op.create_index("ix_tombstones_deleted_at", "tombstones", ["deleted_at"])
     compatibility = op.create_table(
         "compatibility",
         sa.Column("oldest", sa.Text, nullable=False),
