@@ -16,11 +16,13 @@ from spooling import everything
 from standpipe.calls.attempts import Upstream
 from standpipe.calls.callers import Caller
 from standpipe.calls.chat import NO_SPEECH, Chat
+from standpipe.calls.dispatch import Dispatch
 from standpipe.calls.emulation.speech import Speech
 from standpipe.calls.incoming import Incoming
 from standpipe.calls.keeping import Keeper
+from standpipe.calls.provider_keys import ProviderKey, ProviderKeys
 from standpipe.calls.reply import Headers
-from standpipe.calls.routes import Routes, Target
+from standpipe.calls.routes import Route, Routes, Target
 from standpipe.config import Timeouts
 from standpipe.providers.dialect import Dialect, Fidelity, Quirks
 from standpipe.providers.openai import OpenAI
@@ -124,7 +126,7 @@ class Gateway:
         self._key = key
         self._speech = speech
         self._spool = spool
-        self._target = Target("there", model or "theirs", 0)
+        self._route = Route((Target("there", model or "theirs"),), retries=0, name="m")
 
     def quirks(self, **quirks: bool) -> None:
         """Set what the provider's row says of how it speaks."""
@@ -150,11 +152,13 @@ class Gateway:
     async def _ask(self, reply: Kept, fields: Json, best_effort: bool) -> None:
         spool = self._spool(self.folder)
         pool = Pool(Origin.parse(self._url), timeouts=Timeouts(connect=10.0))
-        upstream = Upstream(self.provider, pool, self.provider.dialect.headers(self._key))
-        routes = Routes({"there": self.provider}, {"m": self._target})
+        keys = ProviderKeys([ProviderKey(self.provider.dialect.headers(self._key))])
+        upstream = Upstream(self.provider, pool, keys)
+        routes = Routes({"there": self.provider}, {"m": self._route})
         speech = self._speech()
         keeper = Keeper(spool)
-        chat = Chat(routes, {"there": upstream}, keeper, logging_default="all", speech=speech)
+        dispatch = Dispatch(routes, {"there": upstream})
+        chat = Chat(dispatch, keeper, logging_default="all", speech=speech)
         incoming = Incoming(fidelity=b"best-effort" if best_effort else None)
         try:
             before = asyncio.all_tasks()

@@ -32,6 +32,7 @@ from standpipe.api.usage import UsageReports
 from standpipe.calls.callers import Callers
 from standpipe.calls.chat import Chat
 from standpipe.calls.content import contents
+from standpipe.calls.dispatch import Dispatch
 from standpipe.calls.keeping import Keeper
 from standpipe.calls.passthrough import Passthrough
 from standpipe.calls.routes import Routes
@@ -72,18 +73,19 @@ def build(settings: Settings, *, store: Store, spool: Spool, engines: Engines) -
     """Return the application; `engines` says where those of this machine answer."""
     places = upstreams(settings, engines)
     routes = routing(settings, {name: each.provider for name, each in places.items()})
+    dispatch = Dispatch(routes, places)
     callers = Callers(store, grace=settings.store.key_grace)
     keeper = Keeper(spool, contents(settings), when_full=settings.spool.when_full)
     default, content = settings.logging.default, settings.logging.content
     chat = Chat(
-        *(routes, places, keeper),
+        *(dispatch, keeper),
         logging_default=default,
         content=content,
         speech=speech(engines),
     )
     passed = {
         route.path: Passthrough(
-            *(route, routes, places, keeper), logging_default=default, content=content
+            *(route, dispatch, keeper), logging_default=default, content=content
         )
         for route in passthrough.ROUTES.values()
     }

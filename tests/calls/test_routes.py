@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from standpipe.calls.routes import Routes, Target, overlaps
+from standpipe.calls.routes import Route, Routes, Target, overlaps
 from standpipe.errors import BadRequest, NotFound
 from standpipe.providers.openai import OpenAI
 from standpipe.providers.table import Provider
@@ -19,35 +19,40 @@ PROVIDERS = {
     "openai": provider("openai"),
     "local": Provider("local", OpenAI(), models=("smol", "both"), retries=0),
 }
-ROUTES = {
-    "fast": Target("acme", "small-v2", 3),
-    "openai:gpt-4o": Target("acme", "stand-in", 0),
-}
+
+
+def alone(provider: str, model: str, retries: int, name: str = "") -> Route:
+    return Route((Target(provider, model),), retries=retries, name=name)
+
+
+FAST = Route((Target("acme", "small-v2"), Target("local", "smol")), name="fast")
+STAND_IN = alone("acme", "stand-in", 0, "openai:gpt-4o")
+ROUTES = {"fast": FAST, "openai:gpt-4o": STAND_IN}
 
 
 @pytest.mark.parametrize(
-    ("model", "target"),
+    ("model", "route"),
     [
-        ("fast", Target("acme", "small-v2", 3)),
-        ("openai:gpt-4o", Target("acme", "stand-in", 0)),  # a route wins over every prefix rule
-        ("openpipe:fast", Target("acme", "small-v2", 3)),
-        ("openpipe:acme/any/model", Target("acme", "any/model", 1)),
-        ("openpipe:smol", Target("local", "smol", 0)),
-        ("acme:x", Target("acme", "x", 1)),
-        ("acme:x:y/z", Target("acme", "x:y/z", 1)),
-        ("acme/org/x", Target("acme", "org/x", 1)),
-        ("openai:gpt-4", Target("openai", "gpt-4", 1)),
-        ("local:smol", Target("local", "smol", 0)),
-        ("small", Target("acme", "small", 1)),
-        ("both", Target("acme", "both", 1)),  # the first in configuration order
-        ("gpt-4", Target("openai", "gpt-4", 1)),
-        ("ft:gpt-4o:acme::id", Target("openai", "ft:gpt-4o:acme::id", 1)),
-        ("llama3:8b", Target("openai", "llama3:8b", 1)),
-        ("acme:", Target("openai", "acme:", 1)),
+        ("fast", FAST),
+        ("openai:gpt-4o", STAND_IN),  # a route wins over every prefix rule
+        ("openpipe:fast", FAST),
+        ("openpipe:acme/any/model", alone("acme", "any/model", 1)),
+        ("openpipe:smol", alone("local", "smol", 0)),
+        ("acme:x", alone("acme", "x", 1)),
+        ("acme:x:y/z", alone("acme", "x:y/z", 1)),
+        ("acme/org/x", alone("acme", "org/x", 1)),
+        ("openai:gpt-4", alone("openai", "gpt-4", 1)),
+        ("local:smol", alone("local", "smol", 0)),
+        ("small", alone("acme", "small", 1)),
+        ("both", alone("acme", "both", 1)),  # the first in configuration order
+        ("gpt-4", alone("openai", "gpt-4", 1)),
+        ("ft:gpt-4o:acme::id", alone("openai", "ft:gpt-4o:acme::id", 1)),
+        ("llama3:8b", alone("openai", "llama3:8b", 1)),
+        ("acme:", alone("openai", "acme:", 1)),
     ],
 )
-def test_name_leads_to_its_target(model: str, target: Target) -> None:
-    assert Routes(PROVIDERS, ROUTES).resolve(model) == target
+def test_name_leads_to_its_target(model: str, route: Route) -> None:
+    assert Routes(PROVIDERS, ROUTES).resolve(model) == route
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import pytest
 
 from standpipe import config
 from standpipe.calls import upstreams
+from standpipe.calls.routes import Route, Target
 from standpipe.errors import ConfigError
 from standpipe.providers.rows import completed
 
@@ -97,6 +98,69 @@ def test_route_to_a_provider_that_is_not_there_is_named(tmp_path: Path) -> None:
         upstreams.routing(settings, upstreams.providers(settings))
 
 
+@pytest.mark.parametrize(
+    ("parameters", "says"),
+    [
+        ("model = 'x'", "parameters.model: is the caller's to say"),
+        ("stream = true", "parameters.stream: is the caller's to say"),
+        ("temperature = 3", "parameters.temperature: must be"),
+    ],
+)
+@pytest.mark.parametrize("place", ["targets", "fallback"])
+def test_parameters_that_no_request_may_have_are_named(
+    tmp_path: Path, parameters: str, says: str, place: str
+) -> None:
+    row = f"[[routes.r.{place}]]\nprovider = 'local'\nmodel = 'm'\n"
+    text = f"{row}[routes.r.{place}.parameters]\n{parameters}\n"
+    if place == "fallback":
+        text += "[[routes.r.targets]]\nprovider = 'local'\nmodel = 'm'\n"
+    settings = completed(config.load(write(tmp_path, text), {}))
+    with pytest.raises(ConfigError) as caught:
+        upstreams.routing(settings, upstreams.providers(settings))
+    assert f"routes.'r'.{place}[0]." in str(caught.value)
+    assert says in str(caught.value)
+
+
+def test_route_is_read_whole(tmp_path: Path) -> None:
+    text = """
+    [routes.r]
+    choice = "fastest"
+    sticky = "session"
+    max_in_flight = 9
+    failures = 2
+    rest = 1.5
+    fallback = [{ provider = "local", model = "f" }]
+    [[routes.r.targets]]
+    provider = "local"
+    model = "m"
+    weight = 2
+    max_in_flight = 3
+    parameters = { seed = 1, x_new = { deep = [1] } }
+    """
+    settings = completed(config.load(write(tmp_path, text), {}))
+    route = upstreams.routing(settings, upstreams.providers(settings)).resolve("r")
+    assert route == Route(
+        (Target("local", "m", 2.0, 3, {"seed": 1, "x_new": {"deep": [1]}}),),
+        (Target("local", "f"),),
+        choice="fastest",
+        sticky="session",
+        max_in_flight=9,
+        failures=2,
+        rest=1.5,
+        name="r",
+    )
+
+
+def test_several_keys_are_read_and_come_before_the_environments(tmp_path: Path) -> None:
+    file = write(tmp_path, "[providers.groq]\napi_keys = ['env:FIRST', 'two']\n")
+    environ = {"FIRST": "canary", "GROQ_API_KEY": "other"}
+    settings = completed(config.load(file, environ))
+    groq = settings.providers["groq"]
+    assert (groq.api_key, [key.reveal() for key in groq.api_keys]) == (None, ["canary", "two"])
+    assert "providers.groq.api_key" not in settings.sources
+    assert "canary" not in repr(groq)
+
+
 def test_kubernetes_service_variables_are_not_ours() -> None:
     environ = {"STANDPIPE_PORT": "tcp://10.0.0.1:8787", "STANDPIPE_SERVICE_HOST": "10.0.0.1"}
     assert config.load(None, environ).server.port == 8787
@@ -113,6 +177,7 @@ def test_secrets_do_not_show_themselves(tmp_path: Path) -> None:
     assert "canary" not in f"{settings!r} {settings}"
 
 
+TARGET = "provider = 'x', model = 'm'"
 BAD = [
     ("[server]\nprot = 1\n", {}, "unknown setting 'server.prot'; did you mean 'port'?"),
     ("[sever]\nport = 1\n", {}, "unknown setting 'sever'; did you mean 'server'?"),
@@ -128,7 +193,19 @@ BAD = [
     ("[providers.x]\nbase_url = 'http://h'\ntimeouts = {idle = 0}\n", {}, "timeouts.idle"),
     ("[providers.x]\nbase_url = 'http://h'\ntimeouts = {idel = 1}\n", {}, "did you mean 'idle'?"),
     ("[providers.x]\nbase_url = 'http://h'\nmax_connections = 0\n", {}, "at least 1"),
-    ("[routes.r]\ntargets = []\n", {}, "exactly one target"),
+    ("[routes.r]\ntargets = []\n", {}, "at least one target"),
+    (f"[routes.r]\ntargets = [{{{TARGET}, weight = 0}}]\n", {}, "weight = 0.0: must be over 0"),
+    (f"[routes.r]\ntargets = [{{{TARGET}, max_in_flight = -1}}]\n", {}, "targets[0].max_in_flight"),
+    (f"[routes.r]\nrest = 0\ntargets = [{{{TARGET}}}]\n", {}, "rest = 0.0: must be from 0.1"),
+    (f"[routes.r]\nchoice = 'best'\ntargets = [{{{TARGET}}}]\n", {}, "invalid enum value 'best'"),
+    (
+        f"[routes.r]\ntargets = [{{{TARGET}}}]\nfallback = [{{{TARGET}, weight = 2}}]\n",
+        {},
+        "fallback[0].weight: they are tried in their order",
+    ),
+    ("[providers.x]\nbase_url = 'http://h'\napi_key = 'a'\napi_keys = ['b']\n", {}, "keep one"),
+    ("[providers.x]\nbase_url = 'http://h'\napi_keys = ['b', \"a\\nb\"]\n", {}, "api_keys[1]"),
+    ("[providers.x]\nbase_url = 'http://h'\napi_keys = ['env:NO']\n", {}, "NO is not set"),
     ("[routes.r]\ntargets = [{provder = 'x', model = 'm'}]\n", {}, "did you mean 'provider'?"),
     ("[routes.r]\nretries = 99\ntargets = [{provider = 'local', model = 'm'}]\n", {}, "0 to 10"),
     ("not toml", {}, "is not TOML"),
@@ -162,7 +239,14 @@ def test_every_plain_setting_is_documented_with_its_variable() -> None:
 
 @pytest.mark.parametrize(
     "struct",
-    [config.Provider, config.Route, config.Timeouts, config.LocalModel, config.Price],
+    [
+        config.Provider,
+        config.Route,
+        config.Target,
+        config.Timeouts,
+        config.LocalModel,
+        config.Price,
+    ],
 )
 def test_every_setting_of_a_table_is_documented(struct: type[Any]) -> None:
     prefix = "timeouts." if struct is config.Timeouts else ""

@@ -6,6 +6,7 @@ has come in: it is routed, recorded and stored as one.
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import msgspec
@@ -49,12 +50,13 @@ class MessagesRoute(CallRoute):
         return MessagesReply(reply)
 
     async def _answered(self, incoming: Incoming, caller: Caller, body: bytes, reply: Reply) -> str:
-        return await self._calls.answer(incoming, caller, body, reply, translate=self._translate)
+        translate = functools.partial(self._translate, incoming)
+        return await self._calls.answer(incoming, caller, body, reply, translate=translate)
 
-    def _translate(self, body: bytes) -> bytes:
+    def _translate(self, incoming: Incoming, body: bytes) -> bytes:
         """Return the body of a chat request; Unparsable or BadRequest where it is none."""
         given = chat.decoded(body)
-        native = self._calls.dialect_of(given.get("model")) == _NATIVE
+        native = self._calls.dialect_of(given.get("model"), incoming) == _NATIVE
         return _encode(to_openai_request(given, native=native))
 
 

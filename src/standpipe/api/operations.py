@@ -87,6 +87,12 @@ CONTROL: dict[str, Header] = {
         "answer's header of this name.",
         one_of("strict", "best-effort"),
     ),
+    "standpipe-fallback": Header(
+        "Models to try, in this order, where the one that was asked for and what its route falls "
+        "back on have failed: a JSON list of at most 10 names, any that may be asked for. Nothing "
+        "is tried after the first byte of an answer.",
+        text(),
+    ),
     "x-api-key": Header(
         "The key, where Anthropic's clients send it; `Authorization` does as well.", text()
     ),

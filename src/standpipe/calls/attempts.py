@@ -3,25 +3,36 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager
+from types import TracebackType
 
 import msgspec
 from typing_extensions import override
 
 from standpipe.calls.call import Call, now_us
-from standpipe.calls.routes import Target
-from standpipe.errors import ApiError, Refused, Silent, Unreachable
+from standpipe.calls.provider_keys import ProviderKey, ProviderKeys
+from standpipe.calls.routes import Route, Target
+from standpipe.calls.standing import UNWATCHED, Standing
+from standpipe.errors import ApiError, Refused, Silent, Unreachable, UpstreamError
 from standpipe.providers.dialect import Outgoing
 from standpipe.providers.table import Provider
 from standpipe.upstream.answer import Answer
-from standpipe.upstream.transport import Headers, Request, Transport
+from standpipe.upstream.transport import Request, Transport
 from standpipe.wire.record import Attempt
 
 #: Largest answer taken in one piece, and largest error body read, in bytes.
 ANSWER_LIMIT = 256 * 1024 * 1024
 ERROR_LIMIT = 1024 * 1024
-#: Statuses of a provider after which another try may do better.
-AGAIN = frozenset((408, 429, 500, 502, 503, 504))
+#: Statuses of a provider, beside all of 500 and more, after which another try may do better.
+AGAIN = frozenset((408, 429))
+#: Those with which a provider's Retry-After is about more than the one call.
+_BUSY = frozenset((429, 503))
+#: Those under 500 that are the target's trouble and not the request's: out of money, too slow, too
+#: many. A 404 may be either: the model that is not there, or what the request refers to.
+_TARGETS_OWN = frozenset((402, 408, 429))
+_UNKNOWN = 404
 #: Longest Retry-After that is waited for, and the pause where none is told, in seconds.
 PATIENCE = 5.0
 PAUSE = 0.25
@@ -32,63 +43,143 @@ class Upstream(msgspec.Struct, frozen=True):
 
     provider: Provider
     transport: Transport
-    #: The request's headers, the provider's key among them.
-    headers: Headers
-    #: The key itself, to keep it out of what the provider says of it.
-    key: bytes | None = None
+    keys: ProviderKeys
 
     @override
     def __repr__(self) -> str:
         return f"Upstream({self.provider.name})"
 
 
-async def attempt(call: Call, target: Target, upstream: Upstream, outgoing: Outgoing) -> Answer:
+class Turn(msgspec.Struct, frozen=True):
+    """One target's turn in a call."""
+
+    route: Route
+    target: Target
+    upstream: Upstream
+    standing: Standing = UNWATCHED
+    #: Tells whether a failed attempt may be made again here: no other target is left.
+    may_repeat: Callable[[], bool] = lambda: True
+
+    @property
+    def retries(self) -> int:
+        """How often a failed attempt is made again at this target, as things are now."""
+        return self.route.retries if self.may_repeat() else 0
+
+
+class Held:
+    """An answer with status 200 until its end, which says how its target stands.
+
+    An async context manager that gives the answer, its body still to be read, and closes it.
+    """
+
+    __slots__ = ("_answer", "_attempts", "_place", "_since", "_turn")
+
+    def __init__(self, answer: Answer, turn: Turn, since: float, attempts: list[Attempt]) -> None:
+        self._answer = answer
+        self._turn = turn
+        self._since = since
+        self._attempts = attempts
+        #: The attempt that was answered is the newest.
+        self._place = len(attempts) - 1
+
+    async def __aenter__(self) -> Answer:
+        return self._answer
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._answer.close()
+        standing = self._turn.standing
+        if error is None:
+            standing.worked(self._answer.first_byte_us / 1e6, since=self._since)
+        elif isinstance(error, UpstreamError):
+            standing.failed(self._turn.route)
+            broken = self._attempts[self._place]
+            self._attempts[self._place] = msgspec.structs.replace(broken, error=error.message)
+
+
+async def attempt(
+    call: Call, turn: Turn, outgoing: Outgoing
+) -> AbstractAsyncContextManager[Answer]:
     """Return an answer with status 200, its body still to be read.
 
-    Raises the last attempt's error once `target.retries` are used up or another try is pointless.
+    Raises the last attempt's error once the turn's retries are used up or another try is pointless.
+    A key that is refused is no try where the provider has another that does not rest.
     """
-    tried = 0
+    keys = turn.upstream.keys
+    tried = keys_refused = 0
     while True:
+        since, key = time.monotonic(), keys.only or keys.take()
         try:
-            return await _once(call, target, upstream, outgoing)
-        except (Refused, Unreachable, Silent) as error:
+            answer = await _once(call, turn, key, outgoing)
+        except ApiError as error:
+            if keys.refused(key, error) and keys_refused < len(keys) - 1:
+                keys_refused += 1
+                call.retried = True
+                continue
+            _note(turn, error, since)
             pause = _pause(error)
-            if tried >= target.retries or pause is None:
+            if pause is None or tried >= turn.retries:
                 raise
+        else:
+            is_watched = turn.standing is not UNWATCHED
+            return Held(answer, turn, since, call.attempts) if is_watched else answer
         tried += 1
         call.retried = True
         await asyncio.sleep(pause)
 
 
-async def _once(call: Call, target: Target, upstream: Upstream, outgoing: Outgoing) -> Answer:
-    request = Request("POST", outgoing.path, upstream.headers, outgoing.body, outgoing.extra)
+async def _once(call: Call, turn: Turn, key: ProviderKey, outgoing: Outgoing) -> Answer:
+    request = Request("POST", outgoing.path, key.headers, outgoing.body, outgoing.extra)
     started = now_us()
     try:
-        answer = await upstream.transport.send(request)
+        answer = await turn.upstream.transport.send(request)
     except ApiError as error:
-        call.attempts.append(_attempt(target, started, error=error.message))
+        call.attempts.append(_attempt(turn, key, started, error=error.message))
         raise
-    noted = _attempt(target, started, status=answer.status, first_byte_us=answer.first_byte_us)
+    except asyncio.CancelledError:
+        call.attempts.append(_attempt(turn, key, started, error="given up before its answer"))
+        raise
+    first_byte_us = answer.first_byte_us
+    noted = _attempt(turn, key, started, status=answer.status, first_byte_us=first_byte_us)
     if answer.status == 200:
         call.attempts.append(noted)
         return answer
-    refusal = await _error(answer, upstream)
+    refusal = await _error(answer, turn.upstream.provider, key)
     call.attempts.append(msgspec.structs.replace(noted, error=refusal.message))
     raise refusal
 
 
-async def _error(answer: Answer, upstream: Upstream) -> ApiError:
-    async with answer:
-        body = await answer.body(ERROR_LIMIT)
-    if upstream.key is not None:
-        body = body.replace(upstream.key, b"***")
+def _note(turn: Turn, error: ApiError, since: float) -> None:
+    """Note what an attempt without an answer says of its target."""
+    if not isinstance(error, Refused):
+        turn.standing.failed(turn.route)
+    elif error.status in _BUSY and error.retry_after:
+        turn.standing.asked_to_wait(error.retry_after)
+    elif error.status in _TARGETS_OWN or error.status >= 500:
+        turn.standing.failed(turn.route)
+    elif error.status != _UNKNOWN:
+        turn.standing.worked(since=since)  # to refuse what is wrong is to work
+
+
+async def _error(answer: Answer, provider: Provider, key: ProviderKey) -> ApiError:
+    try:
+        async with answer:
+            body = await answer.body(ERROR_LIMIT)
+    except UpstreamError:  # the status says enough
+        body = b""
+    if key.secret is not None:
+        body = body.replace(key.secret, b"***")
     headers: Mapping[bytes, bytes] = dict(answer.headers)
-    provider = upstream.provider
     return provider.dialect.error(answer.status, headers, body, provider.name)
 
 
 def _attempt(
-    target: Target,
+    turn: Turn,
+    key: ProviderKey,
     started: int,
     *,
     status: int | None = None,
@@ -96,18 +187,23 @@ def _attempt(
     first_byte_us: int | None = None,
 ) -> Attempt:
     return Attempt(
-        provider=target.provider,
-        model=target.model,
+        provider=turn.target.provider,
+        model=turn.target.model,
         started_at=started,
         status=status,
         error=error,
         first_byte_us=first_byte_us,
+        key=key.place,
     )
 
 
 def _pause(error: ApiError) -> float | None:
     """Return how long to wait before another try, None where it is pointless."""
-    if isinstance(error, Refused) and error.status not in AGAIN:
+    if isinstance(error, Refused):
+        is_again = error.status in AGAIN or error.status >= 500
+    else:
+        is_again = isinstance(error, Unreachable | Silent)
+    if not is_again:
         return None
     if error.retry_after is None:
         return PAUSE

@@ -20,7 +20,7 @@ from standpipe.wire.chat import ChatRequest
 from standpipe.wire.ids import new_id
 from standpipe.wire.passthrough import PassedRequest
 from standpipe.wire.record import Attempt, Begin, BodyForm, Kind, Outcome, Record
-from standpipe.wire.summaries import summary_of, used
+from standpipe.wire.summaries import sent, summary_of, used
 
 
 def now_us() -> int:
@@ -99,6 +99,25 @@ class Call:
         return self.decoder.provider_model if self.decoder else self.provider_model
 
     @property
+    def answered(self) -> bool:
+        """Tell a call of whose answer the caller has seen a part, or is about to."""
+        return self.begun or self.outcome != "abandoned"
+
+    def turn_to(self, target: Target) -> None:
+        """Begin at a target, whatever another one has said so far."""
+        self.target = target
+        self.fidelity = ()
+        self.provider_model = self.decoder = None
+
+    def throw_away(self) -> None:
+        """Let an answer that began, and that nobody will see, count for what was asked."""
+        last = self.attempts[-1] if self.attempts else None
+        if last is None or last.status != 200 or last.usage is not None:
+            return
+        usage, source = sent(self.body)
+        self.attempts[-1] = msgspec.structs.replace(last, usage=usage, usage_source=source)
+
+    @property
     def told(self) -> tuple[str, ...]:
         """What the caller is told that it asked for and does not get, or gets by other means."""
         return self.fidelity + self.withheld
@@ -161,7 +180,7 @@ class Call:
         if self.decoder is not None:
             record = _with_stream(record, self.decoder)
         if any(each.usage for each in self.attempts):
-            record = _with_sum(record)
+            record = _with_sum(_with_last(record, response, self.body))
         return record if self.logged else _with_numbers(record, response, self.body)
 
 
@@ -181,6 +200,24 @@ def _with_stream(record: Record, decoder: Told) -> Record:
         counts = usages.from_openai(msgspec.json.decode(decoder.usage))
         record = msgspec.structs.replace(record, usage=counts, usage_source="provider")
     return msgspec.structs.replace(record, completion_id=decoder.completion_id)
+
+
+def _with_last(record: Record, response: bytes | None, request: bytes | None) -> Record:
+    """Let the last attempt say what it used, as those that were thrown away do."""
+    *others, last = record.attempts
+    if last.status != 200 or last.usage is not None:
+        return record
+    alone = msgspec.structs.replace(record, attempts=(last,))
+    said = summary_of(alone, response, request)
+    usage, source = used(alone, said, request)
+    last = msgspec.structs.replace(
+        last,
+        provider_model=record.provider_model,
+        usage=usage,
+        usage_source=source,
+        service_tier=said.service_tier,
+    )
+    return msgspec.structs.replace(record, attempts=(*others, last))
 
 
 def _with_sum(record: Record) -> Record:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import functools
+from collections.abc import Callable
 from typing import Any
 
 from typing_extensions import override
 
 from standpipe.calls import incoming as control
-from standpipe.calls.attempts import ANSWER_LIMIT, Upstream, attempt
+from standpipe.calls.attempts import ANSWER_LIMIT, Turn, Upstream, attempt
 from standpipe.calls.call import Call, now_us
 from standpipe.calls.callers import Caller
+from standpipe.calls.dispatch import Dispatch
 from standpipe.calls.emulation.checker import Checker
 from standpipe.calls.emulation.means import Means
 from standpipe.calls.emulation.source import Source, Tries
@@ -21,10 +23,11 @@ from standpipe.calls.incoming import Incoming
 from standpipe.calls.keeping import Keeper
 from standpipe.calls.lifetime import Lifetime, check_stream, drain
 from standpipe.calls.reply import Reply
-from standpipe.calls.routes import Routes, Target
+from standpipe.calls.routes import Target
 from standpipe.config import Content
-from standpipe.errors import Forbidden, RequestError
+from standpipe.errors import Forbidden
 from standpipe.providers import fidelity
+from standpipe.providers.fidelity import Plan
 from standpipe.providers.table import Provider
 from standpipe.upstream.answer import Answer
 from standpipe.wire import chat, sse
@@ -46,8 +49,7 @@ class Chat(Lifetime[ChatRequest]):
 
     def __init__(
         self,
-        routes: Routes,
-        upstreams: Mapping[str, Upstream],
+        dispatch: Dispatch,
         keeper: Keeper,
         *,
         logging_default: str,
@@ -55,8 +57,7 @@ class Chat(Lifetime[ChatRequest]):
         speech: Speech = NO_SPEECH,
     ) -> None:
         super().__init__(keeper, logging_default=logging_default, content=content)
-        self._routes = routes
-        self._upstreams = upstreams
+        self._dispatch = dispatch
         self._means = Means(Checker(), speech)
 
     async def close(self) -> None:
@@ -82,47 +83,46 @@ class Chat(Lifetime[ChatRequest]):
         call.translate = translate
         return await self._live(call, reply)
 
-    def dialect_of(self, model: object) -> str | None:
-        """Return the name of the dialect that a model's target speaks, None if there is none."""
-        try:
-            target = self._routes.resolve(model) if isinstance(model, str) else None
-        except RequestError:  # told when the call is served
-            return None
-        return None if target is None else self._upstreams[target.provider].provider.dialect.name
+    def dialect_of(self, model: object, incoming: Incoming) -> str | None:
+        """Return the dialect that all targets of a call speak, None if there is no such one."""
+        return self._dispatch.dialect_of(model, incoming)
 
     @override
     async def _serve(self, call: Call, request: ChatRequest, reply: Reply) -> None:
-        target = call.target = self._routes.resolve(request.model)
         if call.caller.read_only:
             raise Forbidden("Read-only OpenPipe API keys cannot access the base OpenAI API")
-        upstream = self._upstreams[target.provider]
-        best_effort = control.wants_best_effort(call.incoming)
-        plan = fidelity.plan(request, upstream.provider, best_effort=best_effort)
+        turn = self._dispatch.only(call, request.model)
+        if turn is not None:
+            await self._at(call, request, reply, turn)
+            return
+        serve = functools.partial(self._at, call, request, reply)
+        check = functools.partial(_plan, call, request)
+        await self._dispatch.serve(call, request.model, serve, check)
+
+    async def _at(self, call: Call, request: ChatRequest, reply: Reply, turn: Turn) -> None:
+        """Serve the call at the target whose turn it is."""
+        plan = _plan(call, request, turn.target, turn.upstream)
         if plan.emulated:
-            await self._emulate(call, Emulation(plan), target, upstream, reply)
+            await self._emulate(call, Emulation(plan), turn, reply)
         else:
             call.fidelity = plan.noted()
-            await self._pass(call, plan.request, target, upstream, reply)
+            await self._pass(call, plan.request, turn, reply)
 
-    async def _pass(
-        self, call: Call, request: ChatRequest, target: Target, upstream: Upstream, reply: Reply
-    ) -> None:
+    async def _pass(self, call: Call, request: ChatRequest, turn: Turn, reply: Reply) -> None:
         """Send the request on, and the answer back as it comes."""
-        provider = upstream.provider
-        outgoing = provider.dialect.prepare(request, target.model, provider.quirks)
-        async with await attempt(call, target, upstream, outgoing) as answer:
+        provider = turn.upstream.provider
+        outgoing = provider.dialect.prepare(request, turn.target.model, provider.quirks)
+        async with await attempt(call, turn, outgoing) as answer:
             relay = self._relay_stream if request.stream else self._relay_whole
             await relay(call, request, provider, answer, reply)
 
-    async def _emulate(
-        self, call: Call, emulation: Emulation, target: Target, upstream: Upstream, reply: Reply
-    ) -> None:
+    async def _emulate(self, call: Call, emulation: Emulation, turn: Turn, reply: Reply) -> None:
         """Do what the provider lacks; where that is in the request alone, the answer is passed."""
         call.fidelity = emulation.noted
         if emulation.plain:
-            await self._pass(call, emulation.request(), target, upstream, reply)
+            await self._pass(call, emulation.request(), turn, reply)
             return
-        tries = Tries(call, target, upstream)
+        tries = Tries(call, turn)
         call.decoder = tries.tally
         source = emulation.source(tries, self._means)
         telling = Telling(emulation.asked, tries.tally, second(call), identity(call))
@@ -177,6 +177,14 @@ class Chat(Lifetime[ChatRequest]):
         decoder.close()
         await self._end(call, last + DONE, reply)
         await drain(answer)
+
+
+def _plan(call: Call, request: ChatRequest, target: Target, upstream: Upstream) -> Plan:
+    """Decide what becomes of a request at a target; BadRequest names what it cannot honour."""
+    if target.parameters:
+        request = chat.parse(chat.rebuild(request, changes=target.parameters, without=()))
+    best_effort = control.wants_best_effort(call.incoming)
+    return fidelity.plan(request, upstream.provider, best_effort=best_effort)
 
 
 def second(call: Call) -> int:

@@ -19,12 +19,16 @@ NAMES = {
     b"op-cache": "cache",
     b"op-criteria": "criteria",
     b"standpipe-fidelity": "fidelity",
+    b"standpipe-fallback": "fallback",
     b"traceparent": "traceparent",
     b"x-stainless-retry-count": "retry_count",
 }
 
 #: Those that a request may have once: of two, each reader could believe another.
 ONCE = frozenset(NAMES) - {b"user-agent", b"traceparent", b"x-stainless-retry-count"}
+
+#: Models that a caller may name in `standpipe-fallback`.
+MOST_FALLBACKS = 10
 
 #: Longest text of a header that a record keeps, in characters.
 KEPT = 256
@@ -43,6 +47,7 @@ class Incoming(msgspec.Struct):
     cache: bytes | None = None
     criteria: bytes | None = None
     fidelity: bytes | None = None
+    fallback: bytes | None = None
     traceparent: bytes | None = None
     retry_count: bytes | None = None
 
@@ -99,6 +104,26 @@ def wants_best_effort(incoming: Incoming) -> bool:
         f"standpipe-fidelity: must be 'strict' or 'best-effort', not {_shown(value)}",
         param="standpipe-fidelity",
     )
+
+
+def fallback(incoming: Incoming) -> list[str]:
+    """Return the models in `standpipe-fallback`, [] if there are none; BadRequest if unclear."""
+    if not incoming.fallback:
+        return []
+    try:
+        models = _models.decode(incoming.fallback)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise _bad_fallback(f"must be a JSON list of model names: {error}") from None
+    if len(models) > MOST_FALLBACKS:
+        raise _bad_fallback(f"{len(models)} models are over the {MOST_FALLBACKS} that may be named")
+    return models
+
+
+def _bad_fallback(what: str) -> BadRequest:
+    return BadRequest(f"standpipe-fallback: {what}", param="standpipe-fallback")
+
+
+_models = msgspec.json.Decoder(list[str])
 
 
 def tags(incoming: Incoming) -> dict[str, str]:

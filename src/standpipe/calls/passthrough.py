@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import functools
 
 import msgspec
 from typing_extensions import override
 
 from standpipe import errors
 from standpipe.calls import incoming as control
-from standpipe.calls.attempts import ANSWER_LIMIT, Upstream, attempt
+from standpipe.calls.attempts import ANSWER_LIMIT, Turn, Upstream, attempt
 from standpipe.calls.call import Call, now_us
 from standpipe.calls.callers import Caller
 from standpipe.calls.chat import DONE
+from standpipe.calls.dispatch import Dispatch
 from standpipe.calls.incoming import Incoming
 from standpipe.calls.keeping import Keeper
 from standpipe.calls.lifetime import Lifetime, check_stream, drain
 from standpipe.calls.reply import Reply
-from standpipe.calls.routes import Routes
+from standpipe.calls.routes import Target
 from standpipe.config import Content
 from standpipe.errors import ApiError, Forbidden
 from standpipe.providers import passthrough as passed
+from standpipe.providers.dialect import Outgoing
 from standpipe.providers.table import Provider
 from standpipe.upstream.answer import Answer
 from standpipe.wire import passthrough, sse
@@ -33,8 +35,7 @@ class Passthrough(Lifetime[PassedRequest]):
     def __init__(
         self,
         route: Route,
-        routes: Routes,
-        upstreams: Mapping[str, Upstream],
+        dispatch: Dispatch,
         keeper: Keeper,
         *,
         logging_default: str,
@@ -42,8 +43,7 @@ class Passthrough(Lifetime[PassedRequest]):
     ) -> None:
         super().__init__(keeper, logging_default=logging_default, content=content)
         self._route = route
-        self._routes = routes
-        self._upstreams = upstreams
+        self._dispatch = dispatch
 
     async def answer(self, incoming: Incoming, caller: Caller, body: bytes, reply: Reply) -> str:
         """Answer a request and return the call's id.
@@ -55,15 +55,22 @@ class Passthrough(Lifetime[PassedRequest]):
 
     @override
     async def _serve(self, call: Call, request: PassedRequest, reply: Reply) -> None:
-        target = call.target = self._routes.resolve(request.model)
         if call.caller.read_only:
             raise Forbidden("Read-only OpenPipe API keys cannot access the base OpenAI API")
-        upstream = self._upstreams[target.provider]
-        provider = upstream.provider
-        outgoing = passed.prepare(request, target.model, provider)
-        async with await attempt(call, target, upstream, outgoing) as answer:
+        turn = self._dispatch.only(call, request.model)
+        if turn is not None:
+            await self._at(call, request, reply, turn)
+            return
+        serve = functools.partial(self._at, call, request, reply)
+        check = functools.partial(_prepare, request)
+        await self._dispatch.serve(call, request.model, serve, check)
+
+    async def _at(self, call: Call, request: PassedRequest, reply: Reply, turn: Turn) -> None:
+        """Serve the call at the target whose turn it is."""
+        outgoing = _prepare(request, turn.target, turn.upstream)
+        async with await attempt(call, turn, outgoing) as answer:
             if request.stream:
-                await self._relay_stream(call, request, provider, answer, reply)
+                await self._relay_stream(call, request, turn.upstream.provider, answer, reply)
             else:
                 await self._relay_whole(call, request, answer, reply)
 
@@ -112,3 +119,8 @@ class Passthrough(Lifetime[PassedRequest]):
         flat = {"type": "error", **event["error"], **event}
         flat["type"] = "error"
         return b"event: error\n" + sse.event(msgspec.json.encode(flat))
+
+
+def _prepare(request: PassedRequest, target: Target, upstream: Upstream) -> Outgoing:
+    """Return what to send to a target; BadRequest where its provider does not have the route."""
+    return passed.prepare(request, target.model, upstream.provider)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal
 
 import msgspec
 
@@ -16,11 +17,44 @@ KNOWN_PREFIXES = ("openai", "anthropic", "gemini")
 
 
 class Target(msgspec.Struct, frozen=True):
-    """A model at a provider, and how hard to try."""
+    """A model at a provider."""
 
     provider: str
     model: str
-    retries: int
+    #: Its share of the calls, beside the other targets' weights.
+    weight: float = 1.0
+    #: Calls at a time; 0 for any number.
+    max_in_flight: int = 0
+    #: Fields of a chat request that beat the caller's.
+    parameters: Mapping[str, Any] = {}
+
+
+class Route(msgspec.Struct, frozen=True):
+    """Where a model's name leads, and how hard to try."""
+
+    targets: tuple[Target, ...]
+    #: Tried in this order after the targets.
+    fallback: tuple[Target, ...] = ()
+    #: How often a failed attempt is made again at the last target that is left.
+    retries: int = 1
+    choice: Literal["weighted", "fastest"] = "weighted"
+    #: The name of the metadata whose values each keep to one target; empty for none.
+    sticky: str = ""
+    #: Calls at a time; 0 for any number.
+    max_in_flight: int = 0
+    #: Failures in a row after which a target rests, and for how many seconds.
+    failures: int = 3
+    rest: float = 10.0
+    #: Empty for a model that is no route of the operator's.
+    name: str = ""
+
+    @property
+    def is_plain(self) -> bool:
+        """Tell a route of one target on which there is nothing to choose and nothing to count."""
+        if not self.name:
+            return True
+        several = len(self.targets) > 1 or self.fallback
+        return not (several or self.max_in_flight or self.targets[0].max_in_flight)
 
 
 class Routes:
@@ -29,8 +63,8 @@ class Routes:
     def __init__(
         self,
         providers: Mapping[str, Provider],
-        routes: Mapping[str, Target],
-        aliases: Mapping[str, Target] | None = None,
+        routes: Mapping[str, Route],
+        aliases: Mapping[str, Route] | None = None,
     ) -> None:
         self._providers = providers
         self._routes = routes
@@ -38,8 +72,8 @@ class Routes:
         self._aliases = aliases or {}
         self._listed = _first_listed(providers)
 
-    def resolve(self, model: str) -> Target:
-        """Return the target of `model`.
+    def resolve(self, model: str) -> Route:
+        """Return the route of `model`; of one that is no route's name, a route of one target.
 
         Raises NotFound for an `openpipe:` model that does not exist, BadRequest where no provider
         would take the name.
@@ -52,12 +86,16 @@ class Routes:
         found = self._prefixed(model, ":") or self._prefixed(model, "/") or self._bare(model)
         return found or self._openai(model)
 
+    def own(self) -> Iterable[Route]:
+        """Return the operator's routes."""
+        return self._routes.values()
+
     def names(self) -> list[tuple[str, str]]:
         """Return every model name that is listed, with its owner: routes first."""
         listed = [(name, "route") for name in self._routes]
-        return listed + [(name, t.provider) for name, t in self._listed.items()]
+        return listed + [(name, r.targets[0].provider) for name, r in self._listed.items()]
 
-    def _openpipe(self, model: str) -> Target:
+    def _openpipe(self, model: str) -> Route:
         slug = model.removeprefix(OPENPIPE)
         found = self._prefixed(slug, "/") or self._routes.get(slug) or self._bare(slug)
         if found is None:
@@ -66,29 +104,33 @@ class Routes:
             )
         return found
 
-    def _prefixed(self, model: str, separator: str) -> Target | None:
+    def _prefixed(self, model: str, separator: str) -> Route | None:
         prefix, found, rest = model.partition(separator)
         provider = self._providers.get(prefix) if found and rest else None
-        return None if provider is None else Target(prefix, rest, provider.retries)
+        return None if provider is None else _alone(prefix, rest, provider.retries)
 
-    def _bare(self, model: str) -> Target | None:
+    def _bare(self, model: str) -> Route | None:
         return self._listed.get(model)
 
-    def _openai(self, model: str) -> Target:
+    def _openai(self, model: str) -> Route:
         prefix, found, _ = model.partition(":")
         if found and prefix in KNOWN_PREFIXES and prefix not in self._providers:
             raise BadRequest(_no_provider(prefix), param="model")
         openai = self._providers.get("openai")
         if openai is None:
             raise BadRequest(_no_provider("openai"), param="model")
-        return Target("openai", model, openai.retries)
+        return _alone("openai", model, openai.retries)
 
 
-def _first_listed(providers: Mapping[str, Provider]) -> dict[str, Target]:
-    listed: dict[str, Target] = {}
+def _alone(provider: str, model: str, retries: int) -> Route:
+    return Route((Target(provider, model),), retries=retries)
+
+
+def _first_listed(providers: Mapping[str, Provider]) -> dict[str, Route]:
+    listed: dict[str, Route] = {}
     for name, provider in providers.items():
         for model in provider.models:
-            listed.setdefault(model, Target(name, model, provider.retries))
+            listed.setdefault(model, _alone(name, model, provider.retries))
     return listed
 
 

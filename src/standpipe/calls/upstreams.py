@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from standpipe.calls.attempts import Upstream
 from standpipe.calls.embedded import Absent, Embedded
 from standpipe.calls.emulation.speech import Engines as SpeechEngines
 from standpipe.calls.emulation.speech import Silence, Speech
-from standpipe.calls.routes import Routes, Target
+from standpipe.calls.provider_keys import ProviderKey, ProviderKeys
+from standpipe.calls.routes import Route, Routes, Target
 from standpipe.config import Provider as Row
 from standpipe.config import Secret, Settings, Timeouts
+from standpipe.config import Target as TargetRow
 from standpipe.engine.address import Address, Engines
 from standpipe.engine.embedding_weights import MODEL as EMBEDDING_MODEL
 from standpipe.errors import ConfigError
@@ -25,6 +28,8 @@ from standpipe.upstream.pool import Pool
 from standpipe.upstream.proxy import proxy_for
 from standpipe.upstream.signing import Credentials, Signed, region_of, signer
 from standpipe.upstream.transport import Origin, Transport
+from standpipe.wire import chat
+from standpipe.wire.checks import Issues
 
 #: How long the engine may take: a long answer on one core takes minutes.
 ENGINE_TIMEOUTS = Timeouts(connect=5.0, first_byte=600.0, idle=600.0, total=600.0)
@@ -74,27 +79,66 @@ def speech(engines: Engines) -> Speech:
 
 
 def routing(settings: Settings, known: Mapping[str, Provider]) -> Routes:
-    """Return the resolver of model names; ConfigError for a route to a provider there is not."""
+    """Return the resolver of model names.
+
+    Raises ConfigError for a route to a provider there is not, and for parameters of a target that
+    no request may have.
+    """
     named = {}
-    for name, route in settings.routes.items():
-        target = route.targets[0]
-        if target.provider not in known:
-            offered = ", ".join(known) or "none"
-            raise ConfigError(
-                f"routes.{name!r}.targets: no provider {target.provider!r}; there are: {offered}"
-            )
-        named[name] = Target(target.provider, target.model, route.retries)
+    for name, row in settings.routes.items():
+        targets = _targets(f"routes.{name!r}.targets", row.targets, known)
+        fallback = _targets(f"routes.{name!r}.fallback", row.fallback, known)
+        named[name] = Route(
+            targets,
+            fallback,
+            retries=row.retries,
+            choice=row.choice,
+            sticky=row.sticky,
+            max_in_flight=row.max_in_flight,
+            failures=row.failures,
+            rest=row.rest,
+            name=name,
+        )
     return Routes(known, named, _aliases(settings))
 
 
-def _aliases(settings: Settings) -> dict[str, Target]:
+def _targets(
+    where: str, rows: Iterable[TargetRow], known: Mapping[str, Provider]
+) -> tuple[Target, ...]:
+    found = []
+    for place, row in enumerate(rows):
+        if row.provider not in known:
+            offered = ", ".join(known) or "none"
+            raise ConfigError(f"{where}: no provider {row.provider!r}; there are: {offered}")
+        _check_parameters(f"{where}[{place}].parameters", row.parameters)
+        found.append(Target(row.provider, row.model, row.weight, row.max_in_flight, row.parameters))
+    return tuple(found)
+
+
+#: Fields that are the caller's own, or ours.
+_NOT_PARAMETERS = frozenset(("model", "messages", "stream", "stream_options", "store", "metadata"))
+
+
+def _check_parameters(where: str, parameters: Mapping[str, Any]) -> None:
+    issues = Issues()
+    for name, value in parameters.items():
+        if name in _NOT_PARAMETERS:
+            raise ConfigError(f"{where}.{name}: is the caller's to say")
+        check = chat.FIELDS.get(name)
+        if check is not None:
+            check(value, (name,), issues)
+    if issues.found:
+        raise ConfigError(f"{where}.{issues.found[0][1]}")
+
+
+def _aliases(settings: Settings) -> dict[str, Route]:
     """Return the prefixed names of the local models beside the default one."""
     found = {}
     for name, model in settings.local.chat().items():
         target = local_name(name, settings)
         for each in (name, *(f"{name}:{adapter}" for adapter in model.adapters)):
             for form in ("local:{}", "local/{}", "openpipe:local/{}"):
-                found[form.format(each)] = Target(target, each, 0)
+                found[form.format(each)] = Route((Target(target, each),), retries=0)
     return found
 
 
@@ -124,10 +168,20 @@ def _upstream(provider: Provider, row: Row, proxies: dict[str, str]) -> Upstream
         ca_file=Path(row.ca_file) if row.ca_file else None,
         proxy=proxy_for(row.base_url, proxies),
     )
-    key = row.api_key.reveal() if row.api_key else None
-    headers = provider.dialect.headers(key)
-    transport = _signed(pool, origin, row) if row.access_key_id and not key else pool
-    return Upstream(provider, transport, headers, key.encode() if key else None)
+    secrets = row.api_keys or ((row.api_key,) if row.api_key else ())
+    transport = (
+        _signed(pool, origin, row) if row.access_key_id and not any(map(_reveal, secrets)) else pool
+    )
+    return Upstream(provider, transport, _keys(provider.dialect, secrets))
+
+
+def _keys(dialect: Dialect, secrets: Sequence[Secret]) -> ProviderKeys:
+    keys: list[str | None] = [secret.reveal() for secret in secrets] or [None]
+    places: Iterable[int | None] = range(len(keys)) if len(keys) > 1 else (None,)
+    return ProviderKeys(
+        ProviderKey(dialect.headers(key), key.encode() if key else None, place)
+        for key, place in zip(keys, places, strict=True)
+    )
 
 
 def _signed(pool: Pool, origin: Origin, row: Row) -> Transport:
@@ -146,9 +200,8 @@ def _reveal(secret: Secret | None) -> str:
 
 def _embedded(provider: Provider, where: Address) -> Upstream:
     if where.missing is not None:
-        return Upstream(provider, Absent(where.missing), ())
-    headers = provider.dialect.headers(where.key)
-    return Upstream(provider, Embedded(_pool(where)), headers, where.key.encode())
+        return Upstream(provider, Absent(where.missing), _keys(provider.dialect, ()))
+    return Upstream(provider, Embedded(_pool(where)), _keys(provider.dialect, [Secret(where.key)]))
 
 
 def _pool(where: Address) -> Pool:

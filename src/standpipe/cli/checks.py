@@ -183,6 +183,10 @@ def names(patient: Patient) -> Iterator[Finding]:
     for model, owners in overlaps(known).items():
         advice = f"the bare name is {owners[0]}'s; say {owners[1]}:{model} for the other"
         yield Finding("note", "Models", f"{model} is listed by {', '.join(owners)}", advice)
+    try:
+        upstreams.routing(patient.settings, known)
+    except ConfigError as error:
+        yield Finding("wrong", "Routes", str(error), "`standpipe serve` does not start with it")
 
 
 def providers(patient: Patient) -> Iterator[Finding]:
@@ -194,10 +198,11 @@ def providers(patient: Patient) -> Iterator[Finding]:
         if faults[name] is not None:
             advice = "check base_url, the network and the proxy variables"
             yield Finding("wrong", what, f"{row.base_url}: {faults[name]}", advice)
-        elif row.api_key is None:
+        elif row.api_key is None and not row.api_keys:
             yield _keyless(patient.settings, name)
         else:
-            yield Finding("ok", what, f"{row.base_url} can be reached; a key is set")
+            keys = f"{len(row.api_keys)} keys are set" if row.api_keys else "a key is set"
+            yield Finding("ok", what, f"{row.base_url} can be reached; {keys}")
 
 
 async def _faults(settings: Settings) -> dict[str, str | None]:
@@ -208,7 +213,11 @@ async def _faults(settings: Settings) -> dict[str, str | None]:
 
 def _keyless(settings: Settings, name: str) -> Finding:
     url = settings.providers[name].base_url
-    routes = [r for r, route in settings.routes.items() if route.targets[0].provider == name]
+    routes = [
+        r
+        for r, route in settings.routes.items()
+        if any(target.provider == name for target in (*route.targets, *route.fallback))
+    ]
     used = f"; the routes {', '.join(routes)} lead there" if routes else ""
     told = f"{url} can be reached; no key is set{used}"
     advice = f"if it wants one, set providers.{name}.api_key"

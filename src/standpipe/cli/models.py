@@ -65,8 +65,11 @@ Names = tuple[str, str, str]
 
 def _routes(settings: Settings) -> Iterator[Names]:
     for name, route in settings.routes.items():
-        target = route.targets[0]
-        yield name, target.provider, f"route to {target.model}"
+        providers = dict.fromkeys(target.provider for target in route.targets)
+        models = dict.fromkeys(target.model for target in route.targets)
+        after = dict.fromkeys(f"{t.provider}:{t.model}" for t in route.fallback)
+        then = f", then {', '.join(after)}" if after else ""
+        yield name, ", ".join(providers), f"route to {', '.join(models)}{then}"
 
 
 def _providers(settings: Settings) -> Iterator[Names]:

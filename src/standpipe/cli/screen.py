@@ -73,8 +73,8 @@ def _models(settings: Settings, lacking: dict[str, str]) -> list[Text]:
         state = (f"  not yet: {what}", "yellow") if what else ("  on this machine", "dim")
         lines.append(Text.assemble(name, state))
     for name, route in settings.routes.items():
-        target = route.targets[0]
-        lines.append(Text.assemble(name, (f"  {target.provider}, {target.model}", "dim")))
+        led = "; ".join(f"{target.provider}, {target.model}" for target in route.targets)
+        lines.append(Text.assemble(name, (f"  {led}", "dim")))
     for name, row in settings.providers.items():
         offered = f"  {', '.join(row.models)}" if row.models else ""
         lines.append(Text.assemble(f"{name}:<model>", (f"  {row.base_url}{offered}", "dim")))

@@ -14,7 +14,9 @@ from standpipe.config.settings import (
     Provider,
     Redaction,
     Route,
+    Secret,
     Settings,
+    Target,
     Timeouts,
 )
 from standpipe.errors import ConfigError
@@ -66,10 +68,18 @@ def _check_provider(name: str, provider: Provider) -> None:
         raise ConfigError(f"{where}: a provider's name is letters, digits, '-', '_' and '.'")
     if provider.base_url:
         _check_url(where, provider.base_url)
-    key = provider.api_key.reveal() if provider.api_key else ""
-    if not (key.isascii() and key.isprintable()):
-        raise ConfigError(f"{where}.api_key: must be printable ASCII")
+    if provider.api_key and provider.api_keys:
+        raise ConfigError(f"{where}: api_key and api_keys are two ways to say the same; keep one")
+    _check_key(f"{where}.api_key", provider.api_key)
+    for place, key in enumerate(provider.api_keys):
+        _check_key(f"{where}.api_keys[{place}]", key)
     _check_limits(where, provider)
+
+
+def _check_key(where: str, secret: Secret | None) -> None:
+    key = secret.reveal() if secret else ""
+    if not (key.isascii() and key.isprintable()):
+        raise ConfigError(f"{where}: must be printable ASCII")
 
 
 def _check_limits(where: str, provider: Provider) -> None:
@@ -147,7 +157,33 @@ _HOOK = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
 
 def _check_route(name: str, route: Route) -> None:
     where = f"routes.{name!r}"
-    if len(route.targets) != 1:
-        raise ConfigError(f"{where}.targets: exactly one target, got {len(route.targets)}")
-    if not 0 <= route.retries <= 10:
-        raise ConfigError(f"{where}.retries = {route.retries}: must be from 0 to 10")
+    if not route.targets:
+        raise ConfigError(f"{where}.targets: at least one target")
+    for key, least, most in _ROUTE_RANGES:
+        value = getattr(route, key)
+        if not least <= value <= most:
+            raise ConfigError(f"{where}.{key} = {value}: must be from {least} to {most}")
+    for place, target in enumerate(route.targets):
+        _check_target(f"{where}.targets[{place}]", target)
+    for place, target in enumerate(route.fallback):
+        _check_target(f"{where}.fallback[{place}]", target)
+        if target.weight != 1:
+            raise ConfigError(f"{where}.fallback[{place}].weight: they are tried in their order")
+
+
+def _check_target(where: str, target: Target) -> None:
+    if not 0 < target.weight <= _MOST_WEIGHT:
+        raise ConfigError(
+            f"{where}.weight = {target.weight}: must be over 0 and at most {_MOST_WEIGHT:,}"
+        )
+    if target.max_in_flight < 0:
+        raise ConfigError(f"{where}.max_in_flight = {target.max_in_flight}: must not be under 0")
+
+
+_MOST_WEIGHT = 1_000_000
+_ROUTE_RANGES: tuple[tuple[str, float, float], ...] = (
+    ("retries", 0, 10),
+    ("max_in_flight", 0, 1_000_000),
+    ("failures", 1, 1000),
+    ("rest", 0.1, 86400),
+)

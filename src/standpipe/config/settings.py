@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 from typing_extensions import override
@@ -73,6 +73,8 @@ class Provider(Section, frozen=True, kw_only=True):
     dialect: str = ""
     #: "env:NAME", a literal, or absent for a place that wants none.
     api_key: Secret | None = None
+    #: Several keys, each as `api_key`, used in turn instead of the one.
+    api_keys: tuple[Secret, ...] = ()
     #: AWS's region, for Bedrock.
     region: str = ""
     #: AWS's credentials, each as `api_key`, for a place whose requests are signed.
@@ -96,14 +98,33 @@ class Target(Section, frozen=True, kw_only=True):
 
     provider: str
     model: str
+    #: Its share of the route's calls, beside the other targets' weights.
+    weight: float = 1.0
+    #: Calls that it has at a time, from all routes; 0 for any number.
+    max_in_flight: int = 0
+    #: Fields of a chat request that beat the caller's.
+    parameters: dict[str, Any] = {}
 
 
 class Route(Section, frozen=True, kw_only=True):
     """A model name of the operator's own."""
 
     targets: tuple[Target, ...]
-    #: How often a failed attempt is tried again, before the first byte only; 0 turns it off.
+    #: Tried in this order after the targets.
+    fallback: tuple[Target, ...] = ()
+    #: How often a failed attempt is made again where no other target is left, before the first byte
+    #: only; 0 turns it off.
     retries: int = 1
+    #: How the first target of a call is chosen: by weight, or the faster of two chosen by weight.
+    choice: Literal["weighted", "fastest"] = "weighted"
+    #: The name of the metadata whose values each keep to one target; empty for none.
+    sticky: str = ""
+    #: Calls that the route has at a time, in each worker; 0 for any number.
+    max_in_flight: int = 0
+    #: Failures in a row after which a target rests.
+    failures: int = 3
+    #: Seconds for which it rests; doubled while it fails when it is asked again, up to eight times.
+    rest: float = 10.0
 
 
 #: What is kept of a logged call's text.

@@ -33,7 +33,7 @@ def _sources(found: dict[str, Provider], settings: Settings) -> dict[str, str]:
         known, row = KNOWN.get(name), settings.providers.get(name, Provider())
         if known is None:
             continue
-        if row.api_key is None and known.key_from in settings.variables:
+        if not (row.api_key or row.api_keys) and known.key_from in settings.variables:
             told[f"providers.{name}.api_key"] = str(known.key_from)
         if not row.base_url and known.base_url_from in settings.variables:
             told[f"providers.{name}.base_url"] = str(known.base_url_from)
@@ -52,7 +52,7 @@ def _whole(name: str, row: Provider, settings: Settings) -> Provider:
         raise ConfigError(f"providers.{name}.base_url: is required, or {known.base_url_from}")
     if "{region}" in base_url:
         base_url = _regional(name, base_url, row.region)
-    key = row.api_key or _told(known.key_from, settings)
+    key = row.api_key or (None if row.api_keys else _told(known.key_from, settings))
     dialect = row.dialect or known.dialect
     return msgspec.structs.replace(row, base_url=base_url, api_key=key, dialect=dialect)
 

@@ -50,6 +50,8 @@ class Attempt(msgspec.Struct, frozen=True, omit_defaults=True):
     error: str | None = None
     #: Microseconds from sending to the first byte of the answer; None if none came.
     first_byte_us: int | None = None
+    #: Which of the provider's keys, by its place in `api_keys`; None where there is one.
+    key: int | None = None
     #: The rest is said of calls that take several answers: what the record says of others.
     provider_model: str | None = None
     usage: Usage | None = None

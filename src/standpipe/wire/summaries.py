@@ -54,7 +54,7 @@ def used(
     guess = summary.usage if summary.usage_source == "estimated" else None
     if source == "provider":
         return usage.settled(told, guess)
-    return (told, source) if told is not None else _sent(request)
+    return (told, source) if told is not None else sent(request)
 
 
 def _was_answered(record: Record) -> bool:
@@ -63,7 +63,7 @@ def _was_answered(record: Record) -> bool:
     return any(each.status == 200 for each in attempts) and not any(each.usage for each in attempts)
 
 
-def _sent(request: bytes | None) -> tuple[Usage | None, Source | None]:
+def sent(request: bytes | None) -> tuple[Usage | None, Source | None]:
     """Return an estimate of what was asked, where nothing came of the answer."""
     body = None if request is None else fold.decode_object(request)
     if body is None:

@@ -8,11 +8,10 @@ from typing import Any, Protocol
 
 import msgspec
 
-from standpipe.calls.attempts import ANSWER_LIMIT, Upstream, attempt
+from standpipe.calls.attempts import ANSWER_LIMIT, Turn, attempt
 from standpipe.calls.call import Call
 from standpipe.calls.emulation.edits import Edit, Editor
 from standpipe.calls.lifetime import check_stream, drain
-from standpipe.calls.routes import Target
 from standpipe.errors import Cut, NotACompletion
 from standpipe.providers.dialect import Decoder, Fidelity
 from standpipe.upstream.answer import Answer
@@ -127,30 +126,30 @@ class Meter:
 class Tries:
     """The way of a call to its target, as often as it takes."""
 
-    def __init__(self, call: Call, target: Target, upstream: Upstream) -> None:
+    def __init__(self, call: Call, turn: Turn) -> None:
         self.tally = Tally()
         self._call = call
-        self._target = target
-        self._upstream = upstream
+        self._turn = turn
+        self._provider = turn.upstream.provider
 
     @property
     def stream_type(self) -> bytes:
         """The content type of the target's streams."""
-        return self._upstream.provider.dialect.stream_type
+        return self._provider.dialect.stream_type
 
     def word(self, feature: str) -> Fidelity:
         """Return what becomes of a feature at the target."""
-        return self._upstream.provider.word(feature)
+        return self._provider.word(feature)
 
     @contextlib.asynccontextmanager
     async def open(self, request: ChatRequest) -> AsyncIterator[tuple[Answer, Meter]]:
         """Give an answer with status 200, its body still to be read, and what it is counted by."""
-        provider = self._upstream.provider
-        outgoing = provider.dialect.prepare(request, self._target.model, provider.quirks)
-        answer = await attempt(self._call, self._target, self._upstream, outgoing)
+        provider = self._provider
+        outgoing = provider.dialect.prepare(request, self._turn.target.model, provider.quirks)
+        held = await attempt(self._call, self._turn, outgoing)
         meter = Meter(self._call, request)
         try:
-            async with answer:
+            async with held as answer:
                 yield answer, meter
         except NotACompletion:
             raise  # nobody bills for what is no answer
@@ -161,7 +160,7 @@ class Tries:
 
     def completion(self, raw: bytes, request: ChatRequest, meter: Meter) -> Json:
         """Return a whole answer in OpenAI's form."""
-        whole = self._upstream.provider.dialect.completion(raw, request)
+        whole = self._provider.dialect.completion(raw, request)
         meter.provider_model = self.tally.provider_model = whole.provider_model
         completion: Json = _decode(whole.body)
         meter.take(completion, "message")
@@ -171,8 +170,7 @@ class Tries:
 
     def decoder(self, request: ChatRequest) -> Decoder:
         """Return the decoder of a streamed answer."""
-        provider = self._upstream.provider
-        return provider.dialect.decoder(request, provider.quirks)
+        return self._provider.dialect.decoder(request, self._provider.quirks)
 
 
 class Once:
