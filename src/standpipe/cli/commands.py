@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from standpipe import __version__
-from standpipe.cli import doctor, keys, logs, models, projects
+from standpipe.cli import backup, doctor, keys, logs, models, projects
 from standpipe.cli.options import ConfigOption
 from standpipe.cli.usage import usage
 
@@ -54,3 +54,5 @@ commands.add_typer(logs.commands, name="logs")
 commands.add_typer(models.commands, name="models")
 commands.command("doctor")(doctor.doctor)
 commands.command("usage")(usage)
+commands.command("backup")(backup.backup)
+commands.command("restore")(backup.restore)

@@ -24,7 +24,7 @@ def opened(settings: Settings) -> Iterator[Store]:
         raise ConfigError(
             f"there is no store at {place(settings)} yet: run `standpipe serve` first"
         )
-    with closing(Store.open(settings.store_url)) as store:
+    with closing(_open(settings)) as store:
         if not store.is_current():
             raise ConfigError(
                 f"the tables at {place(settings)} are not this version's: "
@@ -36,15 +36,22 @@ def opened(settings: Settings) -> Iterator[Store]:
 @contextmanager
 def made(settings: Settings) -> Iterator[Store]:
     """Open the store; make what is missing of data directory, tables and a first project."""
+    with migrated(settings) as store:
+        if not store.projects():
+            store.add_project(DEFAULT_PROJECT)
+        yield store
+
+
+@contextmanager
+def migrated(settings: Settings) -> Iterator[Store]:
+    """Open the store; make what is missing of data directory and tables."""
     try:
         settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigError(f"{settings.home} cannot be made: {error.strerror}") from error
-    with closing(Store.open(settings.store_url)) as store:
+    with closing(_open(settings)) as store:
         if not store.is_current():
             store.migrate()
-        if not store.projects():
-            store.add_project(DEFAULT_PROJECT)
         yield store
 
 
@@ -85,6 +92,10 @@ def project_id(store: Store, name: str | None) -> str | None:
 def project_names(store: Store) -> dict[str, str]:
     """Return the projects' names by their ids."""
     return {project.id: project.name for project in store.projects()}
+
+
+def _open(settings: Settings) -> Store:
+    return Store.open(settings.store_url, usage_names=settings.usage.metadata)
 
 
 def _file(settings: Settings) -> Path | None:

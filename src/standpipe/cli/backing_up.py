@@ -1,0 +1,166 @@
+"""How a backup is made while the server runs, and how it is put back."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Container, Iterator
+from itertools import chain, count, groupby, islice
+from pathlib import Path
+from typing import Any
+
+from msgspec.structs import replace
+
+from standpipe import __version__
+from standpipe.cli.archive_file import Entry, Manifest, entries, written
+from standpipe.cli.undrained import Undrained, wait
+from standpipe.config import Settings
+from standpipe.drain.prices import Prices
+from standpipe.errors import ConfigError
+from standpipe.store.archive import Hour, Restored, Snapshot
+from standpipe.store.rows import Batch, Key, Project, Row, now_us
+from standpipe.store.schema import HEAD
+from standpipe.store.store import Store
+
+#: Told of each record: how many there are by now, and how many are to be expected.
+Tell = Callable[[int, int], None]
+
+#: Limits of what is put back in one transaction: records, and characters of their texts.
+_MOST = 500
+_SIZE = 8 << 20
+
+
+def back_up(settings: Settings, store: Store, path: Path, tell: Tell) -> Counter[str]:
+    """Write all that is kept to a new file; return how many of each kind.
+
+    What the spool holds when this is called is in it, in the store or not.
+    """
+    with written(path) as file:
+        ends = wait(store, settings.spool_dir)
+        with Undrained(settings.spool_dir, ends) as undrained, store.snapshot() as state:
+            counts = state.count()
+            expected = counts["records"]
+            file.write(_manifest(expected))
+            for entry in _entries(state, undrained, _prices(settings)):
+                file.write(entry)
+                if isinstance(entry, Row):
+                    tell(file.counts["Row"], expected)
+    return file.counts
+
+
+def _manifest(records: int) -> Manifest:
+    return Manifest(standpipe=__version__, schema=HEAD, made_at=now_us(), records=records)
+
+
+def _entries(state: Snapshot, undrained: Undrained, prices: Prices) -> Iterator[Entry]:
+    yield from state.projects()
+    yield from state.keys()
+    yield from state.rows()
+    yield from state.hours()
+    # After the hours, which do not have them yet.
+    late = undrained.rows(state.positions(), prices)
+    while some := list(islice(late, _MOST)):
+        buried = state.buried({row.id for row in some} | {row.project for row in some})
+        yield from (row for row in some if not {row.id, row.project} & buried)
+
+
+def _prices(settings: Settings) -> Prices:
+    return Prices(settings.prices, {name: row.base_url for name, row in settings.providers.items()})
+
+
+class Restoring:
+    """Puts the entries of one file back, in their order; to do so again does no harm."""
+
+    def __init__(self, store: Store, *, rename: bool) -> None:
+        self._store = store
+        self._rename = rename
+        #: What became of projects, keys and records, by kind.
+        self.done: dict[str, Counter[Restored]] = {
+            kind.__name__: Counter() for kind in (Project, Key, Row)
+        }
+        #: New names of projects by their ids, where the old one is another's here.
+        self.names: dict[str, str] = {}
+        self._removed: set[str] = set()
+        self._verbs: dict[type[Entry], Callable[[Iterator[Any]], None]] = {
+            Project: self._projects,
+            Key: self._keys,
+            Row: self._rows,
+            Hour: self._hours,
+        }
+
+    def check(self, path: Path, tell: Tell) -> None:
+        """Read all of a file before anything is changed.
+
+        Raises Damaged where it is not whole, and ConfigError for a project whose name is another's
+        here, unless such are to be renamed.
+        """
+        projects = [each for each in _told(path, tell) if isinstance(each, Project)]
+        taken = {each.name: each.id for each in self._store.projects()}
+        clashing = [each for each in projects if taken.get(each.name, each.id) != each.id]
+        if clashing and not self._rename:
+            listed = ", ".join(repr(each.name) for each in clashing)
+            raise ConfigError(
+                f"there are other projects named {listed} here: rename those by `standpipe "
+                "projects rename`, or give --rename to rename the ones of the backup"
+            )
+        names = {*taken, *(each.name for each in projects)}
+        for project in clashing:
+            names.add(self.names.setdefault(project.id, _free(project.name, names)))
+
+    def run(self, path: Path, tell: Tell) -> None:
+        """Put everything back."""
+        for kind, some in groupby(_told(path, tell), type):
+            if kind in self._verbs:
+                self._verbs[kind](some)
+
+    def _projects(self, projects: Iterator[Project]) -> None:
+        for project in projects:
+            name = self.names.get(project.id, project.name)
+            became = self._store.restore_project(replace(project, name=name))
+            self.done["Project"][became] += 1
+            if became == "removed":
+                self._removed.add(project.id)
+
+    def _keys(self, keys: Iterator[Key]) -> None:
+        for key in keys:
+            self.done["Key"][self._store.restore_key(key)] += 1
+
+    def _rows(self, rows: Iterator[Row]) -> None:
+        for some in _batches(rows):
+            inserted = self._store.add(Batch(rows=some))
+            self.done["Row"]["new"] += inserted
+            self.done["Row"]["there"] += len(some) - inserted
+
+    def _hours(self, hours: Iterator[Hour]) -> None:
+        while some := list(islice(hours, _MOST)):
+            self._store.restore_hours([each for each in some if each.project not in self._removed])
+
+
+def _told(path: Path, tell: Tell) -> Iterator[Entry]:
+    """Yield the entries of a file and tell of each record."""
+    expected = records = 0
+    for entry in entries(path):
+        if isinstance(entry, Manifest):
+            expected = entry.records
+        elif isinstance(entry, Row):
+            records += 1
+            tell(records, expected)
+        yield entry
+
+
+def _batches(rows: Iterator[Row]) -> Iterator[list[Row]]:
+    some: list[Row] = []
+    size = 0
+    for row in rows:
+        some.append(row)
+        size += len(row.request or "") + len(row.response or "")
+        if len(some) == _MOST or size > _SIZE:
+            yield some
+            some, size = [], 0
+    if some:
+        yield some
+
+
+def _free(name: str, taken: Container[str]) -> str:
+    """Return a name like this one that no project has."""
+    numbered = (f"{name}-restored-{number}" for number in count(2))
+    return next(each for each in chain([f"{name}-restored"], numbered) if each not in taken)

@@ -1,0 +1,185 @@
+"""The verbs of backup and restore: one state of all that is kept, and putting it back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Literal
+
+import msgspec
+from msgspec.structs import astuple
+from sqlalchemy import ColumnElement, Connection, Table, exc, func, or_, select, text, tuple_
+
+from standpipe.errors import BadRequest
+from standpipe.store.conditions import rows_of
+from standpipe.store.database import Database
+from standpipe.store.many import present
+from standpipe.store.rows import Key, Project, Row
+from standpipe.store.schema import (
+    api_keys,
+    projects,
+    records,
+    spool_positions,
+    tombstones,
+    usage_hours,
+)
+from standpipe.store.usage import Sums
+
+#: What became of something that was to be put back: it is there now, it was there before, or it
+#: was removed here and stays so.
+Restored = Literal["new", "there", "removed"]
+
+# Records read at once: as many as this, fewer where their texts are more than so many bytes.
+_MOST = 200
+_BYTES = 4 << 20
+
+
+class Hour(msgspec.Struct, frozen=True):
+    """What was used in an hour, as `usage_hours` keeps it."""
+
+    project: str
+    hour: int
+    key: str
+    model: str
+    name: str
+    value: str
+    sums: Sums
+
+
+_FIGURES = Sums.__struct_fields__
+_PLACE = tuple(column.name for column in usage_hours.primary_key)
+_KEYS = len(_PLACE)
+_HOUR = [usage_hours.c[name] for name in (*_PLACE, *_FIGURES)]
+
+# Of two counts of the same hour, that of more calls has the other in it.
+_RAISE = text(
+    f"{usage_hours.insert()} ON CONFLICT ({', '.join(_PLACE)}) DO UPDATE SET "
+    + ", ".join(f"{name} = excluded.{name}" for name in _FIGURES)
+    + " WHERE usage_hours.calls < excluded.calls"
+)
+
+
+class Snapshot:
+    """One state of the database, of all projects, read piece by piece; for one thread."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def projects(self) -> list[Project]:
+        """Return the projects."""
+        query = select(projects).order_by(projects.c.created_at, projects.c.id)
+        return [Project(*found) for found in self._connection.execute(query)]
+
+    def keys(self) -> list[Key]:
+        """Return the keys, revoked ones too."""
+        query = select(api_keys).order_by(api_keys.c.created_at, api_keys.c.id)
+        return [Key(*found) for found in self._connection.execute(query)]
+
+    def rows(self) -> Iterator[Row]:
+        """Yield every record with its texts, ordered by id."""
+        last, at_once = "", _MOST
+        while True:
+            query = select(records).where(records.c.id > last, _is_owned(records))
+            query = query.order_by(records.c.id)
+            page = rows_of(self._connection, query.limit(at_once))
+            if not page:
+                return
+            yield from page
+            last = page[-1].id
+            size = sum(len(row.request or "") + len(row.response or "") for row in page)
+            at_once = max(1, min(_MOST, len(page) * _BYTES // max(1, size)))
+
+    def hours(self) -> Iterator[Hour]:
+        """Yield what was used, hour by hour; records that are no more are in it too."""
+        place = tuple_(*usage_hours.primary_key)
+        query = (
+            select(*_HOUR)
+            .where(_is_owned(usage_hours))
+            .order_by(*usage_hours.primary_key)
+            .limit(_MOST)
+        )
+        page = self._connection.execute(query).all()
+        while page:
+            yield from map(_hour_of, page)
+            after = query.where(place > tuple(page[-1][:_KEYS]))
+            page = self._connection.execute(after).all()
+
+    def count(self) -> dict[str, int]:
+        """Return how many records and hours there are, by table."""
+        counted: tuple[Table, ...] = (records, usage_hours)
+        return {
+            table.name: self._connection.scalar(select(func.count()).select_from(table)) or 0
+            for table in counted
+        }
+
+    def positions(self) -> dict[str, int]:
+        """Return how far each segment of the spool has been read, in bytes."""
+        query = select(spool_positions.c.segment, spool_positions.c.offset)
+        return {found.segment: found.offset for found in self._connection.execute(query)}
+
+    def buried(self, ids: Iterable[str]) -> set[str]:
+        """Return those of the ids, of records or projects, that were deleted."""
+        return present(self._connection, tombstones.c.record_id, ids)
+
+
+class Archive:
+    """The verbs of backup and restore; records come back by `add`."""
+
+    _database: Database
+
+    @contextmanager
+    def snapshot(self) -> Iterator[Snapshot]:
+        """Read one state of the database, however long that takes."""
+        with self._database.reading(unhurried=True) as connection:
+            yield Snapshot(connection)
+
+    def restore_project(self, project: Project) -> Restored:
+        """Put a project back under its own id; BadRequest if another has its name."""
+        try:
+            with self._database.writing() as connection:
+                if present(connection, tombstones.c.record_id, [project.id]):
+                    return "removed"
+                if present(connection, projects.c.id, [project.id]):
+                    return "there"
+                connection.execute(projects.insert(), _values(projects, project))
+        except exc.IntegrityError as error:
+            message = f"there is another project named {project.name!r}"
+            raise BadRequest(message, param="name") from error
+        return "new"
+
+    def restore_key(self, key: Key) -> Restored:
+        """Put a key back; one that is there stays as it is, under whatever id."""
+        same = or_(api_keys.c.id == key.id, api_keys.c.token_hash == key.token_hash)
+        with self._database.writing() as connection:
+            if connection.scalar(select(api_keys.c.id).where(same)) is not None:
+                return "there"
+            if not present(connection, projects.c.id, [key.project]):
+                return "removed"
+            connection.execute(api_keys.insert(), _values(api_keys, key))
+        return "new"
+
+    def restore_hours(self, hours: Iterable[Hour]) -> None:
+        """Put back what was used in hours that have fewer calls here, or none."""
+        found = [_of_hour(each) for each in hours]
+        if found:
+            with self._database.writing() as connection:
+                connection.execute(_RAISE, found)
+
+
+def _is_owned(table: Table) -> ColumnElement[bool]:
+    """Return the condition that the project is there; a removed one's records are on their way."""
+    return table.c.project_id.in_(select(projects.c.id))
+
+
+def _hour_of(found: Sequence[Any]) -> Hour:
+    place: dict[str, Any] = dict(zip(Hour.__struct_fields__, found[:_KEYS], strict=False))
+    return Hour(**place, sums=Sums(*found[_KEYS:]))
+
+
+def _of_hour(hour: Hour) -> dict[str, Any]:
+    *place, sums = astuple(hour)
+    return dict(zip((*_PLACE, *_FIGURES), (*place, *astuple(sums)), strict=True))
+
+
+def _values(table: Table, of: Project | Key) -> dict[str, Any]:
+    return dict(zip(table.columns.keys(), astuple(of), strict=True))
