@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from standpipe.store import migrate
+from standpipe.store.archive import Archive
 from standpipe.store.database import Database
 from standpipe.store.keys import Keys
 from standpipe.store.labels import MetadataChanges
@@ -14,7 +15,9 @@ from standpipe.store.retention import Retention
 from standpipe.store.usage import UsageSums
 
 
-class Store(Projects, Keys, Positions, Records, MetadataChanges, Logs, Retention, UsageSums):
+class Store(
+    Projects, Keys, Positions, Records, MetadataChanges, Logs, Retention, UsageSums, Archive
+):
     """A database of projects, keys and records.
 
     All methods block and may be called from any thread. Each raises StoreUnavailable if the
