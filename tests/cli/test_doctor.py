@@ -176,3 +176,13 @@ def test_models_are_listed_with_where_they_lead(cli: CommandLine) -> None:
     assert "route to big" in told
     assert "one:<model>" in told
     assert "only as two:m" in told
+
+
+def test_target_of_a_route_that_leads_nowhere_is_wrong(cli: CommandLine, key: str) -> None:
+    row = provider("acme", f"http://127.0.0.1:{free_port()}")
+    for place in ("targets", "fallback"):
+        led = {"targets": "acme", "fallback": "acme", place: "gone"}
+        targets = [f'{n} = [{{ provider = "{led[n]}", model = "m" }}]' for n in led]
+        status, told = doctor(cli, "\n".join([row, "[routes.r]", *targets]))
+        assert status == 1
+        assert f"routes.'r'.{place}: no provider 'gone'" in line(told, "Routes")
