@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from standpipe.spool import archive, names
@@ -42,7 +43,8 @@ class Kept:
         self._look_at = now + LOOK_S
         for name in names.listed(self._spool, names.KEPT):
             path = self._spool / name
-            if time.time() - path.stat().st_mtime >= self.keep_s:
-                path.unlink(missing_ok=True)
+            with suppress(FileNotFoundError):  # somebody was quicker
+                if time.time() - path.stat().st_mtime >= self.keep_s:
+                    path.unlink()
         for name in names.listed(self._spool, names.KEPT + names.PART):
             (self._spool / name).unlink(missing_ok=True)
