@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import json
+import re
 from contextlib import closing
 from typing import Any
 
 import pytest
 from command_line import CommandLine, RowAdder
 
+from standpipe.cli import keeping
+from standpipe.errors import ConfigError
 from standpipe.store import Project, Store, hash_token, public_id_of
 
 
@@ -121,6 +124,32 @@ def test_renamed_project_keeps_its_keys(cli: CommandLine, store: Store, project:
 @pytest.mark.parametrize("name", ["", " a", "a\x1b[2J", "a" * 65])
 def test_name_that_would_not_show_is_refused(cli: CommandLine, project: Project, name: str) -> None:
     cli.fails("projects", "rename", "default", name)
+
+
+def test_project_says_how_long_it_keeps_what(
+    cli: CommandLine, store: Store, project: Project, add: RowAdder
+) -> None:
+    add(request='{"messages": []}' + " " * 3000)
+    said = cli("projects", "keep", "default", STANDPIPE_RETENTION_CONTENT_DAYS="7")
+    assert said == "default keeps texts 7 days and up to 50 GiB, calls 730 days\n"
+    changes = ("--content-days", "0", "--records-days", "1.5", "--content-bytes", "1000000")
+    said = cli("projects", "keep", "default", *changes)
+    assert said == "default keeps texts up to 976.6 KiB, calls 1.5 days\n"
+    cli("projects", "keep", project.id, "--content-bytes", "default")
+    (row,) = lines(cli("projects", "list", "--json"))
+    assert (row["content_days"], row["records_days"], row["content_bytes"]) == (0, 1.5, None)
+    assert 30 < row["text_bytes"] < 3000
+    listed = cli("projects", "list")
+    assert "texts up to 50 GiB, calls 1.5 days" in listed
+    assert f"{row['text_bytes']} B" in listed
+
+
+@pytest.mark.parametrize("value", ["-1", "nan", "inf", "1e99", "a year", ""])
+@pytest.mark.parametrize("name", ["content_days", "content_bytes"])
+def test_time_that_is_none_is_refused(name: str, value: str) -> None:
+    option = "--" + name.replace("_", "-")
+    with pytest.raises(ConfigError, match=re.escape(f"{option} {value!r}")):
+        keeping.changes(**{name: value})
 
 
 def test_removal_says_what_goes_and_asks_first(

@@ -251,3 +251,30 @@ def test_terminal_gets_colours_and_its_own_width(cli: CommandLine, add: RowAdder
     assert "\x1b[" in shown
     assert row.id not in shown
     assert row.id[:13] in shown
+
+
+def test_calls_are_deleted_by_metadata_after_asking(
+    cli: CommandLine, store: Store, add: RowAdder
+) -> None:
+    for user in ("a", "a", "b"):
+        add(metadata={"user": user, "n": "1"})
+    theirs = store.add_project("theirs").id
+    add(project=theirs, metadata={"user": "a"})
+    asked = cli.run("logs", "delete", "--metadata", "user=a")
+    assert asked.returncode == 1
+    assert "3 calls have this metadata" in asked.stdout
+    assert len(store.logs(None)) == 4
+    both = ("--metadata", "user=a", "--metadata", "n=1", "--yes")
+    said = cli("logs", "delete", *both, "--project", "default", "--json")
+    deleted = json.loads(said)["deleted"]
+    assert deleted.pop("bytes") > 100
+    assert deleted == {"calls": 2, "messages": 0, "usageRows": 0}
+    said = cli("logs", "delete", "--metadata", "user=a", "--yes")
+    assert said.startswith("Deleted: 1 calls, 0 messages that no other call had, ")
+    (left,) = store.logs(None)
+    assert left.metadata["user"] == "b"
+
+
+def test_deletion_without_metadata_is_refused(cli: CommandLine, store: Store) -> None:
+    assert "--metadata" in cli.fails("logs", "delete", "--yes")
+    assert "NAME=VALUE" in cli.fails("logs", "delete", "--yes", "--metadata", "user")

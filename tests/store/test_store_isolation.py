@@ -32,6 +32,7 @@ ASKING: dict[str, Asking] = {
     "logs by metadata": lambda store, project, row: store.logs(project, metadata=row.metadata),
     "logs before": lambda store, project, row: store.logs(project, before=row.id),
     "each_log": lambda store, project, _: list(store.each_log(project)),
+    "count": lambda store, project, row: store.count(project, metadata=row.metadata),
     "counts": lambda store, project, _: store.counts(project),
     "set_metadata": lambda store, project, row: store.set_metadata(project, row.id, {}),
     "update_metadata": lambda store, project, _: store.update_metadata(project, [], {"a": "z"}),

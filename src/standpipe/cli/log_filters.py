@@ -31,10 +31,15 @@ def filters(
         "model": model,
         "status": status,
         "outcome": outcome,
-        "metadata": dict(_pair(text) for text in metadata or ()),
+        "metadata": labels(metadata),
         "since": None if since is None else moment("--since", since, now),
         "until": None if until is None else moment("--until", until, now),
     }
+
+
+def labels(texts: list[str] | None) -> dict[str, str]:
+    """Return what `--metadata` options say; ConfigError for one that can't be read."""
+    return dict(_pair(text) for text in texts or ())
 
 
 def moment(option: str, text: str, now: datetime) -> int:

@@ -9,7 +9,7 @@ import typer
 
 from standpipe import config
 from standpipe.cli import output
-from standpipe.cli.log_filters import filters
+from standpipe.cli.log_filters import filters, labels
 from standpipe.cli.options import (
     ConfigOption,
     JsonOption,
@@ -21,12 +21,14 @@ from standpipe.cli.options import (
     StatusOption,
     UntilOption,
 )
+from standpipe.errors import ConfigError
 
 if TYPE_CHECKING:
     from standpipe.store import LogFilters
 
 commands = typer.Typer(
-    help="List, show, follow and export calls; the server may run or not.", no_args_is_help=True
+    help="List, show, follow, export and delete calls; the server may run or not.",
+    no_args_is_help=True,
 )
 
 
@@ -156,6 +158,34 @@ def export(
             destination,
             keep_duplicates=keep_duplicates,
         )
+
+
+@commands.command()
+def delete(
+    *,
+    metadata: MetadataOption = None,
+    project: ProjectOption = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    config_path: ConfigOption = None,
+) -> None:
+    """Delete every call with this metadata for good, and say what went."""
+    from standpipe.cli import log_deletion, stores
+
+    wanted = labels(metadata)
+    if not wanted:
+        raise ConfigError("--metadata: say at least one NAME=VALUE, or every call would go")
+    with stores.opened(config.load(config_path)) as store:
+        owners = [stores.project_named(store, project)] if project else store.projects()
+        if not yes:
+            calls = log_deletion.count(store, owners, wanted)
+            typer.echo(f"{calls:,} calls have this metadata.", err=as_json)
+            typer.confirm("This cannot be undone. Delete them?", abort=True, err=as_json)
+        removed = log_deletion.delete(store, owners, wanted)
+    if as_json:
+        output.print_json(log_deletion.line(removed))
+    else:
+        typer.echo(log_deletion.in_words(removed))
 
 
 def _exported(wanted: LogFilters, *, keep_errors: bool) -> LogFilters:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,10 +12,10 @@ from standpipe.cli.options import ConfigOption, JsonOption
 from standpipe.errors import ConfigError
 
 if TYPE_CHECKING:
-    from standpipe.store import Store
+    from standpipe.store import Project, Store
 
 commands = typer.Typer(
-    help="Make, list, rename and remove projects; each has keys and calls of its own.",
+    help="Make, list, change and remove projects; each has keys and calls of its own.",
     no_args_is_help=True,
 )
 
@@ -45,20 +45,26 @@ def create(
 
 @commands.command("list")
 def list_projects(*, as_json: JsonOption = False, config_path: ConfigOption = None) -> None:
-    """List the projects, with how many working keys and calls each has."""
-    from standpipe.cli import stores
+    """List the projects, with their working keys, their calls, and how long these are kept."""
+    from standpipe.cli import keeping, stores
 
     table = output.table(
-        "Name", "Keys", "Calls", "Created", "ID", right=("Keys", "Calls"), elastic=("Name",)
+        *("Name", "Keys", "Calls", "Texts", "Kept", "Created", "ID"),
+        right=("Keys", "Calls", "Texts"),
+        elastic=("Name", "Kept"),
     )
-    with stores.opened(config.load(config_path)) as store:
+    settings = config.load(config_path)
+    with stores.opened(settings) as store:
+        sizes = store.content_sizes()
         for project in store.projects():
             keys, calls = _counts(store, project.id)
+            texts = sizes.get(project.id, 0)
             if as_json:
-                line = {"id": project.id, "name": project.name, "keys": keys, "calls": calls}
-                output.print_json({**line, "created_at": output.iso(project.created_at)})
-            figures = (f"{keys:,}", f"{calls:,}", output.date(project.created_at))
-            table.add_row(output.cell(project.name), *figures, project.id)
+                output.print_json(_line(project, keys, calls, texts))
+            figures = (f"{keys:,}", f"{calls:,}", keeping.size(texts))
+            kept = output.cell(keeping.in_words(project, settings.retention))
+            created = output.date(project.created_at)
+            table.add_row(output.cell(project.name), *figures, kept, created, project.id)
     if not as_json:
         output.console().print(table)
 
@@ -81,6 +87,53 @@ def rename(
 
 
 @commands.command()
+def keep(
+    name: NameArgument,
+    *,
+    content_days: Annotated[
+        str | None,
+        typer.Option(
+            "--content-days",
+            metavar="DAYS",
+            help="Days that texts are kept; 0 is for ever.",
+            show_default=False,
+        ),
+    ] = None,
+    records_days: Annotated[
+        str | None,
+        typer.Option(
+            "--records-days",
+            metavar="DAYS",
+            help="Days that the numbers of a call are kept; 0 is for ever.",
+            show_default=False,
+        ),
+    ] = None,
+    content_bytes: Annotated[
+        str | None,
+        typer.Option(
+            "--content-bytes",
+            metavar="BYTES",
+            help="Bytes that the texts may take; 0 is no limit.",
+            show_default=False,
+        ),
+    ] = None,
+    config_path: ConfigOption = None,
+) -> None:
+    """Say how long a project's calls are kept; `default` is what the configuration says."""
+    from standpipe.cli import keeping, stores
+
+    changes = keeping.changes(
+        content_days=content_days, records_days=records_days, content_bytes=content_bytes
+    )
+    settings = config.load(config_path)
+    with stores.opened(settings) as store:
+        project = stores.project_named(store, name)
+        if changes:
+            project = store.set_retention(project.id, changes) or project
+    typer.echo(f"{project.name} keeps {keeping.in_words(project, settings.retention)}")
+
+
+@commands.command()
 def remove(
     name: NameArgument,
     *,
@@ -98,6 +151,21 @@ def remove(
             typer.confirm("This cannot be undone. Remove it?", abort=True)
         store.remove_project(project.id)
     typer.echo(f"{project.name} is removed")
+
+
+def _line(project: Project, keys: int, calls: int, texts: int) -> dict[str, Any]:
+    """Return what is printed of a project for programs; null is what the configuration says."""
+    return {
+        "id": project.id,
+        "name": project.name,
+        "keys": keys,
+        "calls": calls,
+        "text_bytes": texts,
+        "content_days": project.content_days,
+        "records_days": project.records_days,
+        "content_bytes": project.content_bytes,
+        "created_at": output.iso(project.created_at),
+    }
 
 
 def _counts(store: Store, project_id: str) -> tuple[int, int]:

@@ -60,6 +60,12 @@ class Logs:
             yield from rows
             rows = self._page(project_id, page, _place(rows[-1]), filters)
 
+    def count(self, project_id: str, **filters: Unpack[LogFilters]) -> int:
+        """Return how many calls of a project pass the filters."""
+        query = select(func.count()).select_from(records).where(*passes(project_id, filters))
+        with self._database.reading() as connection:
+            return connection.scalar(query) or 0
+
     def counts(self, project_id: str | None) -> dict[str, int]:
         """Return how many calls there are of each outcome that occurs."""
         query = select(records.c.outcome, func.count()).where(*of_project(project_id))

@@ -20,8 +20,8 @@ from standpipe.store.conditions import (
     rows_of,
 )
 from standpipe.store.database import Database
-from standpipe.store.removal import AT_ONCE, Removed, remove_records
-from standpipe.store.rows import Deleted, Filter, Order, Row
+from standpipe.store.removal import AT_ONCE, remove_records
+from standpipe.store.rows import Filter, Order, Removed, Row
 from standpipe.store.schema import records, usage_hours
 
 
@@ -91,7 +91,7 @@ class Records:
             removed = remove_records(self._database, connection, project_id, [row.id], bury=True)
         return removed.calls > 0
 
-    def delete_records(self, project_id: str, filters: Sequence[Filter]) -> Deleted:
+    def delete_records(self, project_id: str, filters: Sequence[Filter]) -> Removed:
         """Delete for good every call that passes all filters, logged or not; return what went.
 
         It is committed in parts, so that the drain is not kept waiting: after a failure some are
@@ -108,7 +108,7 @@ class Records:
                 removed += remove_records(self._database, connection, project_id, ids, bury=True)
         with self._database.writing() as connection:
             rows = sum(_forget_usage(connection, project_id, each) for each in filters)
-        return Deleted(removed.calls, removed.messages, removed.bytes, rows)
+        return removed + Removed(usage_rows=rows)
 
     def _ids(self, query: Select[Any]) -> list[str]:
         with self._database.reading() as connection:

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import msgspec
 from sqlalchemy import ColumnElement, Connection, Row, delete, func, select, update
 
 from standpipe.store import contents
 from standpipe.store.conditions import owned_by
 from standpipe.store.database import Database
-from standpipe.store.rows import now_us
+from standpipe.store.rows import Removed, now_us
 from standpipe.store.schema import TEXTS, records, tombstones
 
 #: How many records go in one transaction, so that the drain is not kept waiting: with
@@ -22,22 +21,6 @@ AT_ONCE = 100
 SIZE = func.coalesce(func.length(records.c.request_body), 0) + func.coalesce(
     func.length(records.c.response_body), 0
 )
-
-
-class Removed(msgspec.Struct, frozen=True):
-    """What was removed."""
-
-    calls: int = 0
-    #: Messages that no other call had in it.
-    messages: int = 0
-    #: Bytes that texts took.
-    bytes: int = 0
-
-    def __add__(self, other: Removed) -> Removed:
-        """Return both together."""
-        return Removed(
-            self.calls + other.calls, self.messages + other.messages, self.bytes + other.bytes
-        )
 
 
 def remove_records(

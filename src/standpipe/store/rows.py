@@ -5,11 +5,13 @@ Times are integers, microseconds since the Unix epoch, UTC.
 
 from __future__ import annotations
 
+import operator
 import time
 from decimal import Decimal
 from typing import Literal, TypedDict
 
 import msgspec
+from msgspec.structs import astuple
 
 from standpipe.wire.record import Attempt, Kind, Outcome, Usage
 
@@ -135,16 +137,20 @@ class Filter(msgspec.Struct, frozen=True):
         return name if prefix in {"metadata", "tags"} else None
 
 
-class Deleted(msgspec.Struct, frozen=True):
-    """What `delete_records` deleted."""
+class Removed(msgspec.Struct, frozen=True):
+    """What was removed."""
 
-    calls: int
+    calls: int = 0
     #: Messages that no other call had in it.
-    messages: int
+    messages: int = 0
     #: Bytes that the texts took, as they were kept.
-    bytes: int
+    bytes: int = 0
     #: Sums of usage by metadata that no other call has.
-    usage_rows: int
+    usage_rows: int = 0
+
+    def __add__(self, other: Removed) -> Removed:
+        """Return both together."""
+        return Removed(*map(operator.add, astuple(self), astuple(other)))
 
 
 class LogFilters(TypedDict, total=False):
