@@ -33,6 +33,8 @@ class Project(msgspec.Struct, frozen=True):
     content_days: float | None = None
     records_days: float | None = None
     content_bytes: int | None = None
+    #: JSON of what its keys may do together; None for no limits.
+    limits: str | None = None
 
 
 class Key(msgspec.Struct, frozen=True):
@@ -50,6 +52,14 @@ class Key(msgspec.Struct, frozen=True):
     revoked_at: int | None = None
     #: What is kept of its calls' text; None for what the configuration says.
     content: Literal["full", "redacted", "none"] | None = None
+    #: It may use the admin API.
+    admin: bool | None = None
+    #: From when on it works no more; None for never.
+    expires_at: int | None = None
+    #: JSON list of patterns of the models it may ask for; None for all.
+    models: str | None = None
+    #: JSON of its limits; None for none of its own.
+    limits: str | None = None
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):

@@ -20,7 +20,7 @@ from sqlalchemy import (
 )
 
 #: The newest migration. Kept here so that checking it does not import Alembic.
-HEAD = "0002"
+HEAD = "0003"
 
 #: Columns that are there for running processes of an earlier version alone: table and name. The
 #: migration after the next may drop them.
@@ -54,6 +54,8 @@ projects = Table(
     Column("content_days", Double),
     Column("records_days", Double),
     Column("content_bytes", BigInteger),
+    #: What its keys may do together: JSON of `Limits`; null for no limits.
+    Column("limits", Text),
 )
 
 # No foreign key to projects: a removed project's keys stay, revoked, so that every worker that
@@ -71,6 +73,14 @@ api_keys = Table(
     Column("revoked_at", BigInteger),
     #: What is kept of its calls' text; null for what the configuration says.
     Column("content", Text),
+    #: It may use the admin API; null is false.
+    Column("admin", Boolean),
+    #: From when on it works no more; null for never.
+    Column("expires_at", BigInteger),
+    #: Patterns of the models it may ask for: a JSON list; null for all.
+    Column("models", Text),
+    #: What it may do: JSON of `Limits`; null for no limits of its own.
+    Column("limits", Text),
     Index(None, "project_id"),
     Index(None, "updated_at"),
 )
@@ -177,18 +187,19 @@ project_sizes = Table(
 )
 
 # What was used in an hour by a key with a model. The rows whose `name` is empty are all of it; the
-# others are the calls whose metadata has that value under that name, again.
+# others are the calls whose metadata has that value under that name, again. What a report reads lies
+# together: a time of one of the two.
 usage_hours = Table(
     "usage_hours",
     metadata,
     Column("project_id", Text, primary_key=True),
+    Column("name", Text, primary_key=True),
     #: Microseconds since the epoch, a multiple of an hour.
     Column("hour", BigInteger, primary_key=True),
+    Column("value", Text, primary_key=True),
     #: Empty for calls without one; so is `model`.
     Column("key_id", Text, primary_key=True),
     Column("model", Text, primary_key=True),
-    Column("name", Text, primary_key=True),
-    Column("value", Text, primary_key=True),
     Column("calls", BigInteger, nullable=False),
     #: Calls whose outcome is not `complete`.
     Column("failed", BigInteger, nullable=False),
@@ -202,7 +213,7 @@ usage_hours = Table(
     Column("reasoning_tokens", BigInteger, nullable=False),
     Column("audio_tokens", BigInteger, nullable=False),
     Column("cost_pico", BigInteger, nullable=False),
-    Index(None, "project_id", "name", "value", "hour"),
+    sqlite_with_rowid=False,
 )
 
 # The oldest version of the schema that a Standpipe may be of and use this database, one row.
@@ -250,4 +261,22 @@ tombstones = Table(
     Column("project_id", Text, nullable=False),
     Column("deleted_at", BigInteger, nullable=False),
     Index(None, "deleted_at"),
+)
+
+# What was changed by whom through the admin API or the command line, never with a secret in it.
+audit = Table(
+    "audit",
+    metadata,
+    #: UUIDv7, so that ids sort by time.
+    Column("id", Text, primary_key=True),
+    Column("at", BigInteger, nullable=False),
+    #: Public id of the admin key, or `cli`.
+    Column("actor", Text, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("project_id", Text),
+    #: Id of what was changed.
+    Column("target", Text),
+    #: JSON.
+    Column("detail", Text, nullable=False),
+    Index(None, "project_id", "id"),
 )
