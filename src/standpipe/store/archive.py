@@ -38,11 +38,11 @@ class Hour(msgspec.Struct, frozen=True):
     """What was used in an hour, as `usage_hours` keeps it."""
 
     project: str
+    name: str
     hour: int
+    value: str
     key: str
     model: str
-    name: str
-    value: str
     sums: Sums
 
 

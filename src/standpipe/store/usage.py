@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import msgspec
 from msgspec.structs import replace
-from sqlalchemy import ColumnElement, Connection, func, select, text
+from sqlalchemy import ColumnElement, Connection, func, select
 
 from standpipe.store.columns import DOLLAR
 from standpipe.store.database import Database
@@ -23,10 +23,10 @@ from standpipe.store.schema import usage_hours
 HOUR_US = 3_600_000_000
 DAY_US = 24 * HOUR_US
 
-# The largest number that a column holds. A sum that would be larger stays there: figures that are
-# reported may be anything, and must not stop the drain.
+# The largest number that a column holds. A cost that would be larger stays there: figures that are
+# reported may be nonsense, and must not stop the drain.
 _LARGEST = 2**63 - 1
-# Sums are read in two halves, since one of all might be larger than the database can count.
+# Costs are summed in two halves, since all of them might be more than the database can count.
 _HALF = 2**32
 
 # The rows that are all of it.
@@ -101,13 +101,17 @@ class UsageRow(msgspec.Struct, frozen=True):
 _figures = operator.attrgetter(*Sums.__struct_fields__)
 
 _KEY = tuple(column.name for column in usage_hours.primary_key)
-_NAMES = (*_KEY, *Sums.__struct_fields__)
-_GROWN = ", ".join(
-    f"{name} = CASE WHEN usage_hours.{name} > {_LARGEST} - excluded.{name} THEN {_LARGEST}"
-    f" ELSE usage_hours.{name} + excluded.{name} END"
-    for name in Sums.__struct_fields__
+_COUNTS = Sums.__struct_fields__[:-1]
+_NAMES = (*_KEY, *_COUNTS, "cost_pico")
+_ADD = (
+    f"INTO usage_hours ({', '.join(_NAMES)}) VALUES ({{places}})"
+    f" ON CONFLICT ({', '.join(_KEY)}) DO UPDATE SET "
+    + ", ".join(f"{name} = usage_hours.{name} + excluded.{name}" for name in _COUNTS)
+    + f", cost_pico = CASE WHEN usage_hours.cost_pico > {_LARGEST} - excluded.cost_pico"
+    f" THEN {_LARGEST} ELSE usage_hours.cost_pico + excluded.cost_pico END"
 )
-_ADD = text(f"{usage_hours.insert()} ON CONFLICT ({', '.join(_KEY)}) DO UPDATE SET {_GROWN}")
+# A driver's way to take values by their place.
+_PLACES = {"qmark": "?", "pyformat": "%s"}
 
 
 def add(connection: Connection, rows: Iterable[Row], names: Collection[str]) -> None:
@@ -119,15 +123,19 @@ def add(connection: Connection, rows: Iterable[Row], names: Collection[str]) -> 
     for row in rows:
         used = _used(row)
         hour = row.requested_at // HOUR_US * HOUR_US
-        place = (row.project, hour, row.key or "", row.model or "")
         labels = [(name, row.metadata[name]) for name in names if name in row.metadata]
-        for label in (("", ""), *labels):
-            known = sums.get((*place, *label))
-            sums[(*place, *label)] = used if known is None else [*map(operator.add, known, used)]
+        for name, value in (("", ""), *labels):
+            place = (row.project, name, hour, value, row.key or "", row.model or "")
+            known = sums.get(place)
+            sums[place] = used if known is None else [*map(operator.add, known, used)]
+    if not sums:
+        return
     # In one order everywhere: two drains that wait for each other's rows would wait for ever.
-    added = [(*key, *(min(count, _LARGEST) for count in sums[key])) for key in sorted(sums)]
-    if added:
-        connection.execute(_ADD, [dict(zip(_NAMES, values, strict=True)) for values in added])
+    added = [
+        (*place, *counts, min(cost, _LARGEST)) for place, (*counts, cost) in sorted(sums.items())
+    ]
+    places = ", ".join([_PLACES[connection.dialect.paramstyle]] * len(_NAMES))
+    connection.exec_driver_sql(f"INSERT {_ADD.format(places=places)}", added)
 
 
 def _used(row: Row) -> list[int]:
@@ -194,7 +202,7 @@ def _read(
         **{name: column for name, column in by.items() if column is not False},
     }
     query = (
-        select(*groups.values(), *_halves())
+        select(*groups.values(), *_SUMS)
         .where(*_conditions(project_id, asked, label))
         .group_by(*groups.values())
         .order_by(*groups.values())
@@ -219,16 +227,17 @@ def _conditions(
     return [columns.hour >= first, columns.hour < end, *given]
 
 
-def _halves() -> list[ColumnElement[int]]:
-    columns = [usage_hours.c[name] for name in Sums.__struct_fields__]
-    return [half for each in columns for half in (func.sum(each // _HALF), func.sum(each % _HALF))]
+_cost = usage_hours.c.cost_pico
+_SUMS = (
+    *(func.sum(usage_hours.c[name]) for name in _COUNTS),
+    *(func.sum(_cost // _HALF), func.sum(_cost % _HALF)),
+)
 
 
-def _row(groups: dict[str, Any], halves: Sequence[int]) -> UsageRow:
-    pairs = zip(halves[::2], halves[1::2], strict=True)
-    sums = Sums(*(int(high) * _HALF + int(low) for high, low in pairs))
+def _row(groups: dict[str, Any], sums: Sequence[int]) -> UsageRow:
+    *counts, high, low = map(int, sums)
     fields: dict[str, Any] = {"model": None, "key": None, "value": None, **groups}
-    return UsageRow(**fields, sums=sums)
+    return UsageRow(**fields, sums=Sums(*(*counts, high * _HALF + low)))
 
 
 def _others(every: Iterable[UsageRow], named: Iterable[UsageRow]) -> Iterator[UsageRow]:

@@ -15,7 +15,8 @@ from standpipe.wire.record import Usage
 #: Who counted.
 Source = Literal["provider", "estimated"]
 
-_LARGEST = 2**63 - 1  # what a column of the store can hold
+#: More tokens than any call has; sums of these fit where one of what a number can hold would not.
+_LARGEST = 10**12
 _CHARS_PER_TOKEN = 4
 
 

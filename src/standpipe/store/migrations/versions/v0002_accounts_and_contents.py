@@ -100,7 +100,7 @@ def _contents() -> None:
 
 
 def _usage() -> None:
-    key = ("project_id", "hour", "key_id", "model", "name", "value")
+    key = ("project_id", "name", "hour", "value", "key_id", "model")
     op.create_table(
         "usage_hours",
         *(
@@ -109,9 +109,8 @@ def _usage() -> None:
         ),
         *(sa.Column(name, sa.BigInteger, nullable=False) for name in _SUMS),
         sa.PrimaryKeyConstraint(*key),
+        sqlite_with_rowid=False,
     )
-    columns = ["project_id", "name", "value", "hour"]
-    op.create_index(f"ix_usage_hours_{'_'.join(columns)}", "usage_hours", columns)
 
 
 def _sort_as_bytes() -> None:
