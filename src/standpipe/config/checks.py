@@ -55,6 +55,8 @@ def check(settings: Settings) -> None:
         _check_route(name, route)
     for name, price in settings.prices.items():
         _check_price(name, price)
+    if "" in settings.usage.metadata:
+        raise ConfigError("usage.metadata: a name of metadata cannot be empty")
     _check_redaction(settings.redaction)
     for name, model in settings.local.models.items():
         _check_local(name, model, settings.local.model)
