@@ -187,8 +187,8 @@ project_sizes = Table(
 )
 
 # What was used in an hour by a key with a model. The rows whose `name` is empty are all of it; the
-# others are the calls whose metadata has that value under that name, again. What a report reads lies
-# together: a time of one of the two.
+# others are the calls whose metadata has that value under that name, again. What a report reads, a
+# time of one of the two, lies together.
 usage_hours = Table(
     "usage_hours",
     metadata,
