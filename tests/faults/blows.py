@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import sqlite3
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
 import psutil
+from faults.clients import Call
 from faults.scene import Scene, SmallDisk
 from serving import PATIENCE
 
@@ -45,6 +47,19 @@ async def kill_engine(scene: Scene) -> None:
     await scene.answered(few)
 
 
+async def kill_now_and_then(scene: Scene) -> None:
+    """Kill worker and drain by turns until clients have seen the calls of a ledger."""
+    for victim in itertools.cycle(("worker", "drain")):
+        await scene.until(lambda calls: _seen(calls) >= scene.scale.calls // 8)
+        if _seen(scene.crowd.calls) >= scene.scale.calls:
+            return
+        await scene.kill(f"standpipe.{victim}")
+
+
+def _seen(calls: Sequence[Call]) -> int:
+    return sum(call.id is not None for call in calls)
+
+
 async def kill_supervisor(scene: Scene) -> None:
     """Kill the supervisor alone: the others end by themselves; then start again."""
     await scene.answered()
@@ -70,11 +85,27 @@ async def kill_everything(scene: Scene) -> None:
 
 
 async def fill_disk(scene: Scene) -> None:
-    """Fill the spool's disk until calls are refused, then give the room back."""
+    """Keep the spool's disk full until calls were refused, then give the room back."""
+    calls = scene.crowd.calls
+    await _full_until(scene, lambda: sum(call.status == 503 for call in calls) >= _FELT)
+
+
+async def fill_disk_of_who_counts(scene: Scene) -> None:
+    """Do so to a server that answers nevertheless, until it has lost records."""
+    await _full_until(scene, lambda: scene.records()["lost"] >= _FELT)
+
+
+#: Calls that have to feel a full disk.
+_FELT = 20
+
+
+async def _full_until(scene: Scene, is_enough: Callable[[], bool]) -> None:
     disk = SmallDisk(scene.home / "spool")
     await scene.answered()
-    await asyncio.to_thread(disk.fill, scene.server)
-    await scene.until(lambda calls: any(call.status == 503 for call in calls))
+    while not await asyncio.to_thread(is_enough):
+        # Again and again, since every segment that is drained leaves room.
+        await asyncio.to_thread(disk.fill, scene.server)
+        await asyncio.sleep(0.02)
     await asyncio.to_thread(disk.free, scene.server)
     await scene.answered()
 
@@ -82,19 +113,19 @@ async def fill_disk(scene: Scene) -> None:
 async def stop_database(scene: Scene) -> None:
     """Stop the database as an operator does, and start it again after a while."""
     assert scene.postgres is not None
-    await _away(scene, scene.postgres.stop, scene.postgres.start)
+    await _calls_go_on(scene, scene.postgres.stop, scene.postgres.start)
 
 
 async def kill_database(scene: Scene) -> None:
     """Kill the database, which recovers when it is started again after a while."""
     assert scene.postgres is not None
-    await _away(scene, scene.postgres.kill, scene.postgres.start)
+    await _calls_go_on(scene, scene.postgres.kill, scene.postgres.start)
 
 
 async def hold_database(scene: Scene) -> None:
     """Let the database take connections and not answer for a while."""
     assert scene.postgres is not None
-    await _away(scene, scene.postgres.pause, scene.postgres.go_on)
+    await _calls_go_on(scene, scene.postgres.pause, scene.postgres.go_on)
 
 
 async def lock_file(scene: Scene) -> None:
@@ -104,7 +135,7 @@ async def lock_file(scene: Scene) -> None:
         sqlite3.connect(file, isolation_level=None, check_same_thread=False)
     ) as connection:
         connection.execute("PRAGMA busy_timeout = 60000")
-        await _away(
+        await _calls_go_on(
             scene,
             lambda: connection.execute("BEGIN EXCLUSIVE"),
             lambda: connection.execute("ROLLBACK"),
@@ -115,20 +146,26 @@ async def kill_without_database(scene: Scene) -> None:
     """Kill worker and drain while the database is stopped: the new ones find nobody to ask."""
     assert scene.postgres is not None
     await scene.answered()
-    await asyncio.to_thread(scene.postgres.stop)
-    await scene.kill("standpipe.drain")
-    await scene.kill("standpipe.worker")
-    await scene.until(lambda calls: any(call.status == 503 for call in calls))
-    await asyncio.to_thread(scene.postgres.start)
+    async with _away(scene.postgres.stop, scene.postgres.start):
+        await scene.kill("standpipe.drain")
+        await scene.kill("standpipe.worker")
+        await scene.until(lambda calls: any(call.status == 503 for call in calls))
     await scene.answered()
 
 
-async def _away(scene: Scene, go: Callable[[], object], come: Callable[[], object]) -> None:
-    """Take the database away, see that calls go on, and bring it back."""
+async def _calls_go_on(scene: Scene, go: Callable[[], object], come: Callable[[], object]) -> None:
+    """Take the database away for a while, in which calls are answered, and bring it back."""
     await scene.answered()
-    await asyncio.to_thread(go)
-    async with asyncio.TaskGroup() as group:
+    async with _away(go, come), asyncio.TaskGroup() as group:
         group.create_task(asyncio.sleep(scene.scale.away))
         group.create_task(scene.answered())
-    await asyncio.to_thread(come)
     await scene.answered()
+
+
+@contextlib.asynccontextmanager
+async def _away(go: Callable[[], object], come: Callable[[], object]) -> AsyncIterator[None]:
+    await asyncio.to_thread(go)
+    try:
+        yield
+    finally:
+        await asyncio.to_thread(come)

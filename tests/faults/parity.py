@@ -26,8 +26,11 @@ from faults.scene import PRICES
 from misbehaving import bill
 
 from standpipe.store.rows import Row
+from standpipe.store.usage import Sums
 from standpipe.wire import usage as usages
 from standpipe.wire.record import Attempt, Usage
+
+_NOTHING = Decimal(0)
 
 #: How a call ended for its client to what its row may say. A call may be complete although its
 #: client saw less: the row is written first, then the last byte goes out.
@@ -49,12 +52,16 @@ class Parity:
     rows: int
     #: Calls that have more than one row, and ids that do.
     doubled: int
-    #: Calls answered whole that have no row.
+    #: Calls answered whole that have no row, or one that calls them lost, and how many records the
+    #: server said it could not keep.
     missing: int
+    counted: int
     #: Streams whose process died.
     lost: int
-    #: What the rows cost together, less what they must.
-    cost_difference: Decimal
+    #: US dollars: what the rows say, what usage by the hour says, and what both must.
+    cost: Decimal
+    cost_by_hour: Decimal
+    cost_due: Decimal
     #: How many calls ended how for their clients, and rows how.
     ends: Counter[str]
     outcomes: Counter[str]
@@ -64,7 +71,8 @@ class Parity:
     @property
     def is_exact(self) -> bool:
         """Tell whether nothing was lost, doubled or billed otherwise than it must be."""
-        return not (self.wrong or self.doubled or self.missing or self.cost_difference)
+        is_kept = self.missing == self.counted and not self.doubled
+        return is_kept and self.cost == self.cost_by_hour == self.cost_due and not self.wrong
 
 
 @dataclass(frozen=True)
@@ -89,43 +97,97 @@ class Pair:
         return functools.reduce(usages.added, dues) if dues else None
 
 
-def compare(
-    calls: Sequence[Call],
-    rows: Sequence[Row],
-    billed: Mapping[str, int],
-    may_miss: Callable[[Call], bool],
-) -> Parity:
-    """Hold calls and rows against each other.
+@dataclass(frozen=True)
+class Told:
+    """What others than the clients tell of a run."""
 
-    `billed` is how often the provider answered, by what the client said; `may_miss` tells of a call
-    whether it may be without a row.
-    """
-    by_name = {row.metadata.get("call", ""): row for row in rows}
-    named = {call.name: call for call in calls}
-    without = [call for call in calls if call.name not in by_name]
+    rows: Sequence[Row]
+    #: Usage by the hour, summed up by model.
+    usage: Mapping[str, Sums]
+    #: How often the provider answered, by what the client said.
+    billed: Mapping[str, int]
+    #: How many records the server says it lost, and how many it kept without their text.
+    unkept: int = 0
+    textless: int = 0
+
+
+def compare(calls: Sequence[Call], told: Told, may_miss: Callable[[Call], bool]) -> Parity:
+    """Hold calls and rows against each other; `may_miss` tells which call may be without a row."""
+    by_name = {row.metadata.get("call", ""): row for row in told.rows}
+    # Of a stream that was answered and could not be kept, only its beginning is.
+    kept = {call.name for call in calls if _is_kept(call, by_name.get(call.name))}
+    without = [call for call in calls if call.name not in kept]
     pairs = [
-        Pair(call, by_name[name], billed.get(call.said, 0))
-        for name, call in named.items()
-        if name in by_name
+        Pair(call, by_name[call.name], told.billed.get(call.said, 0))
+        for call in calls
+        if call.name in kept
     ]
-    wrong = [f"a row of no call: {row.id}" for name, row in by_name.items() if name not in named]
-    wrong += [f"no row of {_shown(call)}" for call in without if not may_miss(call)]
-    for pair in pairs:
-        wrong += _complaints(pair)
+    dues = {pair.row.id: cost(pair.due) for pair in pairs}
     return Parity(
         calls=len(calls),
         answered=sum(call.is_answered for call in calls),
-        rows=len(rows),
-        doubled=2 * len(rows) - len({row.id for row in rows}) - len(by_name),
+        rows=len(told.rows),
+        doubled=2 * len(told.rows) - len({row.id for row in told.rows}) - len(by_name),
         missing=sum(call.is_answered for call in without),
-        lost=sum(row.outcome == "lost" for row in rows),
-        cost_difference=sum(
-            ((pair.row.cost or Decimal(0)) - (cost(pair.due) or Decimal(0)) for pair in pairs),
-            Decimal(0),
-        ),
+        counted=told.unkept,
+        lost=sum(row.outcome == "lost" for row in told.rows),
+        cost=sum((row.cost or _NOTHING for row in told.rows), _NOTHING),
+        cost_by_hour=sum((sums.cost or _NOTHING for sums in told.usage.values()), _NOTHING),
+        cost_due=sum((due or _NOTHING for due in dues.values()), _NOTHING),
         ends=Counter(call.end for call in calls),
-        outcomes=Counter(row.outcome for row in rows),
-        wrong=wrong,
+        outcomes=Counter(row.outcome for row in told.rows),
+        wrong=[
+            *_unexplained(calls, without, told, may_miss),
+            *(line for pair in pairs for line in _complaints(pair)),
+            *_sums_differ(told),
+        ],
+    )
+
+
+def _is_kept(call: Call, row: Row | None) -> bool:
+    return row is not None and not (call.is_answered and row.outcome == "lost")
+
+
+def _unexplained(
+    calls: Sequence[Call],
+    without: Sequence[Call],
+    told: Told,
+    may_miss: Callable[[Call], bool],
+) -> Iterator[str]:
+    """Yield the rows of no call, and the calls of no row, unless their number is what was told."""
+    named = {call.name for call in calls}
+    yield from (f"a row of no call: {r.id}" for r in told.rows if r.metadata["call"] not in named)
+    absent = [call for call in without if not may_miss(call)]
+    if len(absent) != told.unkept:
+        yield f"{len(absent)} calls without a row, {told.unkept} counted"
+        yield from (f"no row of {_shown(call)}" for call in absent)
+    textless = sum(not row.logged for row in told.rows)
+    if textless != told.textless:
+        yield f"{textless} rows without a text, {told.textless} counted"
+
+
+def _sums_differ(told: Told) -> Iterator[str]:
+    """Yield each model whose usage by the hour is not that of its rows."""
+    rows: dict[str, list[Row]] = {}
+    for row in told.rows:
+        rows.setdefault(row.model or "", []).append(row)
+    for model in rows.keys() | told.usage.keys():
+        found, due = told.usage.get(model, Sums()), _summed(rows.get(model, ()))
+        if found != due:
+            yield f"usage by the hour of {model}: {found}, of its rows: {due}"
+
+
+def _summed(rows: Sequence[Row]) -> Sums:
+    used = [row.usage or Usage() for row in rows]
+    return Sums(
+        calls=len(rows),
+        failed=sum(row.outcome != "complete" for row in rows),
+        priced=sum(row.cost is not None for row in rows),
+        prompt_tokens=sum(usage.prompt_tokens or 0 for usage in used),
+        completion_tokens=sum(usage.completion_tokens or 0 for usage in used),
+        cached_tokens=sum(usage.cached_tokens or 0 for usage in used),
+        reasoning_tokens=sum(usage.reasoning_tokens or 0 for usage in used),
+        cost_pico=int(sum((row.cost or _NOTHING for row in rows), _NOTHING) * 10**12),
     )
 
 
@@ -162,6 +224,8 @@ def _outcome(pair: Pair) -> bool:
 
 
 def _text(pair: Pair) -> bool:
+    if not pair.row.logged:
+        return pair.row.response is None
     if pair.call.is_answered:
         return pair.text == pair.call.text
     return pair.row.outcome == "lost" or pair.text.startswith(_first_choice(pair.call))

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import postgres
-from faults.parity import Parity, compare
+from faults.parity import Parity, Told, compare
 from faults.scenarios import LOCAL, Scenario
 from faults.scene import Durability, Scale, Scene, SmallDisk, set_up
 from local_engine import gguf
@@ -16,8 +17,9 @@ from misbehaving import running
 from serving import PATIENCE, Standpipe
 
 from standpipe.spool import names
-from standpipe.store.rows import Row
+from standpipe.store.rows import Row, now_us
 from standpipe.store.store import Store
+from standpipe.store.usage import HOUR_US, Sums, UsageQuery
 
 
 def play(
@@ -48,8 +50,9 @@ def play(
         ) as scene,
     ):
         asyncio.run(_strike(scenario, scene))
+        records = scene.records()
         status = scene.server.stop()
-        parity = compare(scene.crowd.calls, _rows(scene.url), upstream.billed, scenario.may_miss)
+        parity = compare(scene.crowd.calls, _told(scene, records), scenario.may_miss)
     parity.wrong += _left_behind(scene, status)
     if not scenario.felt(parity):
         parity.wrong.append(f"nothing was felt of it: {parity.ends} {parity.outcomes}")
@@ -79,11 +82,21 @@ def rows_of(server: Standpipe) -> list[Row]:
 
 
 def _rows(url: str) -> list[Row]:
-    store = Store.open(url)
-    try:
+    with closing(Store.open(url)) as store:
         return list(store.each_log(None))
-    finally:
-        store.close()
+
+
+def _told(scene: Scene, records: dict[str, int]) -> Told:
+    """Return what store, provider and server tell."""
+    ever = UsageQuery(since=0, until=now_us() + HOUR_US, by_model=True)
+    with closing(Store.open(scene.url)) as store:
+        rows = list(store.each_log(None))
+        found = store.usage(None, ever, limit=1_000)
+    usage: dict[str, Sums] = {}
+    for each in found:  # a run may go on over midnight
+        usage[each.model or ""] = usage.get(each.model or "", Sums()) + each.sums
+    billed = scene.upstream.billed
+    return Told(rows, usage, billed, records["lost"], records["without_text"])
 
 
 def wait_until(is_so: Callable[[], bool], why: Callable[[], object] = lambda: "") -> None:

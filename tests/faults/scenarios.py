@@ -49,10 +49,14 @@ BUSY = Mix(
 )
 
 
-def _well_and(*models: str) -> Mix:
+def _models(*traits: str) -> tuple[str, ...]:
+    """Return the names by which the provider misbehaves like this."""
+    return tuple(f"up:{trait}+bills" for trait in traits)
+
+
+def _well_and(*traits: str) -> Mix:
     """Return calls of which some find a provider that misbehaves."""
-    ill = tuple(f"up:{model}+bills" for model in models)
-    return Mix((*["up:ok+bills", "groq:ok+bills"] * len(ill), *ill))
+    return Mix((*["up:ok+bills", "groq:ok+bills"] * len(traits), *_models(*traits)))
 
 
 def anything(parity: Parity) -> bool:
@@ -113,6 +117,15 @@ _LEAVING = {
     "at any moment": Mix(BUSY.models, ("never", AT_FIRST_EVENT, AT_FINISH, 0.0, 0.02, 0.04, 0.1)),
 }
 
+#: Calls of every kind, all that goes wrong on the way to the store, and the sum of it.
+LEDGER = Scenario(
+    "ledger: all faults of providers and clients, kills of worker and drain",
+    blows.kill_now_and_then,
+    Mix((*BUSY.models * 4, *_models(*(model for model, _ in _PROVIDER.values()))), _SOMETIMES),
+    clients=64,
+    breaks=True,
+)
+
 SCENARIOS = (
     # --- processes die
     Scenario("worker killed", blows.kill(*["standpipe.worker"] * 2), breaks=True, short=False),
@@ -134,6 +147,14 @@ SCENARIOS = (
     Scenario("all processes killed at once, started again", blows.kill_everything, breaks=True),
     # --- there is no room
     Scenario("disk full, room given back", blows.fill_disk, refuses=True, small_disk=True),
+    Scenario(
+        "disk full, losses counted",
+        blows.fill_disk_of_who_counts,
+        Mix(BUSY.models),  # a client that leaves is none of those who know what they miss
+        small_disk=True,
+        short=False,
+        settings={"SPOOL_WHEN_FULL": "count"},
+    ),
     # --- the database is away
     Scenario("database file locked, let go", blows.lock_file, databases=("SQLite",)),
     Scenario("database stopped, started", blows.stop_database, databases=("PostgreSQL",)),

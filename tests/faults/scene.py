@@ -10,12 +10,13 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
+from uuid import uuid4
 
 import postgres
 import psutil
 from faults.clients import Call, Crowd, Plan
 from misbehaving import Misbehaving
-from serving import PATIENCE, Standpipe, free_port, kill_tree, provider, start
+from serving import PATIENCE, Standpipe, call, free_port, kill_tree, provider, start
 
 Durability = Literal["process", "disk"]
 DURABILITIES: tuple[Durability, ...] = ("process", "disk")
@@ -36,6 +37,8 @@ class Scale:
     answers: int
     #: Seconds that a database is away.
     away: float
+    #: Calls of a ledger.
+    calls: int
 
 
 @dataclass
@@ -73,6 +76,11 @@ class Scene:
         """Kill the process that runs a module."""
         (await asyncio.to_thread(self.server.child, module)).kill()
 
+    def records(self) -> dict[str, int]:
+        """Return what the server says of the records of this start of its worker."""
+        counts: dict[str, int] = call(self.server, "GET", "/health", root=True).json["records"]
+        return counts
+
     async def start_again(self) -> None:
         """Start the server anew at the same place, once nothing of it is left."""
         self.crowd.server = self.server = await asyncio.to_thread(self._start)
@@ -108,7 +116,7 @@ def set_up(
 ) -> Iterator[Scene]:
     """Run a server in an empty home and on an empty database until the block ends."""
     home.mkdir(parents=True)
-    url = f"sqlite:///{home / 'standpipe.db'}" if server is None else server.create(home.name)
+    url = f"sqlite:///{home / 'standpipe.db'}" if server is None else server.create(uuid4().hex)
     # Small segments, so that faults come between two of them as well.
     chosen = {"SPOOL_SEGMENT_BYTES": "65536", "SPOOL_DURABILITY": durability, **(settings or {})}
     written = _written(upstream, models)
@@ -153,7 +161,7 @@ class SmallDisk:
         if not _may_mount():
             self.spool.chmod(0o500)
             return
-        with contextlib.suppress(OSError), self._ballast(server).open("wb", buffering=0) as file:
+        with contextlib.suppress(OSError), self._ballast(server).open("ab", buffering=0) as file:
             while True:
                 file.write(bytes(4096))
 

@@ -9,11 +9,11 @@ from pathlib import Path
 import postgres
 import pytest
 from faults.playing import play
-from faults.scenarios import SCENARIOS, Scenario
+from faults.scenarios import LEDGER, SCENARIOS, Scenario
 from faults.scene import DURABILITIES, Scale
 
 #: `make faults` does more of each, everywhere.
-SHORT = Scale(answers=100, away=2.0)
+SHORT = Scale(answers=100, away=2.0, calls=1_000)
 
 
 @pytest.fixture(scope="module")
@@ -37,3 +37,10 @@ def test_clients_and_store_agree(
     server = request.getfixturevalue("server") if database == "PostgreSQL" else None
     parity = play(scenario, tmp_path / "home", SHORT, server=server, durability=durability)
     assert parity.is_exact, parity
+
+
+def test_spend_is_the_sum_of_what_was_billed(tmp_path: Path) -> None:
+    parity = play(LEDGER, tmp_path / "home", SHORT)
+    assert parity.is_exact, parity
+    assert parity.rows >= SHORT.calls
+    assert parity.cost == parity.cost_by_hour == parity.cost_due > 0
