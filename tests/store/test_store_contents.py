@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from typing import Any
 
@@ -160,6 +161,32 @@ def test_sums_by_metadata_go_with_the_last_call_that_has_it(
         assert store.delete_records(project.id, filters).usage_rows == 1
         assert store.delete_records(project.id, [Filter("metadata.team", "x")]).usage_rows == 1
         assert count(url, "usage_hours") == 2
+
+
+def test_some_add_what_others_delete(url: str, project: Project, row_of: RowMaker) -> None:
+    def drain(first: int) -> None:
+        with closing(Store.open(url, busy_timeout_s=30)) as own:
+            for at in range(first, first + 60, 6):
+                rows = [
+                    row_of(at + n, request=request(*"ab"[: n % 3], "c" * n, "d")) for n in range(6)
+                ]
+                own.add(Batch(rows=rows))
+
+    def end(_: int) -> None:
+        with closing(Store.open(url, busy_timeout_s=30)) as own:
+            for _ in range(25):
+                own.shrink_texts(project.id, 100)
+                own.expire_records(project.id, 1 << 60)
+
+    with ThreadPoolExecutor(5) as threads:
+        work = [threads.submit(drain, n * 1000) for n in range(3)]
+        work += [threads.submit(end, n) for n in range(2)]
+        for each in work:
+            each.result(timeout=60)
+    assert wrong(url) == {}
+    with closing(Store.open(url)) as own:
+        kept = own.logs(project.id, limit=1000)
+    assert all(row.request is None or '"d"' in row.request for row in kept)
 
 
 def test_every_row_is_in_order_after_a_random_history(

@@ -23,10 +23,11 @@ TAG = b"\x01"
 _WHOLE = b"\x00"
 _CUT = b"\x01"
 
-#: A message shorter than this, in bytes, stays with its record where it is the last one: that of a
-#: question asked once would have a row and its place in four indexes for nothing. In a conversation
-#: that goes on it is kept once with the others, as soon as it is not the last.
-SHORT = 1024
+#: A message shorter than this, in bytes, stays with its record where it is the last one. A question
+#: that is asked once would otherwise have two rows and their places in four indexes for nothing,
+#: which takes longer than all else that is done with its text. In a conversation that goes on it is
+#: kept once with the others, as soon as it is not the last.
+SHORT = 2048
 #: Lists of more messages than this, or of shorter ones on average, in bytes, stay whole: nobody's
 #: conversation has them, and a request must not cost many times what it weighs.
 MOST = 10_000
