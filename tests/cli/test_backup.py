@@ -7,12 +7,11 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from decimal import Decimal
 from pathlib import Path
 
-import postgres
 import pytest
 import serving
 import zstandard
@@ -33,19 +32,12 @@ HOUR_US = 3_600_000_000
 TALK = '{{"model":"m","messages":[{},{{"role":"user","content":"and {}"}}]}}'
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[postgres.Server]:
-    with postgres.running() as running_one:
-        yield running_one
-
-
 @pytest.fixture(params=["sqlite", "postgresql"])
 def target(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """Return the URL of an empty database to restore into."""
+    """Return the URL of a database without tables, to restore into."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path / 'target.db'}"
-    running_one: postgres.Server = request.getfixturevalue("server")
-    return running_one.create(f"target_{new_id().replace('-', '')}")
+    return str(request.getfixturevalue("new_postgres")(migrated=False))
 
 
 def fill(store: Store, project: Project, *, calls: int = 300) -> None:

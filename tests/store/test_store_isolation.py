@@ -80,6 +80,8 @@ WITHOUT_A_PROJECT = {
     "key_by_hash", "keys_changed_since", "revoke_key", "add", "positions", "open_streams",
     "forget_segment", "add_key", "rename_project", "version", "drop_empty_partitions",
     "set_retention", "content_sizes", "finish_removals",
+    "snapshot", "restore_project", "restore_key", "restore_hours", "unknown", "faults",
+    "recount",
 }  # fmt: skip
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from standpipe import __version__
-from standpipe.cli import backup, doctor, keys, logs, models, projects
+from standpipe.cli import backup, doctor, keys, logs, models, projects, verify
 from standpipe.cli.options import ConfigOption
 from standpipe.cli.usage import usage
 
@@ -56,3 +56,4 @@ commands.command("doctor")(doctor.doctor)
 commands.command("usage")(usage)
 commands.command("backup")(backup.backup)
 commands.command("restore")(backup.restore)
+commands.command("verify")(verify.verify)

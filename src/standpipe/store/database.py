@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any, Literal, cast
 
 from sqlalchemy import URL, Connection, Dialect, Engine, Table, create_engine, exc, make_url, text
@@ -87,15 +87,19 @@ class Database:
                 yield connection
 
     @contextmanager
-    def writing(self) -> Iterator[Connection]:
+    def writing(self, *, unhurried: bool = False) -> Iterator[Connection]:
         """Run a transaction that writes: committed at the end, rolled back on any error."""
-        with _as_unavailable(), self._writer.begin() as connection:
+        with (
+            _as_unavailable(),
+            self._writer.begin() as connection,
+            self._kind.unhurried(connection) if unhurried else nullcontext(),
+        ):
             yield connection
 
     @contextmanager
     def migrating(self) -> Iterator[Connection]:
         """Run a transaction that changes the tables; others that want the same wait for it."""
-        with self.writing() as connection, self._kind.unhurried(connection):
+        with self.writing(unhurried=True) as connection:
             self._kind.migrate_alone(connection)
             yield connection
 

@@ -12,11 +12,21 @@ from standpipe.store.positions import Positions
 from standpipe.store.projects import Projects
 from standpipe.store.records import Records
 from standpipe.store.retention import Retention
+from standpipe.store.soundness import Soundness
 from standpipe.store.usage import UsageSums
 
 
 class Store(
-    Projects, Keys, Positions, Records, MetadataChanges, Logs, Retention, UsageSums, Archive
+    Projects,
+    Keys,
+    Positions,
+    Records,
+    MetadataChanges,
+    Logs,
+    Retention,
+    UsageSums,
+    Archive,
+    Soundness,
 ):
     """A database of projects, keys and records.
 
