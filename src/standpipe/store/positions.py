@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from itertools import islice
+from operator import attrgetter
 
-from sqlalchemy import Column, Connection, bindparam, delete, func, select, update
+from sqlalchemy import Connection, delete, func, select, update
 
 from standpipe.errors import BadRequest
 from standpipe.store import contents, usage
 from standpipe.store.columns import storable, values_of
 from standpipe.store.content import Packer
 from standpipe.store.database import Database, Overtaken
+from standpipe.store.many import in_parts, present
 from standpipe.store.rows import Batch, OpenStream, Row, now_us
 from standpipe.store.schema import (
     open_streams,
@@ -20,9 +20,6 @@ from standpipe.store.schema import (
     spool_positions,
     tombstones,
 )
-
-# Below every database's limit on the parameters of one statement.
-_IDS_AT_ONCE = 500
 
 # How often a batch is tried while others are quicker or something in it must be mended.
 _TRIES = 5
@@ -45,15 +42,15 @@ class Positions:
         A value that no column can hold is mended, not refused: one odd record must not hold up
         the spool.
         """
-        rows, anew = batch.rows, False
+        rows, again = batch.rows, False
         for _ in range(_TRIES - 1):
             try:
-                return self._add(batch, rows, anew=anew)
+                return self._add(batch, rows, again=again)
             except (OverflowError, UnicodeEncodeError, BadRequest):
                 rows = [storable(row) for row in rows]
             except Overtaken:
-                anew = True
-        return self._add(batch, rows, anew=anew)
+                again = True
+        return self._add(batch, rows, again=again)
 
     def positions(self) -> dict[str, int]:
         """Return how far each segment has been read, in bytes."""
@@ -85,11 +82,13 @@ class Positions:
             is_old = tombstones.c.deleted_at < kept_from
             connection.execute(delete(tombstones).where(is_records, is_old))
 
-    def _add(self, batch: Batch, rows: list[Row], *, anew: bool) -> int:
-        self._database.make_room((row.id for row in rows), anew=anew)
+    def _add(self, batch: Batch, rows: list[Row], *, again: bool) -> int:
+        self._database.make_room((row.id for row in rows), anew=again)
         with self._database.writing() as connection:
-            # Before we look which records were deleted: nobody deletes any after that.
-            self._database.share_contents(connection)
+            # Before we look which records were deleted: nobody deletes any after that. And who was
+            # overtaken goes alone, or others might come first for ever.
+            lock = self._database.own_contents if again else self._database.share_contents
+            lock(connection)
             self._note_streams(connection, batch)
             for segment, offset in batch.positions.items():
                 _note_position(connection, segment, offset)
@@ -118,30 +117,22 @@ class Positions:
     def _note_streams(self, connection: Connection, batch: Batch) -> None:
         tuples = [(stream.id, stream.writer, stream.payload) for stream in batch.opened]
         self._database.insert_ignoring(connection, open_streams, tuples)
-        for some in _in_parts(batch.closed):
+        for some in in_parts(batch.closed):
             connection.execute(delete(open_streams).where(open_streams.c.id.in_(some)))
 
 
 def _without_known(connection: Connection, rows: list[Row]) -> list[Row]:
     """Return the rows, each id once, that are neither in the store nor deleted from it."""
     by_id = {row.id: row for row in reversed(rows)}
-    known = _present(connection, records.c.id, by_id)
+    known = present(connection, records.c.id, by_id)
     buried = {*by_id, *(row.project for row in rows)}
-    known |= _present(connection, tombstones.c.record_id, buried)
+    known |= present(connection, tombstones.c.record_id, buried)
+    # In one order everywhere, so that two drains do not wait for each other's rows.
     return [
         row
-        for row in rows
+        for row in sorted(rows, key=attrgetter("id"))
         if by_id[row.id] is row and row.id not in known and row.project not in known
     ]
-
-
-def _present(connection: Connection, column: Column[str], ids: Iterable[str]) -> set[str]:
-    # One parameter that is expanded: five hundred of their own take longer than the look-up.
-    query = select(column).where(column.in_(bindparam("ids", expanding=True)))
-    found: set[str] = set()
-    for some in _in_parts(ids):
-        found.update(connection.scalars(query, {"ids": some}))
-    return found
 
 
 def _note_position(connection: Connection, segment: str, offset: int) -> None:
@@ -151,9 +142,3 @@ def _note_position(connection: Connection, segment: str, offset: int) -> None:
         return
     first = {"segment": segment, "offset": offset, "first_read_at": now_us()}
     connection.execute(spool_positions.insert().values(first))
-
-
-def _in_parts(ids: Iterable[str]) -> Iterator[list[str]]:
-    remaining = iter(ids)
-    while part := list(islice(remaining, _IDS_AT_ONCE)):
-        yield part
