@@ -12,7 +12,7 @@ import itertools
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -46,6 +46,8 @@ class Said:
     status: int = 200
     #: The media type of a stream.
     stream_type: str = "text/event-stream"
+    #: More headers.
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 #: Answers a request; an AssertionError is a request that the real place would refuse.
@@ -98,6 +100,8 @@ def running(answer: Answer, prefix: str = "") -> Iterator[Double]:
 
         def _say(self, said: Said) -> None:
             self.send_response(said.status)
+            for name, value in said.headers.items():
+                self.send_header(name, value)
             if said.body is not None:
                 data = json.dumps(said.body).encode()
                 self.send_header("content-type", "application/json")

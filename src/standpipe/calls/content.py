@@ -113,6 +113,7 @@ class Contents:
         return msgspec.structs.replace(
             self._labelled(kept),
             logged=record.logged,
+            model=kept.model if _is_name(kept) else self._text(kept.model),
             error=self._text(kept.error),
             attempts=tuple(self._attempt(each) for each in kept.attempts),
             traceparent=_well_formed(kept.traceparent),
@@ -154,6 +155,7 @@ def _bare(record: Record, labels: Collection[str]) -> Record:
     kept = _numbers(record)
     return msgspec.structs.replace(
         kept,
+        model=kept.model if _is_name(kept) else None,
         error=_untold(kept.error),
         attempts=tuple(_without_error(each) for each in kept.attempts),
         metadata=_named(kept.metadata, labels),
@@ -171,6 +173,11 @@ def _bare_begin(begin: Begin, labels: Collection[str]) -> Begin:
 
 def _named(metadata: Mapping[str, Value], labels: Collection[str]) -> dict[str, Value]:
     return {name: value for name, value in metadata.items() if name in labels}
+
+
+def _is_name(record: Record) -> bool:
+    """Tell whether what was asked for as a model may be one; else it may be any text."""
+    return record.provider is not None or record.kind == "report"
 
 
 def _untold(error: str | None) -> str | None:
