@@ -31,6 +31,8 @@ from standpipe.store.tokens import hash_token
 _MIB = 1 << 20
 #: Free bytes below which a disk is worth a word.
 _ROOM = 1024 * _MIB
+#: The oldest PostgreSQL that we hold partitions in.
+_OLDEST_POSTGRES = 13
 #: Seconds that our own server may take to answer.
 _HEALTH_S = 3.0
 
@@ -102,10 +104,20 @@ def store(patient: Patient) -> Iterator[Finding]:
         yield Finding("note", "Store", f"none at {stores.place(settings)}", "serve makes it")
         return
     try:
-        with stores.opened(settings):
-            yield Finding("ok", "Store", stores.place(settings))
+        with stores.opened(settings) as store:
+            yield _kind_of(store, stores.place(settings))
     except StandpipeError as error:
         yield Finding("wrong", "Store", str(error))
+
+
+def _kind_of(store: Store, place: str) -> Finding:
+    kind, version = store.version()
+    if kind != "postgresql":
+        return Finding("ok", "Store", place)
+    told = f"{place}, PostgreSQL {version}"
+    if version < _OLDEST_POSTGRES:
+        return Finding("wrong", "Store", told, f"use PostgreSQL {_OLDEST_POSTGRES} or a newer one")
+    return Finding("ok", "Store", told)
 
 
 def keys(patient: Patient) -> Iterator[Finding]:

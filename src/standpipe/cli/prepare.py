@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import select
 import sys
+from contextlib import suppress
 
 import msgspec
 
@@ -16,7 +17,7 @@ from standpipe import config
 from standpipe.cli import stores
 from standpipe.cli.prepared import Prepared
 from standpipe.config import Settings
-from standpipe.errors import ApiError, StandpipeError, StoreUnavailable
+from standpipe.errors import ApiError, BadRequest, StandpipeError, StoreUnavailable
 from standpipe.store import tokens
 from standpipe.store.store import Store
 
@@ -39,7 +40,8 @@ def _first_key(store: Store, settings: Settings) -> Prepared:
     if settings.first_key is not None:
         token = settings.first_key.reveal()
         if not has_keys:
-            store.add_key(project.id, name="first", read_only=False, token=token)
+            with suppress(BadRequest):  # another node was quicker
+                store.add_key(project.id, name="first", read_only=False, token=token)
         return Prepared(given=store.key_by_hash(tokens.hash_token(token)) is not None)
     if has_keys:
         return Prepared()

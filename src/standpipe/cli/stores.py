@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from standpipe.config import Settings
-from standpipe.errors import ConfigError
+from standpipe.errors import BadRequest, ConfigError
 from standpipe.store.rows import Project
 from standpipe.store.store import Store
 
@@ -38,7 +38,8 @@ def made(settings: Settings) -> Iterator[Store]:
     """Open the store; make what is missing of data directory, tables and a first project."""
     with migrated(settings) as store:
         if not store.projects():
-            store.add_project(DEFAULT_PROJECT)
+            with suppress(BadRequest):  # another node was quicker
+                store.add_project(DEFAULT_PROJECT)
         yield store
 
 
