@@ -257,8 +257,13 @@ def test_file_that_is_there_is_not_written_over(
 
 
 def test_restore_that_was_killed_comes_to_its_end_when_run_again(
-    cli: CommandLine, store: Store, project: Project, target: str, tmp_path: Path
+    cli: CommandLine,
+    store: Store,
+    project: Project,
+    tmp_path: Path,
+    new_postgres: Callable[..., str],
 ) -> None:
+    target = new_postgres(migrated=False)
     fill(store, project, calls=1500)
     file = tmp_path / "backup"
     cli("backup", str(file))
@@ -277,9 +282,9 @@ def test_restore_that_was_killed_comes_to_its_end_when_run_again(
 
 
 def test_backup_under_load_has_every_call_that_was_answered_before_it(
-    tmp_path: Path, target: str
+    tmp_path: Path, new_postgres: Callable[..., str]
 ) -> None:
-    home = tmp_path / "home"
+    home, target = tmp_path / "home", new_postgres(migrated=False)
     with running() as upstream:
         provider = serving.provider("openai", upstream.url, api_key='"sk-upstream"')
         with serving.serving(home, provider) as server:
@@ -304,6 +309,7 @@ def test_backup_under_load_has_every_call_that_was_answered_before_it(
         assert row == original[2][call]
     cli("restore", str(tmp_path / "backup"))
     assert state(url_of(cli)) == original
+    cli("verify", STANDPIPE_STORE_URL=target)
 
 
 # Makes calls one after the other and prints the id of each that was answered.

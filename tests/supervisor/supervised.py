@@ -26,6 +26,7 @@ def child_spec(entry: dict[str, Any]) -> ChildSpec:
         essential=entry.get("essential", True),
         stop_order=entry.get("stop_order", 0),
         grace=entry.get("grace", 20.0),
+        once=entry.get("once", False),
         finishes=entry.get("finishes", False),
     )
 

@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 PROGRAM = str(Path(__file__).with_name("supervised.py"))
 DEADLINE = 30.0
 
@@ -221,6 +223,21 @@ def test_server_runs_without_a_child_that_is_not_essential(tmp_path: Path) -> No
         running.ready()
         # A refusal is not tried again soon: the wait is the longest from the first.
         running.wait_for_error("engine ended with status 1; next start in 600 s")
+        assert running.end(signal.SIGTERM) == 0
+
+
+@pytest.mark.parametrize(("status", "again"), [(0, False), (1, True)])
+def test_child_that_has_done_its_work_is_not_started_again(
+    tmp_path: Path, status: int, again: bool
+) -> None:
+    child = {"name": "once", "once": True, "essential": False}
+    child["spec"] = {"done": True, "status": status}
+    with tree(tmp_path, child, {"name": "worker"}, {"name": "drain"}) as running:
+        os.kill(running.ready()["worker"]["pid"], signal.SIGKILL)
+        notes = running.wait_for(lambda notes: len(starts("worker", notes)) == 2)
+        if again:
+            notes = running.wait_for(lambda notes: len(starts("once", notes)) > 1)
+        assert (len(starts("once", notes)) > 1) == again
         assert running.end(signal.SIGTERM) == 0
 
 
