@@ -150,7 +150,7 @@ def _handlers(
         "localTestingOnlyGetLatestLoggedCall": logs.latest,
         "listModels": models.list,
         "getModel": models.retrieve,
-        "health": Health(StoreState(store, callers), keeper.spool).health,
+        "health": Health(StoreState(store, callers), keeper.spool, keeper.contents).health,
         "openapi": docs.openapi,
         "docs": docs.page,
     }

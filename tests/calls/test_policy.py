@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from standpipe.calls.policy import logged
+from standpipe.calls.policy import logged, withheld
+from standpipe.config import Content
 
 CASES = [
     # default, header, store, fine-tuned, expected
@@ -38,3 +39,14 @@ def test_header_beats_store_beats_default(
 @pytest.mark.parametrize("default", ["openpipe", "all", "store-only", "none"])
 def test_read_only_keys_never_keep_text(default: str) -> None:
     assert not logged(default, header=True, store=True, read_only=True, fine_tuned=False)
+
+
+@pytest.mark.parametrize("content", ["full", "redacted"])
+def test_nothing_is_withheld_where_text_is_kept(content: Content) -> None:
+    assert withheld(content, header=True, store=True) == ()
+
+
+def test_what_is_asked_for_in_vain_is_told() -> None:
+    assert withheld("none", header=None, store=None) == ()
+    assert withheld("none", header=False, store=True) == ("store=dropped",)
+    assert withheld("none", header=True, store=None) == ("op-log-request=dropped",)

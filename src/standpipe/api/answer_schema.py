@@ -280,6 +280,7 @@ SERVICE: dict[str, Schema] = {
                     "without_text": _COUNT,
                     "lost": _COUNT,
                     "unsynced": _COUNT,
+                    "unredacted": _COUNT,
                 },
                 description="Of the worker that answers, since it started.",
             ),

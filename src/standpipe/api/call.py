@@ -62,8 +62,8 @@ class CallRoute:
 
 def check_json(content_type: bytes | None) -> None:
     """Raise WrongMediaType unless a body is announced as JSON, or not announced at all."""
-    kind = (content_type or b"application/json").partition(b";")[0].strip().lower()
-    if kind != b"application/json" and not kind.endswith(b"+json"):
+    kind = (content_type or b"application/json").partition(b";")[0].strip()
+    if kind.lower() != b"application/json" and not kind.lower().endswith(b"+json"):
         shown = kind[:60].decode("latin-1")
         raise WrongMediaType(f"content-type: must be application/json, not {shown!r}")
 

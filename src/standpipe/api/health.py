@@ -12,6 +12,7 @@ from starlette.responses import Response
 from standpipe import __version__
 from standpipe.api.http import Json
 from standpipe.api.store_state import StoreState
+from standpipe.calls.content import Contents
 from standpipe.spool import progress
 from standpipe.spool.progress import Progress
 from standpipe.spool.writer import Spool
@@ -24,8 +25,9 @@ LATE_S = 60.0
 class Health:
     """The handler."""
 
-    def __init__(self, store: StoreState, spool: Spool) -> None:
+    def __init__(self, store: StoreState, spool: Spool, contents: Contents) -> None:
         self._store = store
+        self._contents = contents
         self._spool = spool
         self._since = time.monotonic()
 
@@ -59,6 +61,7 @@ class Health:
             "without_text": self._spool.records_without_text,
             "lost": self._spool.records_lost,
             "unsynced": self._spool.records_unsynced,
+            "unredacted": self._contents.failures,
         }
 
     def _drain_state(self, told: Progress | None) -> str:

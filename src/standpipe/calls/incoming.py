@@ -85,11 +85,11 @@ def read(headers: list[tuple[bytes, bytes]]) -> Incoming:
 
 def wants_log(incoming: Incoming) -> bool | None:
     """Return what `op-log-request` says; None if it is absent or empty, BadRequest if unclear."""
-    value = (incoming.log_request or b"").strip().lower()
+    value = (incoming.log_request or b"").strip()
     if not value:
         return None
-    if value in (b"true", b"false"):
-        return value == b"true"
+    if value.lower() in (b"true", b"false"):
+        return value.lower() == b"true"
     raise BadRequest(
         f"op-log-request: must be 'true' or 'false', not {_shown(value)}", param="op-log-request"
     )
@@ -97,9 +97,9 @@ def wants_log(incoming: Incoming) -> bool | None:
 
 def wants_best_effort(incoming: Incoming) -> bool:
     """Tell whether fields that cannot be honoured may be dropped; BadRequest if that is unclear."""
-    value = (incoming.fidelity or b"strict").strip().lower()
-    if value in (b"strict", b"best-effort"):
-        return value == b"best-effort"
+    value = (incoming.fidelity or b"strict").strip()
+    if value.lower() in (b"strict", b"best-effort"):
+        return value.lower() == b"best-effort"
     raise BadRequest(
         f"standpipe-fidelity: must be 'strict' or 'best-effort', not {_shown(value)}",
         param="standpipe-fidelity",

@@ -22,6 +22,7 @@ _LOSSES = {
     "without_text": "records lost their text",
     "lost": "records are lost",
     "unsynced": "records may not be on the disk",
+    "unredacted": "texts could not be redacted and were not kept",
 }
 
 
