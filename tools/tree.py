@@ -17,7 +17,7 @@ BESIDE = {
     "benchmarks/": "what `make bench` measures",
     "docs/": "configuration, API, command line, design",
     "requirements/": "the locks: every package with its hashes",
-    "tests/": "a room for each room of the source; `laws/` is what holds everywhere",
+    "tests/": "a room for each room of the source; `laws/` and `faults/` hold for all",
     "tools/": "what writes parts of this repository",
 }
 

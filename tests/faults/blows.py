@@ -65,6 +65,7 @@ async def kill_supervisor(scene: Scene) -> None:
     await scene.answered()
     children = scene.family()[1:]
     scene.server.process.kill()
+    scene.server.process.wait()
     _, left = await asyncio.to_thread(psutil.wait_procs, children, PATIENCE)
     assert left == []
     await scene.start_again()

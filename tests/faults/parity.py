@@ -280,8 +280,8 @@ def _dues(pair: Pair) -> Iterator[Usage]:
     if pair.row.outcome == "complete":
         yield from [_bill(pair)] * max(1, pair.billed)
     elif pair.row.outcome in ("abandoned", "cut"):
-        begun = [attempt for attempt in pair.row.attempts if attempt.status == 200]
-        yield from (_broken_off(pair, attempt, alone=len(begun) == 1) for attempt in begun)
+        begun = (attempt for attempt in pair.row.attempts if attempt.status == 200)
+        yield from (_broken_off(pair, attempt) for attempt in begun)
 
 
 def _bill(pair: Pair) -> Usage:
@@ -290,13 +290,16 @@ def _bill(pair: Pair) -> Usage:
     return usages.from_openai(billed) or Usage()
 
 
-def _broken_off(pair: Pair, attempt: Attempt, *, alone: bool) -> Usage:
+def _broken_off(pair: Pair, attempt: Attempt) -> Usage:
     """Return what an answer that broke off counts."""
     # The row says it of a call's one answer, the attempts of several.
     if (attempt.usage_source or pair.row.usage_source) == "provider":
         return _bill(pair)
-    # Which of several answers a piece of text belongs to, nobody knows any more.
-    made = _quarter(pair.text) if alone else (attempt.usage or Usage()).completion_tokens or 0
+    made = _quarter(pair.text)
+    if attempt.usage is not None:
+        # Which of the answers a text is from, and what came of it that was not yet passed on,
+        # nobody knows but the attempt.
+        made = attempt.usage.completion_tokens or 0
     prompt = _quarter(pair.call.said)
     return Usage(prompt_tokens=prompt, completion_tokens=made, total_tokens=prompt + made)
 

@@ -36,11 +36,13 @@ def test_clients_and_store_agree(
     database = scenario.databases[turn // 2 % len(scenario.databases)]
     server = request.getfixturevalue("server") if database == "PostgreSQL" else None
     parity = play(scenario, tmp_path / "home", SHORT, server=server, durability=durability)
+    assert parity.wrong == []
     assert parity.is_exact, parity
 
 
 def test_spend_is_the_sum_of_what_was_billed(tmp_path: Path) -> None:
     parity = play(LEDGER, tmp_path / "home", SHORT)
+    assert parity.wrong == []
     assert parity.is_exact, parity
     assert parity.rows >= SHORT.calls
     assert parity.cost == parity.cost_by_hour == parity.cost_due > 0
