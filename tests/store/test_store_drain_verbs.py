@@ -193,3 +193,17 @@ def test_absurd_values_do_not_hold_up_the_spool(
     assert row.usage == Usage(completion_tokens=5)
     assert row.metadata == {"?": "?x"}
     assert store.record(project.id, row_of(0).id) == row_of(0)
+
+
+def test_nul_does_not_hold_up_the_spool(
+    store: Store, project: Project, row_of: RowMaker, kind: str
+) -> None:
+    odd = row_of(1, model="a\0b", error="\0", metadata={"x\0": "\0y"}, request='"\\u0000"')
+    streams = [OpenStream("id", "writer", b"\0")]
+    assert store.add(Batch(rows=[row_of(0), odd], opened=streams)) == 2
+    row = store.record(project.id, odd.id)
+    assert row is not None
+    kept = "\0" if kind == "sqlite" else "\ufffd"
+    assert (row.model, row.error, row.metadata) == (f"a{kept}b", kept, {f"x{kept}": f"{kept}y"})
+    assert row.request == '"\\u0000"'
+    assert store.open_streams(None) == streams
