@@ -25,9 +25,9 @@ _POSITIONAL: dict[str, Literal["qmark", "format"]] = {"qmark": "qmark", "pyforma
 # What a caller did wrong or we did: these are not "the store is away".
 _OURS = (exc.IntegrityError, exc.ProgrammingError, exc.NotSupportedError)
 
-# What PostgreSQL calls the same and means otherwise: tables or columns are not there yet, we may
-# not use them, what was prepared is stale.
-_AWAY = {"42P01", "42703", "3F000", "42501", "0A000"}
+# What PostgreSQL calls the same and means otherwise: tables or columns are not there yet or of an
+# earlier form, we may not use them, what was prepared is stale.
+_AWAY = {"42P01", "42703", "42809", "3F000", "42501", "0A000"}
 
 # Another transaction was quicker: two that wait for each other, a partition that has gone.
 _OVERTAKEN = {"40001", "40P01", "23514"}
