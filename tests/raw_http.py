@@ -13,7 +13,7 @@ from typing import Any
 import uvloop
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from standpipe.server.listener import serve
+from standpipe.server.listener import Traffic, serve
 from standpipe.server.protocol import Limits
 from standpipe.server.sockets import bind
 
@@ -34,6 +34,14 @@ class Running:
     port: int
     stop: asyncio.Event
     task: asyncio.Task[None]
+    traffic: Traffic
+    #: Another server has the sockets, or is said to.
+    is_replaced: bool = False
+
+    def replace(self) -> None:
+        """Stop it as one that is replaced."""
+        self.is_replaced = True
+        self.stop.set()
 
 
 @dataclass
@@ -88,7 +96,8 @@ async def listening(
     """Serve `app` on a free port of the loopback while the block runs."""
     bound = bind("127.0.0.1", 0)
     port: int = bound.getsockname()[1]
-    stop, ready = asyncio.Event(), asyncio.Event()
+    stop = asyncio.Event()
+    ready: asyncio.Future[Traffic] = asyncio.get_running_loop().create_future()
     task = asyncio.create_task(
         serve(
             with_lifespan(app),
@@ -96,12 +105,13 @@ async def listening(
             limits=limits or Limits(),
             grace=grace,
             stop=stop,
-            on_ready=ready.set,
+            is_replaced=lambda: running.is_replaced,
+            on_ready=ready.set_result,
         )
     )
-    await asyncio.wait_for(ready.wait(), DEADLINE)
+    running = Running(port, stop, task, await asyncio.wait_for(ready, DEADLINE))
     try:
-        yield Running(port, stop, task)
+        yield running
     finally:
         stop.set()
         await asyncio.wait_for(task, DEADLINE)

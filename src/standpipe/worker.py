@@ -18,7 +18,7 @@ from standpipe import app, config, log
 from standpipe.engine.address import Engines
 from standpipe.errors import ConfigError
 from standpipe.providers.rows import completed
-from standpipe.server.listener import serve
+from standpipe.server.listener import Traffic, serve
 from standpipe.server.protocol import Limits
 from standpipe.spool import names
 from standpipe.spool.disk import DiskSpool
@@ -33,23 +33,27 @@ SPOOLS: dict[str, type[Spool]] = {"process": Spool, "disk": DiskSpool}
 class WorkerSpec(msgspec.Struct, frozen=True):
     """What the supervisor says on standard input."""
 
-    #: Path of the configuration file, None for the usual places.
+    #: Path of the configuration file, None if there is none, and what it said when it was checked.
     config: str | None
+    text: str
     worker: int
-    #: The listening socket, inherited.
-    socket: int
+    #: The listening sockets, inherited.
+    sockets: tuple[int, ...]
     engines: Engines = Engines()
 
 
 def main() -> int:
-    """Serve until SIGTERM, or until standard input ends because the supervisor is gone."""
+    """Serve until SIGTERM, or until standard input ends because the supervisor is gone.
+
+    SIGUSR1 says that another worker serves the sockets now.
+    """
     log.set_up()
     spec = msgspec.json.decode(sys.stdin.buffer.readline(), type=WorkerSpec)
-    settings = completed(config.load(spec.config))
-    log.set_up(KnownSecrets(config.secrets(settings)))
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _allow_files()
     try:
+        settings = completed(config.load(spec.config, text=spec.text))
+        log.set_up(KnownSecrets(config.secrets(settings)))
         uvloop.run(_serve(settings, spec))
     except ConfigError as error:
         _say({"ready": False, "error": str(error)})
@@ -73,13 +77,15 @@ async def _serve(settings: config.Settings, spec: WorkerSpec) -> None:
         worker=spec.worker,
         segment_bytes=settings.spool.segment_bytes,
     )
+    ending = _Ending()
     try:
         await serve(
             app.build(settings, store=store, spool=spool, engines=spec.engines),
-            [socket.socket(fileno=spec.socket)],
+            [socket.socket(fileno=number) for number in spec.sockets],
             limits=limits(settings),
             grace=settings.server.grace,
-            stop=_stop_event(),
+            stop=ending.stop,
+            is_replaced=lambda: ending.is_replaced,
             on_ready=_ready,
         )
     finally:
@@ -97,22 +103,28 @@ def limits(settings: config.Settings) -> Limits:
     )
 
 
-def _stop_event() -> asyncio.Event:
-    """Return an event that SIGTERM sets, and the supervisor's end."""
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    loop.add_signal_handler(signal.SIGTERM, stop.set)
+class _Ending:
+    """The time to stop: SIGTERM, the supervisor's end, or SIGUSR1 from who is replaced."""
 
-    def on_input() -> None:
+    def __init__(self) -> None:
+        self.stop = asyncio.Event()
+        self.is_replaced = False
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_signal_handler(signal.SIGTERM, self._stop, False)
+        self._loop.add_signal_handler(signal.SIGUSR1, self._stop, True)
+        self._loop.add_reader(0, self._on_input)
+
+    def _stop(self, is_replaced: bool) -> None:
+        self.is_replaced = is_replaced
+        self.stop.set()
+
+    def _on_input(self) -> None:
         if not os.read(0, 4096):
-            loop.remove_reader(0)
-            stop.set()
-
-    loop.add_reader(0, on_input)
-    return stop
+            self._loop.remove_reader(0)
+            self._stop(False)
 
 
-def _ready() -> None:
+def _ready(_: Traffic) -> None:
     # What is there now stays: the collector need not look at it again.
     gc.collect()
     gc.freeze()

@@ -229,6 +229,18 @@ def test_wrong_setting_is_named(
     assert message in str(caught.value)
 
 
+def test_text_of_a_file_stands_for_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "standpipe.toml"
+    file.write_text("[server]\nport = 1234\n")
+    before = config.load(file, {})
+    file.write_text("[server\n")
+    after = config.load(before.file, {"STANDPIPE_SERVER_GRACE": "1"}, text=before.text)
+    assert (after.server.port, after.file, after.text) == (1234, str(file), before.text)
+    assert config.load(None, {"STANDPIPE_CONFIG": str(file)}, text="").file is None
+    with pytest.raises(ConfigError, match=f"{file} is not TOML"):
+        config.load(file, {}, text="[server\n")
+
+
 def test_missing_file_is_named() -> None:
     with pytest.raises(ConfigError, match=r"/nowhere\.toml"):
         config.load("/nowhere.toml", {})

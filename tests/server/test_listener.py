@@ -6,9 +6,21 @@ import asyncio
 import signal
 import socket
 import threading
+from collections.abc import Callable
 
 import pytest
-from raw_http import DEADLINE, Echo, ask, hang_up, listening, parse, read_body, reply, run
+from raw_http import (
+    DEADLINE,
+    Echo,
+    ask,
+    hang_up,
+    listening,
+    parse,
+    read_answer,
+    read_body,
+    reply,
+    run,
+)
 from starlette.types import Receive, Scope, Send
 
 from standpipe.errors import ConfigError
@@ -116,6 +128,129 @@ def test_half_read_request_is_still_answered_when_the_server_stops() -> None:
             await hang_up(writer)
 
     run(scenario())
+
+
+POST = b"POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx"
+
+
+def test_idle_connection_of_a_replaced_server_may_ask_once_more() -> None:
+    async def scenario() -> None:
+        async with listening(Echo()) as server:
+            fresh, used = [await connect(server.port) for _ in range(2)]
+            used[1].write(GET)
+            assert "connection" not in (await read_answer(used[0])).headers
+            server.replace()
+            await asyncio.sleep(0.1)  # longer than it takes to close what may be closed
+            for reader, writer in (fresh, used):
+                writer.write(POST)
+                assert (await read_answer(reader)).headers["connection"] == "close"
+                assert await asyncio.wait_for(reader.read(), DEADLINE) == b""
+                await hang_up(writer)
+            await asyncio.wait_for(server.task, DEADLINE)
+
+    run(scenario())
+
+
+def test_connection_that_was_promised_to_stay_is_kept_for_one_request_more() -> None:
+    async def scenario() -> None:
+        begun, go_on = asyncio.Event(), asyncio.Event()
+
+        async def app(_scope: Scope, receive: Receive, send: Send) -> None:
+            await read_body(receive)
+            length = (b"content-length", b"2")
+            await send({"type": "http.response.start", "status": 200, "headers": [length]})
+            await send({"type": "http.response.body", "body": b"1", "more_body": True})
+            begun.set()
+            await go_on.wait()
+            await send({"type": "http.response.body", "body": b"2"})
+
+        async with listening(app) as server:
+            reader, writer = await connect(server.port)
+            writer.write(GET)
+            await begun.wait()
+            server.replace()
+            await asyncio.sleep(0.1)
+            go_on.set()
+            assert "connection" not in (await read_answer(reader)).headers
+            writer.write(GET)
+            assert (await read_answer(reader)).headers["connection"] == "close"
+            await asyncio.wait_for(server.task, DEADLINE)
+            await hang_up(writer)
+
+    run(scenario())
+
+
+def test_requests_that_were_sent_ahead_are_answered_by_a_replaced_server() -> None:
+    async def scenario() -> None:
+        begun, go_on = asyncio.Event(), asyncio.Event()
+
+        async def app(_scope: Scope, receive: Receive, send: Send) -> None:
+            await read_body(receive)
+            begun.set()
+            await go_on.wait()
+            await reply(send, b"done")
+
+        async with listening(app) as server:
+            answered = asyncio.create_task(ask(server.port, GET * 3))
+            await begun.wait()
+            server.replace()
+            await asyncio.sleep(0.1)
+            go_on.set()
+            answers = parse(await answered)
+            assert [answer.headers.get("connection") for answer in answers] == [None, None, "close"]
+
+    run(scenario())
+
+
+def test_idle_connection_of_a_replaced_server_closes_with_the_grace_or_the_stop() -> None:
+    async def scenario(grace: float, *, stopped: bool) -> None:
+        async with listening(Echo(), grace=grace) as server:
+            reader, writer = await connect(server.port)
+            await until(lambda: server.traffic.connections == 1)
+            server.replace()
+            await asyncio.sleep(0.1)
+            server.is_replaced = not stopped
+            assert await asyncio.wait_for(reader.read(), DEADLINE) == b""
+            await asyncio.wait_for(server.task, DEADLINE)
+            await hang_up(writer)
+
+    run(scenario(0.3, stopped=False))
+    run(scenario(DEADLINE, stopped=True))
+
+
+def test_traffic_is_what_goes_on_now() -> None:
+    async def scenario() -> None:
+        begun, go_on = asyncio.Event(), asyncio.Event()
+
+        async def app(_scope: Scope, receive: Receive, send: Send) -> None:
+            await read_body(receive)
+            begun.set()
+            await go_on.wait()
+            await reply(send, b"done")
+
+        async with listening(app) as server:
+            _, idle = await connect(server.port)
+            reader, writer = await connect(server.port)
+            writer.write(GET)
+            await begun.wait()
+            await until(lambda: server.traffic.connections == 2)
+            assert server.traffic.requests == 1
+            go_on.set()
+            await read_answer(reader)
+            for each in (idle, writer):
+                await hang_up(each)
+            await until(lambda: server.traffic.connections + server.traffic.requests == 0)
+
+    run(scenario())
+
+
+async def until(is_so: Callable[[], bool]) -> None:
+    while not is_so():  # noqa: ASYNC110  # no event says it
+        await asyncio.sleep(0.01)
+
+
+async def connect(port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    return await asyncio.open_connection("127.0.0.1", port)
 
 
 def test_call_that_outlives_the_grace_is_cancelled_and_waited_for() -> None:

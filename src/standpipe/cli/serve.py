@@ -96,8 +96,9 @@ def _drain(settings: Settings) -> ChildSpec:
 def _worker(settings: Settings, listening: socket.socket, planned: Engines) -> ChildSpec:
     spec = {
         "config": settings.file,
+        "text": settings.text,
         "worker": 0,
-        "socket": listening.fileno(),
+        "sockets": [listening.fileno()],
         "engines": msgspec.to_builtins(planned),
     }
     grace = settings.server.grace + 5.0

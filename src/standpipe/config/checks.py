@@ -24,6 +24,7 @@ from standpipe.errors import ConfigError
 #: Ranges that the types cannot say: dotted name, least, most.
 RANGES: tuple[tuple[str, float, float], ...] = (
     ("server.port", 0, 65535),
+    ("server.workers", 0, 256),
     ("server.max_body_bytes", 1024, 1 << 30),
     ("server.grace", 0, 3600),
     ("server.header_timeout", 0.1, 3600),

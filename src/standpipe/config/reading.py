@@ -34,27 +34,38 @@ SPECIAL_VARIABLES = {
 }
 
 
-def load(path: str | Path | None = None, environ: Mapping[str, str] | None = None) -> Settings:
+def load(
+    path: str | Path | None = None,
+    environ: Mapping[str, str] | None = None,
+    *,
+    text: str | None = None,
+) -> Settings:
     """Read file and environment.
 
     `path` None means `STANDPIPE_CONFIG`, else `standpipe.toml` in the working directory if it is
-    there. Raises ConfigError on anything unknown, mistyped or out of range, naming it.
+    there. With `text` no file is read: it is what the one at `path` said, empty for none. Raises
+    ConfigError on anything unknown, mistyped or out of range, naming it.
     """
     env = os.environ if environ is None else environ
-    file = _find_file(path, env)
-    tree = _read(file) if file is not None else {}
+    if text is None:
+        file = _find_file(path, env)
+        text = "" if file is None else _read(file)
+    else:
+        file = Path(path) if path else None
+    tree = _parsed(file, text)
     origin = str(file) if file is not None else ""
     sources = dict.fromkeys(_leaves(tree), origin)
     _check_names(tree, Settings, "")
-    for dotted, name, text in _from_environment(env):
+    for dotted, name, value in _from_environment(env):
         section, key = dotted.split(".")
-        tree.setdefault(section, {})[key] = text
+        tree.setdefault(section, {})[key] = value
         sources[dotted] = name
     tree.setdefault("server", {}).setdefault("home", str(_default_home(env)))
     settings = _convert(tree, env)
     settings = msgspec.structs.replace(
         settings,
         file=str(file) if file is not None else None,
+        text=text,
         sources=sources,
         first_key=_first_key(env),
         proxies=_proxies(env),
@@ -95,13 +106,20 @@ def _find_file(path: str | Path | None, env: Mapping[str, str]) -> Path | None:
     return here if here.is_file() else None
 
 
-def _read(file: Path) -> dict[str, Any]:
+def _read(file: Path) -> str:
     try:
-        return tomllib.loads(file.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        return file.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
         raise ConfigError(f"{file} is not TOML: {error}") from error
     except OSError as error:
         raise ConfigError(f"{file} cannot be read: {error.strerror}") from error
+
+
+def _parsed(file: Path | None, text: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{file} is not TOML: {error}") from error
 
 
 def _leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
@@ -127,7 +145,7 @@ def _check_names(tree: Any, kind: Any, where: str) -> None:
             _check_names(value, inner, f"{where}{label}.")
 
 
-_INTERNAL = frozenset({"first_key", "proxies", "variables", "file", "sources"})
+_INTERNAL = frozenset({"first_key", "proxies", "variables", "file", "text", "sources"})
 
 
 def _items(tree: Any) -> Iterator[tuple[str, Any]]:

@@ -35,11 +35,13 @@ class Server(Section, frozen=True, kw_only=True):
 
     host: str = "127.0.0.1"
     port: int = 8787
+    #: Worker processes behind the port; 0 for one a core.
+    workers: int = 1
     #: Data directory.
     home: str = ""
     #: Request bodies over this many bytes are refused with 413.
     max_body_bytes: int = 32 * 1024 * 1024
-    #: Seconds that running calls have to finish after SIGTERM.
+    #: Seconds that running calls have to finish after SIGTERM, or in a worker that is replaced.
     grace: float = 25.0
     #: Seconds that the head of a request may take.
     header_timeout: float = 10.0
@@ -297,6 +299,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     proxies: dict[str, str] = {}
     #: The file that was read, None if there was none.
     file: str | None = None
+    #: What it said; it may hold secrets.
+    text: str = ""
     #: Where each value that is no default came from, by dotted name.
     sources: dict[str, str] = {}
 

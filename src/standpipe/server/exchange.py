@@ -116,6 +116,11 @@ class Exchange:
         self._more_body = False
         self._wake()
 
+    def close_after(self) -> None:
+        """Let this answer be the connection's last, if its head has not said otherwise already."""
+        if self._head is None and not self.written:
+            self.keep_alive = False
+
     def lose(self) -> None:
         """Give up: the client is gone or was answered otherwise; what is sent now is lost."""
         if not self.complete:

@@ -93,6 +93,8 @@ class HardenedProtocol(HttpToolsProtocol):
         self._deaf = False
         #: The server is stopping: each answer is its connection's last.
         self._stopping = False
+        #: Another server takes the connections to come: the next answer is this one's last.
+        self._leaving = False
         #: What to answer once the earlier requests are answered.
         self._refusal: ApiError | None = None
         #: The exchange whose body is being read, the one being answered, and those that wait.
@@ -143,6 +145,16 @@ class HardenedProtocol(HttpToolsProtocol):
                 return
             self._feed(data[start : start + _SLICE])
             self._reset_deadline()
+
+    def leave(self) -> None:
+        """Answer what is asked already, and else one request more, and tell the client that it is.
+
+        A connection that was closed while idle could cross a request on its way.
+        """
+        self._leaving = True
+        last = self._waiting[-1] if self._waiting else self._active
+        if last is not None:
+            last.close_after()
 
     @override
     def shutdown(self) -> None:
@@ -269,7 +281,9 @@ class HardenedProtocol(HttpToolsProtocol):
             raise _too_long(self.limits)
 
     def _keeps_alive(self, version: str) -> bool:
-        return version == "1.1" and not self._stopping and self.parser.should_keep_alive()
+        if self._stopping or self._leaving:
+            return False
+        return version == "1.1" and self.parser.should_keep_alive()
 
     @override
     def on_body(self, body: bytes) -> None:
