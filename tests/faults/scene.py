@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import os
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
@@ -180,6 +181,7 @@ class SmallDisk:
 _UNSHARE = ("unshare", "--mount") if os.geteuid() == 0 else ("unshare", "--mount", "-r")
 
 
+@functools.cache
 def _may_mount() -> bool:
     tried = (*_UNSHARE, "mount", "-t", "tmpfs", "none", "/mnt")
     return subprocess.run(tried, capture_output=True, check=False).returncode == 0
