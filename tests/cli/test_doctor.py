@@ -54,6 +54,12 @@ def test_healthy_server_has_nothing_wrong(tmp_path: Path) -> None:
     assert upstream.requests == []
 
 
+def test_hook_that_is_not_there_is_wrong(cli: CommandLine) -> None:
+    status, told = doctor(cli, '[redaction]\nhook = "nowhere:hook"\n')
+    assert status == 1
+    assert line(told, "Texts").startswith("wrong  Texts: redaction.hook = 'nowhere:hook'")
+
+
 def test_before_the_first_start_only_notes(cli: CommandLine) -> None:
     status, told = doctor(cli, provider("acme", f"http://127.0.0.1:{free_port()}"))
     assert status == 1

@@ -49,11 +49,10 @@ class Contents:
     def plain(self, record: Record, content: Content, own: bytes | None) -> Record:
         """Return the record without secrets, `own` being the caller's; without text for `none`."""
         kept = _bare(record, self._labels) if content == "none" else record
-        hidden = self.secrets.out_of(kept, own)
-        if hidden is not kept and hidden.response_form == "sse":
-            # A model that repeats a secret does so in pieces.
-            hidden = self.secrets.out_of(_whole(hidden), own)
-        return hidden
+        if kept.kind != "report" and not self._tells(kept, own):
+            return kept
+        # A model that repeats a secret does so in pieces.
+        return self.secrets.out_of(_whole(kept), own)
 
     def plain_begin(self, begin: Begin, content: Content, own: bytes | None) -> Begin:
         """Return the frame of a stream that begins, as `plain` does."""
@@ -79,6 +78,14 @@ class Contents:
         except Exception:  # noqa: BLE001 (as above)
             self._failed(f"call {begin.id}")
             return _bare_begin(begin, ())
+
+    def _tells(self, record: Record, own: bytes | None) -> bool:
+        """Tell whether a call's record has a secret in it.
+
+        An answer that was sent has none of ours, and none of the caller's that was not asked.
+        """
+        asked = msgspec.structs.replace(record, response=None)
+        return self.secrets.out_of(asked, own) is not asked
 
     def drops(self, metadata: Mapping[str, str]) -> bool:
         """Tell whether `none` leaves any of the metadata out."""
@@ -211,7 +218,7 @@ def _hook(name: str) -> Step:
         found: Callable[[str], str] = getattr(importlib.import_module(module), function)
     except Exception as error:  # the module is the operator's, and may raise anything
         raise ConfigError(
-            f"redaction.hook = {name!r}: cannot be imported ({type(error).__name__})"
+            f"redaction.hook = {name!r}: cannot be imported: {type(error).__name__}: {error}"
         ) from error
     if not callable(found):
         raise ConfigError(f"redaction.hook = {name!r}: is no function")

@@ -18,6 +18,7 @@ from typing import Any, Literal
 import msgspec
 
 from standpipe.calls import upstreams
+from standpipe.calls.content import contents
 from standpipe.calls.routes import overlaps
 from standpipe.cli import local, reach, stores
 from standpipe.config import Settings
@@ -95,6 +96,14 @@ def _room(directory: Path, segment_bytes: int) -> Finding:
     if free < _ROOM:
         return Finding("note", "Disk", told, "make room before calls that must be logged get 503")
     return Finding("ok", "Disk", told)
+
+
+def texts(patient: Patient) -> Iterator[Finding]:
+    """Say what is kept of texts, and check that the hook of the redaction is there."""
+    contents(patient.settings)
+    chosen = patient.settings.logging
+    told = f"logging.default = {chosen.default}, logging.content = {chosen.content}"
+    yield Finding("ok", "Texts", f"{told}, but for keys that say otherwise")
 
 
 def store(patient: Patient) -> Iterator[Finding]:

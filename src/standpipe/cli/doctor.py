@@ -56,6 +56,7 @@ def _findings(config_path: str | None, stack: ExitStack) -> Iterator[Finding]:
     for check in (
         checks.configuration,
         checks.home,
+        checks.texts,
         checks.store,
         spool_check.spool,
         checks.keys,
