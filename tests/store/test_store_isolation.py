@@ -9,6 +9,7 @@ import pytest
 
 from standpipe.errors import NotFound
 from standpipe.store import Batch, Filter, Project, Row, Store
+from standpipe.store.usage import UsageQuery
 
 Asking = Callable[[Store, str, Row], object]
 
@@ -54,6 +55,9 @@ ASKING: dict[str, Asking] = {
     "expire_texts": lambda store, project, _: store.expire_texts(project, 1 << 60),
     "shrink_texts": lambda store, project, _: store.shrink_texts(project, 0),
     "expire_records": lambda store, project, _: store.expire_records(project, 1 << 60),
+    "usage": lambda store, project, _: store.usage(
+        project, UsageQuery(since=0, until=1 << 60), limit=10
+    ),
     "keys": lambda store, project, _: store.keys(project),
     "remove_project": lambda store, project, _: store.remove_project(project) is None,
 }
@@ -79,7 +83,7 @@ WITHOUT_A_PROJECT = {
     "open", "close", "migrate", "is_current", "ping", "add_project", "projects", "project",
     "key_by_hash", "keys_changed_since", "revoke_key", "add", "positions", "open_streams",
     "forget_segment", "add_key", "rename_project", "version", "drop_empty_partitions",
-    "set_retention", "content_sizes", "finish_removals",
+    "set_key_content", "set_retention", "content_sizes", "finish_removals",
     "snapshot", "restore_project", "restore_key", "restore_hours", "unknown", "faults",
     "recount",
 }  # fmt: skip

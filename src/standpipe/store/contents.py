@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, Select, Table, bindparam, delete, func, or_, select, text
 
-from standpipe.store.content import Packed, Packer, Unpacker, chain
+from standpipe.store.content import Link, Packed, Packer, Unpacker, chain
 from standpipe.store.database import Database, Overtaken
 from standpipe.store.many import in_parts, present
 from standpipe.store.schema import contents, prefixes, records
@@ -29,8 +29,6 @@ _GROW = text(
 
 
 _columns = (prefixes.c["hash"], prefixes.c["parent"], prefixes.c["content"])
-
-
 _ours = prefixes.c.project_id.in_(bindparam("projects", expanding=True))
 _last = select(*_columns).where(_ours, prefixes.c["hash"].in_(bindparam("heads", expanding=True)))
 
@@ -80,20 +78,25 @@ def put(
     for project_id, packed in kept:
         sizes[project_id] += packed.size
     links = {link.hash: (project_id, link) for project_id, packed in kept for link in packed.links}
-    if links:
-        known = present(connection, prefixes.c.hash, links)
-        new = [links[each] for each in links.keys() - known]
-        texts = {link.content: (project_id, link.text) for project_id, link in new}
-        known = present(connection, contents.c.hash, texts)
-        bodies = [
-            (each, texts[each][0], packer.compress(texts[each][1])) for each in texts.keys() - known
-        ]
-        _insert(database, connection, contents, bodies)
-        for _, project_id, body in bodies:
-            sizes[project_id] += len(body)
-        lists = [(link.hash, project_id, link.parent, link.content) for project_id, link in new]
-        _insert(database, connection, prefixes, lists)
+    known = present(connection, prefixes.c.hash, links)
+    new = [links[each] for each in links.keys() - known]
+    for project_id, body in _put_messages(database, connection, packer, new):
+        sizes[project_id] += len(body)
+    lists = [(link.hash, project_id, link.parent, link.content) for project_id, link in new]
+    _insert(database, connection, prefixes, lists)
     grow(connection, sizes)
+
+
+def _put_messages(
+    database: Database, connection: Connection, packer: Packer, new: Sequence[tuple[str, Link]]
+) -> list[tuple[str, bytes]]:
+    """Insert the messages that are not there yet; return the project and the body of each."""
+    texts = {link.content: (project_id, link.text) for project_id, link in new}
+    known = present(connection, contents.c.hash, texts)
+    missing = [(each, *texts[each]) for each in texts.keys() - known]
+    rows = [(each, project_id, packer.compress(text)) for each, project_id, text in missing]
+    _insert(database, connection, contents, rows)
+    return [(project_id, body) for _, project_id, body in rows]
 
 
 def grow(connection: Connection, sizes: Mapping[str, int]) -> None:
