@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 
@@ -10,7 +14,7 @@ from spooling import everything, payloads_of, start_python
 
 from standpipe.spool import Spool, Tail, names, new_boot
 from standpipe.spool.frames import HEADER_BYTES
-from standpipe.spool.writer import ANSWER_BYTES
+from standpipe.spool.writer import ANSWER_BYTES, SpoolFull
 
 KIB = 1 << 10
 
@@ -178,3 +182,33 @@ spool.close()
     assert in_process(body, tmp_path).split() == ["1", "1"]
     assert everything(tmp_path) == [b"before", b"small", b"after"]
     assert {payloads_of(path)[1] for path in tmp_path.iterdir()} == {Tail.END}
+
+
+@pytest.fixture
+def as_nobody() -> Iterator[Path]:
+    """Return a directory of somebody who, unlike root, is held to what its mode says."""
+    directory = Path(tempfile.mkdtemp())
+    user = os.geteuid()
+    if user == 0:
+        os.chown(directory, 65534, 65534)
+        os.seteuid(65534)
+    yield directory
+    os.seteuid(user)
+    shutil.rmtree(directory)
+
+
+def test_a_directory_that_may_not_be_written_to_is_as_a_full_disk(
+    as_nobody: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("standpipe.spool.writer.RETRY_S", 0.0)
+    spool = Spool(as_nobody, boot="b", worker=0, segment_bytes=1 << 16)
+    as_nobody.chmod(0o500)
+    with pytest.raises(SpoolFull):
+        spool.append(b"the first spare cannot be renamed")
+    assert not spool.reserve(1000)
+    assert spool.is_full
+    as_nobody.chmod(0o700)
+    assert spool.reserve(1000)
+    assert not spool.is_full
+    spool.append(b"there")
+    spool.close()

@@ -104,6 +104,9 @@ class Spool:
         self._largest = 0
         self._full_until = 0.0
         self._check_at = 0.0
+        #: Spares could not be renamed when that was last tried, so that their room is of no use.
+        self._is_stuck = False
+        self._stuck_until = 0.0
         self._prepare()
 
     def append(self, payload: bytes) -> None:
@@ -186,9 +189,25 @@ class Spool:
 
         A frame is never split, so each segment but the last may end with that much unused.
         """
-        opened = [self._current, *self._spares] if self._current else self._spares
+        spares = self._spares if self._can_rename() else []
+        opened = [self._current, *spares] if self._current else spares
         rooms = [segment.room for segment in opened if segment.room >= largest]
         return sum(rooms) - largest * (len(rooms) - 1) if rooms else 0
+
+    def _can_rename(self) -> bool:
+        """Tell whether a spare can become a segment; tried again at times after one could not."""
+        now = time.monotonic()
+        if not self._is_stuck or now < self._stuck_until:
+            return not self._is_stuck
+        self._stuck_until = now + RETRY_S
+        try:
+            for spare in self._spares[:1]:
+                spare.path = spare.path.rename(self._new_spare())
+        except OSError:
+            return False
+        self._is_stuck = False
+        self._take_note(is_full=False)
+        return True
 
     def _grow(self, need: int) -> bool:
         """Preallocate a spare that a frame of `need` bytes fits; False if the disk has no room."""
@@ -250,13 +269,16 @@ class Spool:
         """Create and lock a spare, again if a reader took it for a dead writer's in between."""
         while True:
             self.directory.mkdir(exist_ok=True)  # somebody may have removed it
-            path = self.directory / names.spare_name(self.writer, self._made)
-            self._made += 1
+            path = self._new_spare()
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             if os.fstat(descriptor).st_nlink:
                 return Growing(path, descriptor, size)
             os.close(descriptor)
+
+    def _new_spare(self) -> Path:
+        self._made += 1
+        return self.directory / names.spare_name(self.writer, self._made)
 
     def _rotate(self, size: int) -> Growing:
         """Make the first spare with room for `size` bytes the current segment.
@@ -270,6 +292,9 @@ class Spool:
             spare.path = spare.path.rename(path)
         except OSError as error:
             self.append_errors += 1
+            self._is_stuck = True
+            self._stuck_until = time.monotonic() + RETRY_S
+            self._take_note(is_full=True, why=str(error))
             raise SpoolFull(error.errno, error.strerror) from error
         self._spares.remove(spare)
         self._numbered += 1
