@@ -49,7 +49,13 @@ def record(text: str, **more: Any) -> Record:
         "response": json.dumps({"id": "c", "choices": [{"message": {"content": text}}]}).encode(),
         "traceparent": TRACE,
     }
-    known: dict[str, Any] = {"project": "p", "key": "k", "requested_at": 1, "received_at": 2, "status": 200}
+    known: dict[str, Any] = {
+        "project": "p",
+        "key": "k",
+        "requested_at": 1,
+        "received_at": 2,
+        "status": 200,
+    }
     return Record(id="i", kind="chat", **known, **(fields | more))
 
 

@@ -334,11 +334,13 @@ def test_caller_names_what_is_tried_next(tmp_path: Path, upstream: Misbehaving) 
     asked = found.ask("dead:x", fallback=["a:status:500+h", "b:ok", "a:ok"])
     routed = found.ask("a:status:500+h", fallback=["r"])
     alone = found.ask("a:status:500+h", fallback=[])
-    replies = found.run(asked, routed, alone)
-    assert [reply.status for reply in replies] == [200, 200, 500]
+    broken = found.ask("a:cut", fallback=["b:ok"])
+    replies = found.run(asked, routed, alone, broken)
+    assert [reply.status for reply in replies] == [200, 200, 500, 200]
     assert replies[0].json["model"] == "dead:x", "the name that was asked for"
     ways = [[attempt.provider for attempt in record.attempts] for record in found.records]
-    assert ways == [["dead", "a", "b"], ["a", "a", "b"], ["a"]]
+    assert ways == [["dead", "a", "b"], ["a", "a", "b"], ["a"], ["a", "b"]]
+    assert found.records[3].attempts[0].error
 
 
 @pytest.mark.parametrize(

@@ -117,6 +117,8 @@ def test_provider_says_itself_how_long_a_target_rests(standing: Standing, clock:
     assert standing.until == clock.now + 2
     standing.asked_to_wait(1e6)
     assert standing.until == clock.now + LONGEST
+    standing.asked_to_wait(1.0)
+    assert standing.until == clock.now + LONGEST, "the longer of two rests"
 
 
 def test_latency_is_of_late_and_grows_with_what_is_in_flight(

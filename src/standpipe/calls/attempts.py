@@ -67,7 +67,7 @@ class Turn(msgspec.Struct, frozen=True):
 
 
 class Held:
-    """An answer with status 200 until its end, which says how its target stands.
+    """An answer with status 200 until its end, which says how its target and its attempt ended.
 
     An async context manager that gives the answer, its body still to be read, and closes it.
     """
@@ -125,8 +125,8 @@ async def attempt(
             if pause is None or tried >= turn.retries:
                 raise
         else:
-            is_watched = turn.standing is not UNWATCHED
-            return Held(answer, turn, since, call.attempts) if is_watched else answer
+            is_alone = turn.standing is UNWATCHED
+            return answer if is_alone else Held(answer, turn, since, call.attempts)
         tried += 1
         call.retried = True
         await asyncio.sleep(pause)

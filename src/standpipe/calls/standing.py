@@ -118,8 +118,8 @@ class Standing(Load):
             self._rest(route.rest)
 
     def asked_to_wait(self, seconds: float) -> None:
-        """Let the target rest for as long as its provider has said."""
-        self._rest(min(seconds, LONGEST))
+        """Let the target rest for as long as its provider has said, or longer if it must anyway."""
+        self._rest(max(min(seconds, LONGEST), self.until - self._clock()))
 
     def _count(self, failure: int) -> None:
         self._failed_in_row = self._failed_in_row + 1 if failure else 0
@@ -161,7 +161,7 @@ class Unwatched(Standing):
         del seconds
 
 
-#: Has no state.
+#: That of a call which has one target alone. It has no state.
 UNWATCHED = Unwatched()
 
 
@@ -173,6 +173,7 @@ class Standings:
     ) -> None:
         self._targets: dict[tuple[str, str], Standing] = {}
         self._routes: dict[str, Load] = {}
+        self._others = Unwatched()
         for route in routes:
             self._routes[route.name] = Load()
             for target in (*route.targets, *route.fallback):
@@ -180,7 +181,7 @@ class Standings:
 
     def of(self, target: Target) -> Standing:
         """Return a target's; one that is no route's is not watched."""
-        return self._targets.get((target.provider, target.model), UNWATCHED)
+        return self._targets.get((target.provider, target.model), self._others)
 
     def load(self, route: Route) -> Load:
         """Return a route's; what is no route of the operator's has no limit and a new one."""
