@@ -13,6 +13,7 @@ import sys
 
 import msgspec
 import uvloop
+from typing_extensions import override
 
 from standpipe import app, config, log
 from standpipe.engine.address import Engines
@@ -40,6 +41,11 @@ class WorkerSpec(msgspec.Struct, frozen=True):
     #: The listening sockets, inherited.
     sockets: tuple[int, ...]
     engines: Engines = Engines()
+
+    @override
+    def __repr__(self) -> str:
+        # The text may hold keys.
+        return f"WorkerSpec({self.worker}, {self.config!r})"
 
 
 def main() -> int:

@@ -26,9 +26,18 @@ from laws.canaries import (
 )
 from serving import Standpipe
 
-from standpipe.config import Content
+from standpipe.calls.incoming import Incoming
+from standpipe.cli.prepared import Prepared
+from standpipe.config import Content, Provider, Secret, Settings, StoreSettings
+from standpipe.drain.process import DrainSpec
+from standpipe.engine.address import Address
 from standpipe.store import Row, Store
 from standpipe.store.tokens import new_token, public_id_of
+from standpipe.upstream.proxy import Proxy
+from standpipe.upstream.signing import Credentials
+from standpipe.upstream.transport import Request
+from standpipe.wire.known_secrets import KnownSecrets
+from standpipe.worker import WorkerSpec
 
 HOOK = """
 def hook(text):
@@ -175,6 +184,8 @@ SECRETS = (PROVIDER_KEY, UNUSED_KEY, FIRST_KEY, PROXY_PASSWORD)
 
 
 def test_no_secret_is_anywhere(played: Played) -> None:
+    searched = ("environments", "command lines", "file serve.log", "doctor", "page /health")
+    assert all(played.found.sinks[sink].strip() for sink in searched)
     for secret in SECRETS:
         assert not played.found.holding(secret), secret
 
@@ -244,3 +255,25 @@ def end(server: Standpipe) -> None:
     for process in family:
         process.kill()
     psutil.wait_procs(family, timeout=serving.PATIENCE)
+
+
+def test_what_holds_a_secret_does_not_show_it() -> None:
+    held = "canary-that-is-held-4716"
+    secret = Secret(held)
+    text = held.encode()
+    holders = (
+        secret,
+        Settings(first_key=secret, store=StoreSettings(url=held), proxies={"ALL_PROXY": held}),
+        Settings(providers={"there": Provider(api_key=secret)}).providers,
+        StoreSettings(url=held),
+        WorkerSpec(None, held, 0, ()),
+        DrainSpec(held, "spool"),
+        Prepared(token=held),
+        Address(port=1, key=held),
+        Incoming(authorization=text, api_key=text),
+        Request("POST", "/", ((b"authorization", text),), text),
+        Credentials(held, held, held),
+        Proxy.parse(f"http://me:{held}@there"),
+        KnownSecrets([held]),
+    )
+    assert not [type(holder) for holder in holders if held in repr(holder)]

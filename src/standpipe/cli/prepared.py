@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import msgspec
+from typing_extensions import override
 
 
 class Prepared(msgspec.Struct, frozen=True):
@@ -16,3 +17,8 @@ class Prepared(msgspec.Struct, frozen=True):
     error: str | None = None
     #: Why the store cannot be used now, None if it can: nothing could be made yet.
     away: str | None = None
+
+    @override
+    def __repr__(self) -> str:
+        # The key is for who starts the server, and for nobody else.
+        return f"Prepared(given={self.given}, error={self.error!r})"

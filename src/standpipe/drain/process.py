@@ -14,6 +14,7 @@ from pathlib import Path
 from types import FrameType
 
 import msgspec
+from typing_extensions import override
 
 from standpipe.config import Price, Retention
 from standpipe.drain.drain import Drain, Stop
@@ -43,6 +44,10 @@ class DrainSpec(msgspec.Struct, frozen=True):
     urls: dict[str, str] = {}
     #: How long what is kept, where the project does not say.
     retention: Retention = Retention()
+
+    @override
+    def __repr__(self) -> str:
+        return f"DrainSpec({self.spool!r})"
 
 
 def run_process(spec: DrainSpec, *, on_ready: Callable[[], None] = lambda: None) -> int:
