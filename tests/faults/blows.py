@@ -16,13 +16,9 @@ from serving import PATIENCE
 Blow = Callable[[Scene], Awaitable[None]]
 
 
-def nothing() -> Blow:
+async def nothing(scene: Scene) -> None:
     """Leave the server alone: the clients or the provider are fault enough."""
-
-    async def blow(scene: Scene) -> None:
-        await scene.answered()
-
-    return blow
+    await scene.answered()
 
 
 def kill(*modules: str) -> Blow:
@@ -38,12 +34,11 @@ def kill(*modules: str) -> Blow:
 
 
 async def kill_engine(scene: Scene) -> None:
-    """Kill the local model's process twice, each time until somebody has felt it."""
+    """Kill the local model's process, and wait until somebody has felt it."""
     few = 8  # the local model takes its time
-    for _ in range(2):
-        await scene.answered(few)
-        await scene.kill("standpipe.engine.process")
-        await scene.until(lambda calls: any(call.status == 503 for call in calls))
+    await scene.answered(few)
+    await scene.kill("standpipe.engine.process")
+    await scene.until(lambda calls: any(call.status == 503 for call in calls))
     await scene.answered(few)
 
 

@@ -93,8 +93,14 @@ class Call:
 Plan = Callable[[random.Random], Call]
 
 
+async def _at_once() -> None:
+    """Tell the clients that leave when told to leave at once."""
+
+
 async def together(
-    server: Standpipe, calls: Sequence[Call], until_told: Callable[[], Awaitable[None]]
+    server: Standpipe,
+    calls: Sequence[Call],
+    until_told: Callable[[], Awaitable[None]] = _at_once,
 ) -> None:
     """Open a connection for each call, then send all; return when each has ended.
 

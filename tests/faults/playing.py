@@ -53,9 +53,7 @@ def play(
         records = scene.records()
         status = scene.server.stop()
         parity = compare(scene.crowd.calls, _told(scene, records), scenario.may_miss)
-    parity.wrong += _left_behind(scene, status)
-    if not scenario.felt(parity):
-        parity.wrong.append(f"nothing was felt of it: {parity.ends} {parity.outcomes}")
+    parity.wrong += [*_left_behind(scene, status), *scenario.strange(parity)]
     return parity
 
 

@@ -6,7 +6,7 @@ One more is one more row. What must hold of every one of them is in `parity`.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from faults import blows
@@ -59,9 +59,16 @@ def _well_and(*traits: str) -> Mix:
     return Mix((*["up:ok+bills", "groq:ok+bills"] * len(traits), *_models(*traits)))
 
 
-def anything(parity: Parity) -> bool:
-    """Tell that the fault was felt, of one that clients and store cannot feel."""
+def _unfelt(parity: Parity) -> bool:
     return parity.answered > 0
+
+
+def _broken(parity: Parity) -> bool:
+    return parity.ends["none"] + parity.ends["cut"] > 0
+
+
+def _saw(end: str, outcome: str) -> Felt:
+    return lambda parity: parity.ends[end] > 0 and parity.outcomes[outcome] > 0
 
 
 @dataclass(frozen=True)
@@ -69,16 +76,16 @@ class Scenario:
     """A fault, and what has to be seen of it."""
 
     name: str
-    blow: Blow = field(default_factory=blows.nothing)
+    blow: Blow = blows.nothing
     mix: Mix = BUSY
-    #: Tells that the fault was felt: a run that it did not touch shows nothing.
-    felt: Felt = anything
+    #: A run that the fault did not touch shows nothing; some can be felt by nobody.
+    felt: Felt = _unfelt
     clients: int = 24
     #: Where it can happen.
     databases: tuple[str, ...] = ("SQLite", "PostgreSQL")
-    #: A process of the server dies: calls may stay without an answer, and then without a row.
+    #: A process that serves calls dies: they may stay without an answer, and then without a row.
     breaks: bool = False
-    #: Calls may be refused before there is anything to keep.
+    #: Calls may be refused before there is _unfelt to keep.
     refuses: bool = False
     #: The spool is on a small disk of its own.
     small_disk: bool = False
@@ -92,18 +99,21 @@ class Scenario:
             return call.id is None  # before its request had come whole
         return (self.refuses and call.status == 503) or (self.breaks and call.end == "none")
 
-
-def _saw(end: str, outcome: str) -> Felt:
-    return lambda parity: parity.ends[end] > 0 and parity.outcomes[outcome] > 0
+    def strange(self, parity: Parity) -> Iterator[str]:
+        """Yield what a run shows that has nothing to do with the fault, or that it shows none."""
+        if not self.breaks and (_broken(parity) or parity.lost > parity.counted):
+            yield f"calls broke off although nobody died: {parity.ends} {parity.outcomes}"
+        if not (_broken(parity) if self.breaks else self.felt(parity)):
+            yield f"nothing was felt of it: {parity.ends} {parity.outcomes}"
 
 
 #: A fault of the provider, and what is seen of it.
 _PROVIDER: dict[str, tuple[str, Felt]] = {
-    "429 with Retry-After, then well": ("again:429", anything),
+    "429 with Retry-After, then well": ("again:429", _unfelt),
     "429": ("status:429", _saw("whole", "refused")),
     "500": ("status:500", _saw("whole", "failed")),
     "silent": ("silent", _saw("whole", "failed")),
-    "slow first byte": ("slow:500", anything),
+    "slow first byte": ("slow:500", _unfelt),
     "cut mid-stream": ("cut", _saw("failed", "cut")),
     "reset mid-stream": ("reset", _saw("failed", "cut")),
     "garbage": ("garbage", _saw("whole", "failed")),
@@ -158,8 +168,13 @@ SCENARIOS = (
     # --- the database is away
     Scenario("database file locked, let go", blows.lock_file, databases=("SQLite",)),
     Scenario("database stopped, started", blows.stop_database, databases=("PostgreSQL",)),
-    Scenario("database killed, started", blows.kill_database, databases=("PostgreSQL",)),
-    Scenario("database hangs, goes on", blows.hold_database, databases=("PostgreSQL",)),
+    *(
+        Scenario(name, blow, databases=("PostgreSQL",), short=False)
+        for name, blow in {
+            "database killed, started": blows.kill_database,
+            "database hangs, goes on": blows.hold_database,
+        }.items()
+    ),
     Scenario(
         "worker and drain killed while the database is stopped",
         blows.kill_without_database,

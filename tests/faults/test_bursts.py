@@ -125,7 +125,7 @@ def test_worker_has_more_connections_than_the_soft_limit(tmp_path: Path) -> None
             server.wait()
             calls = [Call("up:slow:500", name=str(n)) for n in range(400)]
             with many_files():
-                asyncio.run(together(server, calls, no_wait))
+                asyncio.run(together(server, calls))
         finally:
             server.stop()
     assert sum(call.is_answered for call in calls) == 400
@@ -142,7 +142,7 @@ def sockets(process: psutil.Process) -> int:
 def test_upstream_is_cancelled_when_the_client_leaves(tmp_path: Path, model: str) -> None:
     call = Call(f"up:{model}", stream=model != "silent", leave=0.5)
     with running() as upstream, serving(tmp_path, provider("up", upstream.url)) as server:
-        asyncio.run(together(server, [call], no_wait))
+        asyncio.run(together(server, [call]))
         # It takes milliseconds; this only guards against a call that goes on.
         upstream.wait(lambda: upstream.disconnects == 1, within=5)
         wait_until(lambda: len(rows_of(server)) == 1)
@@ -151,10 +151,6 @@ def test_upstream_is_cancelled_when_the_client_leaves(tmp_path: Path, model: str
     assert call.id in (row.id, None)
     assert received(row).startswith(call.text)
     assert bool(call.text) == call.stream
-
-
-async def no_wait() -> None:
-    """Tell the clients that leave when told to leave at once."""
 
 
 def received(row: Row) -> str:

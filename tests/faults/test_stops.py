@@ -15,7 +15,7 @@ from serving import PATIENCE, Standpipe, provider, serving
 def test_streams_of_a_killed_worker_are_lost_and_the_rest_is_kept(tmp_path: Path) -> None:
     with running() as upstream, serving(tmp_path, provider("up", upstream.url)) as server:
         answered = [Call("up:ok", stream=bool(n % 2), name=f"answered-{n}") for n in range(20)]
-        asyncio.run(together(server, answered, no_wait))
+        asyncio.run(together(server, answered))
         running_on = [Call("up:stall", stream=True, name=f"stream-{n}") for n in range(20)]
         waiting = [Call("up:silent", name=f"whole-{n}") for n in range(20)]
 
@@ -28,7 +28,7 @@ def test_streams_of_a_killed_worker_are_lost_and_the_rest_is_kept(tmp_path: Path
         assert {call.end for call in running_on} == {"cut"}
         assert {call.end for call in waiting} == {"none"}
         after = [Call("up:ok", stream=bool(n % 2), name=f"after-{n}") for n in range(20)]
-        asyncio.run(together(server, after, no_wait))
+        asyncio.run(together(server, after))
         assert server.stop() == 0
     calls = [*answered, *running_on, *after]
     rows = rows_of(server)
@@ -42,7 +42,7 @@ def test_stop_drains_the_spool_although_the_drain_was_just_killed(tmp_path: Path
     calls = [Call("up:ok", stream=bool(n % 2), name=str(n)) for n in range(40)]
     with running() as upstream, serving(tmp_path, provider("up", upstream.url)) as server:
         server.child("standpipe.drain").kill()
-        asyncio.run(together(server, calls, no_wait))
+        asyncio.run(together(server, calls))
         server.child("standpipe.drain").kill()
         assert server.stop() == 0
     assert {row.id: row.outcome for row in rows_of(server)} == {
@@ -106,7 +106,3 @@ async def refused(server: Standpipe) -> None:
             return
         writer.close()
         await asyncio.sleep(0.01)
-
-
-async def no_wait() -> None:
-    """Tell the clients that leave when told to leave at once."""
