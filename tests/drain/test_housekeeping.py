@@ -19,6 +19,7 @@ from standpipe.drain.housekeeping import Housekeeping
 from standpipe.errors import StoreUnavailable
 from standpipe.spool import Spool
 from standpipe.store import Batch, Row, Store, now_us
+from standpipe.store.months import id_at
 from standpipe.store.removal import AT_ONCE
 
 DAY = 86_400_000_000
@@ -44,7 +45,7 @@ def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 def row(project: str, name: str, days: float) -> Row:
     at = now_us() - round(days * DAY)
     return Row(
-        id=f"{project}-{name}",
+        id=f"{id_at(at)}-{project}-{name}",
         kind="chat",
         project=project,
         key=None,

@@ -12,12 +12,23 @@ from orphans import wrong
 from sqlalchemy import create_engine, text
 
 from standpipe.store import Batch, Project, Row, Store
+from standpipe.store.months import id_at
 from standpipe.store.removal import AT_ONCE
 from standpipe.store.schema import HAS_TEXT
 
 RowMaker = Callable[..., Row]
 
 LONG = [{"role": "user", "content": "a long question " * 100}]
+
+
+@pytest.fixture
+def row_of(row_of: RowMaker) -> RowMaker:
+    """Return what makes a row whose id is of the time of its request."""
+
+    def make(n: int, **fields: Any) -> Row:
+        return row_of(n, **{"id": f"{id_at(n * 1_000_000)}-7000-8000-{n:012}", **fields})
+
+    return make
 
 
 def request(n: int) -> str:
@@ -44,6 +55,16 @@ def test_texts_end_before_numbers(
     assert [row.request for row in found[3:]] == [None] * 3
     assert all(row.logged for row in found)
     assert wrong(url) == {}
+
+
+def test_report_of_a_call_of_long_ago_is_as_old_as_the_report(
+    store: Store, project: Project, row_of: RowMaker
+) -> None:
+    imported = row_of(1, id=f"{id_at(9_000_000)}-7000-8000-{1:012}", kind="report")
+    store.add(Batch(rows=[imported]))
+    assert store.expire_texts(project.id, 5_000_000) == 0
+    assert store.expire_records(project.id, 5_000_000) == 0
+    assert store.expire_records(project.id, 9_001_000) == 1
 
 
 def test_call_whose_text_has_ended_is_no_stored_completion(

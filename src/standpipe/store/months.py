@@ -28,7 +28,12 @@ def next_month(month: Month) -> Month:
 
 def first_id(month: Month) -> str:
     """Return what no id of the month sorts before."""
-    milliseconds = round(datetime(*month, 1, tzinfo=UTC).timestamp()) * 1000
+    return id_at(round(datetime(*month, 1, tzinfo=UTC).timestamp()) * 1_000_000)
+
+
+def id_at(microseconds: int) -> str:
+    """Return what no id made at a time or later sorts before."""
+    milliseconds = microseconds // 1000
     return f"{milliseconds >> 16:08x}-{milliseconds & 0xFFFF:04x}"
 
 

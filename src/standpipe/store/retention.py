@@ -9,9 +9,10 @@ from __future__ import annotations
 from itertools import accumulate, takewhile
 from typing import Any
 
-from sqlalchemy import Select, func, select, text
+from sqlalchemy import ColumnElement, Select, func, select, text
 
 from standpipe.store.database import Database
+from standpipe.store.months import id_at
 from standpipe.store.removal import AT_ONCE, SIZE, remove_records, remove_texts
 from standpipe.store.schema import HAS_TEXT, contents, prefixes, project_sizes, records
 
@@ -22,8 +23,8 @@ class Retention:
     _database: Database
 
     def expire_texts(self, project_id: str, before: int) -> int:
-        """Remove the texts of calls that were requested before a time; their numbers stay."""
-        query = _with_text(project_id).where(records.c.requested_at < before)
+        """Remove the texts of calls that came here before a time; their numbers stay."""
+        query = _with_text(project_id).where(*_came_before(before))
         with self._database.reading() as connection:
             ids = [row.id for row in connection.execute(query)]
         return self._remove_texts(project_id, ids)
@@ -41,12 +42,12 @@ class Retention:
         return self._remove_texts(project_id, [row.id for row in found[:enough]])
 
     def expire_records(self, project_id: str, before: int) -> int:
-        """Delete calls that were requested before a time, with all that is kept of them.
+        """Delete calls that came here before a time, with all that is kept of them.
 
         The sums of their usage stay.
         """
         query = select(records.c.id).where(
-            records.c.project_id == project_id, records.c.requested_at < before
+            records.c.project_id == project_id, *_came_before(before)
         )
         oldest = query.order_by(records.c.requested_at).limit(AT_ONCE)
         with self._database.reading() as connection:
@@ -61,6 +62,14 @@ class Retention:
             with self._database.writing() as connection:
                 remove_texts(self._database, connection, project_id, ids)
         return len(ids)
+
+
+def _came_before(time: int) -> tuple[ColumnElement[bool], ...]:
+    """Return the condition that a call was requested and its record made before a time.
+
+    A report may tell of a call of long ago: its record is as old as the report.
+    """
+    return records.c.requested_at < time, records.c.id < id_at(max(0, time))
 
 
 # About what goes with a call: its own, and the last of its messages. Those before that are, most
