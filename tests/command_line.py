@@ -37,7 +37,7 @@ class CommandLine:
     def __call__(self, *arguments: str, **settings: str) -> str:
         """Run a command that must do well; return what it prints."""
         done = self.run(*arguments, **settings)
-        assert done.returncode == 0, done.stderr
+        assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
     def fails(self, *arguments: str, **settings: str) -> str:

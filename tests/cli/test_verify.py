@@ -124,6 +124,11 @@ def test_sound_system_is_right(
     assert store.faults() == SOUND
 
 
+def test_empty_store_is_right(store: Store, compare: Callable[..., dict[str, int]]) -> None:
+    assert compare() == {}
+    assert store.faults() == SOUND
+
+
 def test_what_is_missing_is_found_and_mended(
     store: Store,
     drained: Project,
@@ -183,11 +188,17 @@ def test_frames_of_no_sense_and_ids_that_are_there_twice_are_found(
     assert compare() == READ | {"records": 24, "waiting": 4, "doubled": 1, "strange": 1}
 
 
+#: One of several: a count must not be all or nothing.
+ONE_OF = "(SELECT hash FROM {0} ORDER BY hash LIMIT 1)"
+
+
 @pytest.mark.parametrize(
     ("statement", "fault"),
     [
         ("DELETE FROM contents", "unreadable"),
+        ("DELETE FROM contents WHERE hash = " + ONE_OF.format("contents"), "unreadable"),
         ("DELETE FROM prefixes", "unreadable"),
+        ("DELETE FROM prefixes WHERE hash = " + ONE_OF.format("prefixes"), "unreadable"),
         ("UPDATE records SET request_head = NULL", "unused"),
         ("UPDATE project_sizes SET content_bytes = content_bytes + 1", "sizes"),
         ("DELETE FROM project_sizes", "sizes"),

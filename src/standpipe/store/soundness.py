@@ -44,25 +44,35 @@ _another = prefixes.alias("another")
 
 #: Texts that calls should have and that cannot be read: each query counts what is not there.
 _UNREADABLE = (
-    select(func.count()).where(
+    select(func.count())
+    .select_from(records)
+    .where(
         records.c.request_head.is_not(None),
         ~select(prefixes.c.hash).where(prefixes.c.hash == records.c.request_head).exists(),
     ),
-    select(func.count()).where(
+    select(func.count())
+    .select_from(prefixes)
+    .where(
         prefixes.c.parent.is_not(None),
         ~select(_another.c.hash).where(_another.c.hash == prefixes.c.parent).exists(),
     ),
-    select(func.count()).where(
+    select(func.count())
+    .select_from(prefixes)
+    .where(
         ~select(contents.c.hash).where(contents.c.hash == prefixes.c.content).exists(),
     ),
 )
 #: What takes room and is of no use.
 _UNUSED = (
-    select(func.count()).where(
+    select(func.count())
+    .select_from(prefixes)
+    .where(
         ~select(records.c.id).where(records.c.request_head == prefixes.c.hash).exists(),
         ~select(_another.c.hash).where(_another.c.parent == prefixes.c.hash).exists(),
     ),
-    select(func.count()).where(
+    select(func.count())
+    .select_from(contents)
+    .where(
         ~select(prefixes.c.hash).where(prefixes.c.content == contents.c.hash).exists(),
     ),
 )
