@@ -113,7 +113,7 @@ class Prices:
         model = self._model(answer.provider, answer.models, answer.service_tier)
         if model is None:
             return None, ""
-        return model.always or self._at(model, second // _MINUTE_S), _version()
+        return self._at(model, second // _MINUTE_S), _version()
 
     def _found(
         self, provider: str | None, names: tuple[str, ...], service_tier: str | None
@@ -146,18 +146,20 @@ class _Model:
         is_theirs = any(info is each for each in place.models)
         self._info = info
         self._context = {"service_tier": service_tier} if service_tier and is_theirs else None
-        #: Its tariff, None where that depends on the time.
-        self.always = None if self._changes() else self.at(0)
+        prices = info.prices if isinstance(info.prices, list) else ()
+        conditional = (*prices, *(info.price_variants or ()))
+        #: When its price is another one.
+        self._constraints = [each.constraint for each in conditional if each.constraint]
+        #: By which of these hold.
+        self._tariffs: dict[tuple[bool, ...], Tariff] = {}
 
     def at(self, minute: int) -> Tariff:
         """Return the tariff of a minute since the Unix epoch; prices change on whole ones."""
         when = datetime.fromtimestamp(max(0, min(minute, _LATEST_MINUTE)) * _MINUTE_S, UTC)
-        return _tariff(self._info.get_prices(when, self._context))
-
-    def _changes(self) -> bool:
-        prices, variants = self._info.prices, self._info.price_variants or ()
-        listed = prices if isinstance(prices, list) else []
-        return any(each.constraint for each in (*listed, *variants))
+        holding = tuple(each.active(when) for each in self._constraints)
+        if holding not in self._tariffs:
+            self._tariffs[holding] = _tariff(self._info.get_prices(when, self._context))
+        return self._tariffs[holding]
 
 
 def _tariff(price: ModelPrice) -> Tariff:
