@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import msgspec
 from msgspec.structs import astuple
-from sqlalchemy import ColumnElement, Connection, Table, exc, func, or_, select, text, tuple_
+from sqlalchemy import Connection, Table, exc, func, or_, select, text, tuple_
 
 from standpipe.errors import BadRequest
 from standpipe.store.conditions import rows_of
@@ -76,11 +76,12 @@ class Snapshot:
         return [Key(*found) for found in self._connection.execute(query)]
 
     def rows(self) -> Iterator[Row]:
-        """Yield every record with its texts, ordered by id."""
+        """Yield the records of all projects with their texts, ordered by id."""
+        # An expression keeps SQLite from the index on the project, by which it would read all.
+        owned = records.c.project_id.concat("").in_(select(projects.c.id))
         last, at_once = "", _MOST
         while True:
-            query = select(records).where(records.c.id > last, _is_owned(records))
-            query = query.order_by(records.c.id)
+            query = select(records).where(records.c.id > last, owned).order_by(records.c.id)
             page = rows_of(self._connection, query.limit(at_once))
             if not page:
                 return
@@ -94,7 +95,7 @@ class Snapshot:
         place = tuple_(*usage_hours.primary_key)
         query = (
             select(*_HOUR)
-            .where(_is_owned(usage_hours))
+            .where(usage_hours.c.project_id.in_(select(projects.c.id)))
             .order_by(*usage_hours.primary_key)
             .limit(_MOST)
         )
@@ -164,11 +165,6 @@ class Archive:
         if found:
             with self._database.writing() as connection:
                 connection.execute(_RAISE, found)
-
-
-def _is_owned(table: Table) -> ColumnElement[bool]:
-    """Return the condition that the project is there; a removed one's records are on their way."""
-    return table.c.project_id.in_(select(projects.c.id))
 
 
 def _hour_of(found: Sequence[Any]) -> Hour:
