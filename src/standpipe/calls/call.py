@@ -238,8 +238,8 @@ def _with_numbers(record: Record, response: bytes | None, request: bytes | None)
     return msgspec.structs.replace(
         record,
         completion_id=record.completion_id or said.completion_id,
-        finish_reason=said.finish_reason,
+        finish_reason=record.finish_reason or said.finish_reason,
         usage=usage,
         usage_source=source,
-        service_tier=said.service_tier,
+        service_tier=record.service_tier or said.service_tier,
     )
