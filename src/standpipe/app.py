@@ -15,7 +15,7 @@ from starlette.responses import Response
 from starlette.routing import Match, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from standpipe.api import docs
+from standpipe.api import docs, worker_state
 from standpipe.api.call import CallRoute
 from standpipe.api.endpoints import CALLS, ENDPOINTS, PREFIXES, ROOT_ENDPOINTS, Endpoint
 from standpipe.api.freshness import Freshness
@@ -25,6 +25,7 @@ from standpipe.api.labels import Labels
 from standpipe.api.logs import Logs
 from standpipe.api.messages import MessagesRoute
 from standpipe.api.models import Models
+from standpipe.api.presence import Presence
 from standpipe.api.report import Reports
 from standpipe.api.store_state import StoreState
 from standpipe.api.stored import Stored
@@ -36,7 +37,7 @@ from standpipe.calls.dispatch import Dispatch
 from standpipe.calls.keeping import Keeper
 from standpipe.calls.passthrough import Passthrough
 from standpipe.calls.routes import Routes
-from standpipe.calls.upstreams import routing, speech, upstreams
+from standpipe.calls.upstreams import pools, routing, speech, upstreams
 from standpipe.config import Settings
 from standpipe.engine.address import Engines
 from standpipe.errors import ApiError, MethodNotAllowed, NotFound, StoreUnavailable
@@ -50,7 +51,9 @@ Handler = Callable[[Request], Awaitable[Response]]
 class App:
     """The ASGI application: the calls' routes in front, a router behind them."""
 
-    def __init__(self, calls: Mapping[str, ASGIApp], rest: ASGIApp) -> None:
+    def __init__(self, calls: Mapping[str, ASGIApp], rest: ASGIApp, presence: Presence) -> None:
+        #: Wants to be told of the traffic, and when another takes its place.
+        self.presence = presence
         #: Paths under both prefixes; a POST of one never comes to the router.
         self._calls = calls
         self._rest = rest
@@ -69,8 +72,10 @@ class App:
         await self._rest(scope, receive, send)
 
 
-def build(settings: Settings, *, store: Store, spool: Spool, engines: Engines) -> App:
-    """Return the application; `engines` says where those of this machine answer."""
+def build(
+    settings: Settings, *, store: Store, spool: Spool, engines: Engines, worker: int = 0
+) -> App:
+    """Return the application of a worker; `engines` says where those of this machine answer."""
     places = upstreams(settings, engines)
     routes = routing(settings, {name: each.provider for name, each in places.items()})
     dispatch = Dispatch(routes, places)
@@ -89,13 +94,18 @@ def build(settings: Settings, *, store: Store, spool: Spool, engines: Engines) -
         )
         for route in passthrough.ROUTES.values()
     }
-    handlers = _handlers(settings, callers, routes, store, keeper)
+    run = worker_state.directory(settings.home)
+    presence = Presence(run, f"worker-{worker}", keeper, pools(places))
+    handlers = _handlers(settings, callers, routes, store, keeper, presence)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         watching = asyncio.create_task(callers.watch())
+        telling = asyncio.create_task(presence.keep_telling())
         yield
         watching.cancel()
+        telling.cancel()
+        presence.forget()
         await chat.close()
         for upstream in places.values():
             await upstream.transport.close()
@@ -111,7 +121,7 @@ def build(settings: Settings, *, store: Store, spool: Spool, engines: Engines) -
         },
     )
     rest.router.redirect_slashes = False
-    return App(_calls(callers, chat, passed), RequestIds(rest))
+    return App(_calls(callers, chat, passed), RequestIds(rest), presence)
 
 
 def _calls(callers: Callers, chat: Chat, passed: Mapping[str, Passthrough]) -> dict[str, ASGIApp]:
@@ -124,7 +134,12 @@ def _calls(callers: Callers, chat: Chat, passed: Mapping[str, Passthrough]) -> d
 
 
 def _handlers(
-    settings: Settings, callers: Callers, routes: Routes, store: Store, keeper: Keeper
+    settings: Settings,
+    callers: Callers,
+    routes: Routes,
+    store: Store,
+    keeper: Keeper,
+    presence: Presence,
 ) -> dict[str, Handler]:
     """Return the handler of each operation that does not call a model."""
     freshness = Freshness(settings.spool_dir, store)
@@ -150,7 +165,7 @@ def _handlers(
         "localTestingOnlyGetLatestLoggedCall": logs.latest,
         "listModels": models.list,
         "getModel": models.retrieve,
-        "health": Health(StoreState(store, callers), keeper.spool, keeper.contents).health,
+        "health": Health(StoreState(store, callers), settings.spool_dir, presence).health,
         "openapi": docs.openapi,
         "docs": docs.page,
     }

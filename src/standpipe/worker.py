@@ -16,9 +16,11 @@ import uvloop
 from typing_extensions import override
 
 from standpipe import app, config, log
+from standpipe.api.presence import Presence
 from standpipe.engine.address import Engines
 from standpipe.errors import ConfigError
 from standpipe.providers.rows import completed
+from standpipe.server.door import door
 from standpipe.server.listener import Traffic, serve
 from standpipe.server.protocol import Limits
 from standpipe.spool import names
@@ -83,16 +85,18 @@ async def _serve(settings: config.Settings, spec: WorkerSpec) -> None:
         worker=spec.worker,
         segment_bytes=settings.spool.segment_bytes,
     )
-    ending = _Ending()
+    built = app.build(settings, store=store, spool=spool, engines=spec.engines, worker=spec.worker)
+    ending = _Ending(built.presence)
     try:
         await serve(
-            app.build(settings, store=store, spool=spool, engines=spec.engines),
+            built,
             [socket.socket(fileno=number) for number in spec.sockets],
             limits=limits(settings),
+            door=door(settings.server),
             grace=settings.server.grace,
             stop=ending.stop,
-            is_replaced=lambda: ending.is_replaced,
-            on_ready=_ready,
+            is_replaced=lambda: built.presence.is_leaving,
+            on_ready=lambda traffic: _ready(built.presence, traffic),
         )
     finally:
         spool.close()
@@ -104,6 +108,7 @@ def limits(settings: config.Settings) -> Limits:
     return Limits(
         header_timeout=settings.server.header_timeout,
         body_timeout=settings.server.body_timeout,
+        body_total=settings.server.body_total,
         body_bytes=settings.server.max_body_bytes,
         keep_alive=settings.server.keep_alive,
     )
@@ -112,16 +117,16 @@ def limits(settings: config.Settings) -> Limits:
 class _Ending:
     """The time to stop: SIGTERM, the supervisor's end, or SIGUSR1 from who is replaced."""
 
-    def __init__(self) -> None:
+    def __init__(self, presence: Presence) -> None:
         self.stop = asyncio.Event()
-        self.is_replaced = False
+        self._presence = presence
         self._loop = asyncio.get_running_loop()
         self._loop.add_signal_handler(signal.SIGTERM, self._stop, False)
         self._loop.add_signal_handler(signal.SIGUSR1, self._stop, True)
         self._loop.add_reader(0, self._on_input)
 
     def _stop(self, is_replaced: bool) -> None:
-        self.is_replaced = is_replaced
+        self._presence.is_leaving = is_replaced
         self.stop.set()
 
     def _on_input(self) -> None:
@@ -130,7 +135,8 @@ class _Ending:
             self._stop(False)
 
 
-def _ready(_: Traffic) -> None:
+def _ready(presence: Presence, traffic: Traffic) -> None:
+    presence.traffic = traffic
     # What is there now stays: the collector need not look at it again.
     gc.collect()
     gc.freeze()

@@ -20,7 +20,7 @@ def test_health_is_open_and_says_nothing_of_content(client: Asker) -> None:
     assert answer.status == 200
     state = answer.json
     assert state.keys() == {
-        *("status", "version", "store", "spool", "records", "drain", "drained"),
+        *("status", "version", "store", "spool", "records", "drain", "drained", "workers"),
     }
     assert [state[name] for name in ("status", "store", "spool", "drain")] == ["ok"] * 4
     assert state["version"] == __version__

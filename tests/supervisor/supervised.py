@@ -11,7 +11,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from standpipe.supervisor import Backoff, ChildSpec, Supervisor
+from typing_extensions import override
+
+from standpipe.supervisor import Backoff, ChildSpec, Owner, Ready, Supervisor
 
 CHILD = str(Path(__file__).with_name("child.py"))
 
@@ -28,7 +30,40 @@ def child_spec(entry: dict[str, Any]) -> ChildSpec:
         grace=entry.get("grace", 20.0),
         once=entry.get("once", False),
         finishes=entry.get("finishes", False),
+        overlaps=entry.get("overlaps", False),
     )
+
+
+class Told(Owner):
+    """Says on standard error what it hears; at each SIGHUP it wants the next of a list."""
+
+    def __init__(self, reloads: list[list[dict[str, Any]] | None]) -> None:
+        self.reloads = reloads
+
+    @override
+    def on_ready(self, ready: Ready) -> None:
+        print(json.dumps(ready), flush=True)
+
+    @override
+    def on_reload(self) -> list[ChildSpec] | None:
+        wanted = self.reloads.pop(0)
+        return None if wanted is None else [child_spec(entry) for entry in wanted]
+
+    @override
+    def on_reloaded(self, *, is_whole: bool) -> None:
+        say(f"reloaded, whole: {is_whole}")
+
+    @override
+    def on_end(self, name: str, pid: int) -> None:
+        say(f"end of {name}: {pid}")
+
+    @override
+    def on_stop(self) -> None:
+        say("on_stop")
+
+
+def say(what: str) -> None:
+    print(what, file=sys.stderr, flush=True)
 
 
 def main() -> int:
@@ -36,10 +71,10 @@ def main() -> int:
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(message)s")
     supervisor = Supervisor(
         [child_spec(entry) for entry in plan["children"]],
+        Told(plan.get("reloads", [])),
         backoff=Backoff(first=0.05, longest=plan.get("longest", 0.2), settled=10.0),
-        on_stop=lambda: print("on_stop", file=sys.stderr, flush=True),
     )
-    return supervisor.run(lambda ready: print(json.dumps(ready), flush=True))
+    return supervisor.run()
 
 
 if __name__ == "__main__":

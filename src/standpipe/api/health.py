@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from operator import itemgetter
+from pathlib import Path
 from typing import Any
 
 from starlette.requests import Request
@@ -11,11 +15,11 @@ from starlette.responses import Response
 
 from standpipe import __version__
 from standpipe.api.http import Json
+from standpipe.api.presence import Presence
 from standpipe.api.store_state import StoreState
-from standpipe.calls.content import Contents
+from standpipe.api.worker_state import WorkerState
 from standpipe.spool import progress
 from standpipe.spool.progress import Progress
-from standpipe.spool.writer import Spool
 
 #: Seconds that the drain may be silent, and that a record may wait for it, before we say so.
 SILENT_S = 30.0
@@ -25,44 +29,32 @@ LATE_S = 60.0
 class Health:
     """The handler."""
 
-    def __init__(self, store: StoreState, spool: Spool, contents: Contents) -> None:
+    def __init__(self, store: StoreState, spool_dir: Path, presence: Presence) -> None:
         self._store = store
-        self._contents = contents
-        self._spool = spool
+        self._spool_dir = spool_dir
+        self._presence = presence
         self._since = time.monotonic()
 
     async def health(self, _: Request) -> Response:
         """GET /health: calls are served as long as this answers, with or without the store."""
         store = await self._store.now()
-        spool = self._spool_state()
-        told = await asyncio.to_thread(progress.told, self._spool.directory)
+        workers = await self._presence.all()
+        spool = _worst(worker.spool for worker in workers)
+        told = await asyncio.to_thread(progress.told, self._spool_dir)
         drain = self._drain_state(told)
         is_well = (store["store"], spool, drain) == ("ok", "ok", "ok")
+        is_well = is_well and not any(worker.is_silent() for worker in workers)
         state = {
             "status": "ok" if is_well else "degraded",
             "version": __version__,
             **store,
             "spool": spool,
-            "records": self._records(),
+            "records": _sum(worker.records for worker in workers),
             "drain": drain,
             "drained": None if told is None else _drained(told),
+            "workers": sorted(map(_worker, workers), key=itemgetter("name")),
         }
         return Json(state)
-
-    def _spool_state(self) -> str:
-        if self._spool.is_failing():
-            return "failing"
-        return "ok" if self._spool.has_room() else "full"
-
-    def _records(self) -> dict[str, int]:
-        return {
-            "written": self._spool.appended,
-            "refused": self._spool.records_refused,
-            "without_text": self._spool.records_without_text,
-            "lost": self._spool.records_lost,
-            "unsynced": self._spool.records_unsynced,
-            "unredacted": self._contents.failures,
-        }
 
     def _drain_state(self, told: Progress | None) -> str:
         up_s = time.monotonic() - self._since  # what was said before we began is no news
@@ -73,6 +65,27 @@ class Health:
         if told.lag_s() > LATE_S:
             return "behind"
         return "damage" if told.aside else "ok"
+
+
+def _worst(spools: Iterable[str]) -> str:
+    return max(spools, key=("ok", "full", "failing").index)
+
+
+def _sum(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    total: Counter[str] = Counter()
+    for each in counts:
+        total.update(each)
+    return dict(total)
+
+
+def _worker(worker: WorkerState) -> dict[str, Any]:
+    state = "leaving" if worker.is_leaving else "serving"
+    return {
+        "name": worker.name,
+        "state": "silent" if worker.is_silent() else state,
+        "connections": worker.connections,
+        "requests": worker.requests,
+    }
 
 
 def _drained(told: Progress) -> dict[str, Any]:

@@ -194,6 +194,13 @@ def _signed(pool: Pool, origin: Origin, row: Row) -> Transport:
     return Signed(pool, origin, signer(credentials, region))
 
 
+def pools(upstreams: Mapping[str, Upstream]) -> dict[str, Pool]:
+    """Return the connections to each provider that has any of its own."""
+    ways = {name: each.transport for name, each in upstreams.items()}
+    ways = {name: way.transport if isinstance(way, Signed) else way for name, way in ways.items()}
+    return {name: way for name, way in ways.items() if isinstance(way, Pool)}
+
+
 def _reveal(secret: Secret | None) -> str:
     return secret.reveal() if secret else ""
 

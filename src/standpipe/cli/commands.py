@@ -8,7 +8,7 @@ import typer
 
 from standpipe import __version__
 from standpipe.cli import backup, doctor, keys, logs, models, projects, verify
-from standpipe.cli.options import ConfigOption
+from standpipe.cli.options import ConfigOption, WorkersOption
 from standpipe.cli.usage import usage
 
 commands = typer.Typer(
@@ -41,11 +41,11 @@ def standpipe(
 
 
 @commands.command()
-def serve(*, config_path: ConfigOption = None) -> None:
+def serve(*, config_path: ConfigOption = None, workers: WorkersOption = None) -> None:
     """Serve the API until Ctrl-C."""
     from standpipe.cli.serve import serve as run
 
-    run(config_path)
+    run(config_path, workers)
 
 
 commands.add_typer(keys.commands, name="keys")

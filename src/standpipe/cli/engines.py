@@ -17,12 +17,16 @@ from standpipe.supervisor import ChildSpec
 EXTRAS = "extras"
 
 
-def plan(settings: Settings) -> Engines:
-    """Decide where each engine that is wanted will answer."""
-    chat = {name: _address(local.lacking(settings, name)) for name in settings.local.chat()}
+def plan(settings: Settings, former: Engines | None = None) -> Engines:
+    """Decide where each engine that is wanted will answer: where it did formerly, if it did."""
+    former = former or Engines()
+    chat = {
+        name: _address(local.lacking(settings, name), former.chat.get(name))
+        for name in settings.local.chat()
+    }
     if not settings.local.enabled:
         return Engines()
-    shared = _address(None)
+    shared = _address(None, _extras(former))
     audio = extras_installed.lacking_audio()
     embeddings = extras_installed.lacking_embeddings(settings.home)
     return Engines(
@@ -52,9 +56,11 @@ def child_name(model: str) -> str:
     return f"engine-{model}"
 
 
-def _address(missing: str | None) -> Address:
+def _address(missing: str | None, former: Address | None) -> Address:
     if missing is not None:
         return Address(missing=missing)
+    if former is not None and former.missing is None:
+        return former
     return Address(port=_free_port(), key=secrets.token_urlsafe(32))
 
 

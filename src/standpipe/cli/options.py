@@ -12,6 +12,17 @@ ConfigOption = Annotated[
     str | None,
     typer.Option("--config", help="Path of standpipe.toml.", show_default=False),
 ]
+WorkersOption = Annotated[
+    int | None,
+    typer.Option(
+        "--workers",
+        metavar="N",
+        min=0,
+        max=256,
+        help="Worker processes behind the port, 0 for one a core; as server.workers.",
+        show_default=False,
+    ),
+]
 ProjectOption = Annotated[
     str | None, typer.Option("--project", help="Name or id of the project.", show_default=False)
 ]

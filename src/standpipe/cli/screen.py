@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -26,19 +28,34 @@ print(answer.choices[0].message.content)"""
 HELD_BACK = "YOUR_KEY"
 
 
-def show(settings: Settings, port: int, prepared: Prepared, *, lacking: dict[str, str]) -> None:
+def show(
+    settings: Settings,
+    port: int,
+    prepared: Prepared,
+    *,
+    workers: Sequence[str],
+    lacking: dict[str, str],
+) -> None:
     """Print the screen; `lacking` says what keeps which local model from answering."""
     console = Console(highlight=False)
-    root = f"http://{_host(settings)}:{port}"
+    scheme = "https" if settings.server.tls_certificate else "http"
+    root = f"{scheme}://{_host(settings)}:{port}"
     console.print(Text.assemble("\n  ", ("Standpipe", "bold cyan"), f" {__version__} is ready\n"))
-    console.print(_table(settings, root, prepared, lacking=lacking))
+    console.print(_table(settings, root, prepared, workers=workers, lacking=lacking))
     model = _example_model(settings, lacking)
     if model is not None:
         _print_snippets(console, f"{root}/api/v1", prepared.token or HELD_BACK, model)
     console.print("  Stop with Ctrl-C.\n", style="dim")
 
 
-def _table(settings: Settings, root: str, prepared: Prepared, *, lacking: dict[str, str]) -> Table:
+def _table(
+    settings: Settings,
+    root: str,
+    prepared: Prepared,
+    *,
+    workers: Sequence[str],
+    lacking: dict[str, str],
+) -> Table:
     table = Table.grid(padding=(0, 2))
     table.add_column(style="bold")
     table.add_column(overflow="fold")
@@ -46,6 +63,8 @@ def _table(settings: Settings, root: str, prepared: Prepared, *, lacking: dict[s
     table.add_row("", Text(f"or {root}/v1, with OpenAI's shapes throughout", style="dim"))
     table.add_row("  Key", _key_line(settings, prepared))
     table.add_row("  Data", str(settings.home.absolute()))
+    if len(workers) > 1:
+        table.add_row("  Workers", ", ".join(workers))
     for index, line in enumerate(_models(settings, lacking)):
         table.add_row("" if index else "  Models", line)
     table.add_row("  Docs", f"{root}/docs")

@@ -2,52 +2,47 @@
 
 from __future__ import annotations
 
-import socket
 import subprocess
 import sys
-from typing import Any
+from collections.abc import Sequence
 
 import msgspec
 import typer
+from typing_extensions import override
 
 from standpipe import config
+from standpipe.api import worker_state
 from standpipe.cli import engines
-from standpipe.cli.options import ConfigOption
+from standpipe.cli.children import children, worker_count
 from standpipe.cli.prepared import Prepared
 from standpipe.cli.screen import show
-from standpipe.config import Settings, shared_environment
+from standpipe.config import Settings
 from standpipe.engine.address import Engines
-from standpipe.errors import StandpipeError
+from standpipe.errors import ConfigError, StandpipeError
 from standpipe.providers.rows import completed
-from standpipe.server.sockets import bind
-from standpipe.supervisor import ChildSpec, Supervisor
+from standpipe.server.sockets import bind_beside, bind_each
+from standpipe.supervisor import ChildSpec, Notifier, Owner, Ready, Supervisor
 
 #: Seconds that the store has to answer before the start goes on without it.
 PREPARE_S = 30.0
+#: What nothing that runs can be moved away from.
+FIXED = ("server.host", "server.port", "server.home", "store.url")
 
 
-def serve(config_path: ConfigOption = None) -> None:
-    """Serve the API until Ctrl-C."""
-    settings = completed(config.load(config_path))
+def serve(config_path: str | None = None, workers: int | None = None) -> None:
+    """Serve the API until Ctrl-C; `workers` beats the configuration."""
+    settings = _read(config_path, workers)
     prepared = _prepare(settings)
-    listening = bind(settings.server.host, settings.server.port)
-    port = listening.getsockname()[1]
-    planned = engines.plan(settings)
-    children = _children(settings, listening, planned)
-    if prepared.away is not None:
-        children.append(_preparing(settings))
-    supervisor = Supervisor(children, on_stop=lambda: _stopping(listening))
-
-    def on_ready(ready: dict[str, dict[str, Any]]) -> None:
-        lacking = _lacking(planned, ready)
-        show(settings, port, prepared, lacking=lacking)
-
-    raise typer.Exit(supervisor.run(on_ready))
+    served = _Served(settings, prepared, config_path, workers)
+    raise typer.Exit(Supervisor(served.wanted(), served).run())
 
 
-def _stopping(listening: socket.socket) -> None:
-    listening.close()
-    sys.stderr.write("\nstopping: running calls may finish, then the records are stored\n")
+def _read(config_path: str | None, workers: int | None) -> Settings:
+    settings = completed(config.load(config_path))
+    if workers is None:
+        return settings
+    server = msgspec.structs.replace(settings.server, workers=workers)
+    return msgspec.structs.replace(settings, server=server)
 
 
 def _prepare(settings: Settings) -> Prepared:
@@ -66,52 +61,88 @@ def _prepare(settings: Settings) -> Prepared:
     return prepared
 
 
-def _children(settings: Settings, listening: socket.socket, planned: Engines) -> list[ChildSpec]:
-    serving = [_drain(settings), _worker(settings, listening, planned)]
-    return [*serving, *engines.children(settings, planned)]
+class _Served(Owner):
+    """What is served: the configuration as it was read last, the sockets, the engines' places."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        prepared: Prepared,
+        config_path: str | None,
+        workers: int | None,
+    ) -> None:
+        self._settings = settings
+        self._prepared = prepared
+        self._arguments = config_path, workers
+        self._engines = engines.plan(settings)
+        self._notifier = Notifier(config.notify_socket())
+        self._run = worker_state.directory(settings.home)
+        host, port = settings.server.host, settings.server.port
+        self._sockets = bind_each(host, port, worker_count(settings))
+        worker_state.forget(self._run)
+
+    def wanted(self) -> list[ChildSpec]:
+        """Return the children to have."""
+        return children(self._settings, self._prepared, self._sockets, self._engines)
+
+    @override
+    def on_ready(self, ready: Ready) -> None:
+        port = self._sockets[0].getsockname()[1]
+        workers = [name for name in ready if name.startswith("worker-")]
+        lacking = _lacking(self._engines, ready)
+        show(self._settings, port, self._prepared, workers=workers, lacking=lacking)
+        self._notifier.ready()
+
+    @override
+    def on_reload(self) -> Sequence[ChildSpec] | None:
+        self._notifier.reloading()
+        try:
+            settings = _read(*self._arguments)
+            _check_fixed(self._settings, settings)
+            more = worker_count(settings) - len(self._sockets)
+            self._sockets += bind_beside(self._sockets[0], more)
+        except ConfigError as error:
+            _say(f"not reloaded, all stays as it is: {error}")
+            self._notifier.ready()
+            return None
+        _say("reloading: each worker leaves once its replacement is ready")
+        self._settings = settings
+        self._engines = engines.plan(settings, self._engines)
+        return self.wanted()
+
+    @override
+    def on_reloaded(self, *, is_whole: bool) -> None:
+        _say("reloaded" if is_whole else "not reloaded as a whole, for the reason above")
+        self._notifier.ready()
+
+    @override
+    def on_end(self, name: str, pid: int) -> None:
+        worker_state.forget(self._run, name, pid)
+
+    @override
+    def on_stop(self) -> None:
+        self._notifier.stopping()
+        for each in self._sockets:
+            each.close()
+        _say("\nstopping: running calls may finish, then the records are stored")
 
 
-def _preparing(settings: Settings) -> ChildSpec:
-    """Return what makes tables and the first key as soon as the store is there."""
-    argv = [*_module("standpipe.cli.prepare"), "--wait"]
-    return ChildSpec("prepare", argv, {"config": settings.file}, essential=False, once=True)
+def _check_fixed(before: Settings, after: Settings) -> None:
+    changed = [name for name in FIXED if _setting(before, name) != _setting(after, name)]
+    if changed:
+        raise ConfigError(f"{' and '.join(changed)} cannot change while it runs: start it anew")
 
 
-def _drain(settings: Settings) -> ChildSpec:
-    spec = {
-        "store_url": settings.store_url,
-        "spool": str(settings.spool_dir),
-        "keep": settings.spool.keep,
-        "usage_names": settings.usage.metadata,
-        "prices": msgspec.to_builtins(settings.prices),
-        "urls": {name: row.base_url for name, row in settings.providers.items()},
-        "retention": msgspec.to_builtins(settings.retention),
-    }
-    drain = ChildSpec(
-        "drain", _module("standpipe.drain"), spec, stop_order=2, grace=60.0, finishes=True
-    )
-    return drain._replace(environment=shared_environment(settings))
+def _setting(settings: Settings, dotted: str) -> object:
+    section, name = dotted.split(".")
+    return getattr(getattr(settings, section), name)
 
 
-def _worker(settings: Settings, listening: socket.socket, planned: Engines) -> ChildSpec:
-    spec = {
-        "config": settings.file,
-        "text": settings.text,
-        "worker": 0,
-        "sockets": [listening.fileno()],
-        "engines": msgspec.to_builtins(planned),
-    }
-    grace = settings.server.grace + 5.0
-    return ChildSpec(
-        "worker-0", _module("standpipe.worker"), spec, (listening.fileno(),), grace=grace
-    )
+def _say(what: str) -> None:
+    sys.stderr.write(f"{what}\n")
 
 
-def _module(name: str) -> list[str]:
-    return [sys.executable, "-m", name]
-
-
-def _lacking(planned: Engines, ready: dict[str, dict[str, Any]]) -> dict[str, str]:
+def _lacking(planned: Engines, ready: Ready) -> dict[str, str]:
     """Return what keeps each local chat model from answering, where something does."""
     found = {name: where.missing for name, where in planned.chat.items() if where.missing}
     for name in planned.chat:

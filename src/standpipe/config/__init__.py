@@ -6,6 +6,7 @@
 from standpipe.config.reading import (
     SPECIAL_VARIABLES,
     load,
+    notify_socket,
     plain_settings,
     shared_environment,
     variable,
@@ -51,6 +52,7 @@ __all__ = [
     "Timeouts",
     "UsageSettings",
     "load",
+    "notify_socket",
     "passwords",
     "plain_settings",
     "secrets",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from urllib.parse import urlsplit
 
@@ -15,6 +16,7 @@ from standpipe.config.settings import (
     Redaction,
     Route,
     Secret,
+    Server,
     Settings,
     Target,
     Timeouts,
@@ -29,6 +31,7 @@ RANGES: tuple[tuple[str, float, float], ...] = (
     ("server.grace", 0, 3600),
     ("server.header_timeout", 0.1, 3600),
     ("server.body_timeout", 0.1, 3600),
+    ("server.body_total", 0.1, 86400),
     ("server.keep_alive", 0.1, 86400),
     ("spool.segment_bytes", 1 << 16, 1 << 32),
     ("spool.keep", 0, 1e9),
@@ -50,6 +53,7 @@ def check(settings: Settings) -> None:
         value = getattr(getattr(settings, section), key)
         if not least <= value <= most:
             raise ConfigError(f"{dotted} = {value}: must be from {least} to {most}")
+    _check_door(settings.server)
     for name, provider in settings.providers.items():
         _check_provider(name, provider)
     for name, route in settings.routes.items():
@@ -61,6 +65,26 @@ def check(settings: Settings) -> None:
     _check_redaction(settings.redaction)
     for name, model in settings.local.models.items():
         _check_local(name, model, settings.local.model)
+
+
+def _check_door(server: Server) -> None:
+    if bool(server.tls_certificate) != bool(server.tls_key):
+        raise ConfigError("server: tls_certificate and tls_key go together")
+    for network in server.trusted_proxies:
+        try:
+            ipaddress.ip_network(network)
+        except ValueError as error:
+            raise ConfigError(f"server.trusted_proxies: {error}") from error
+    for origin in server.cors_origins:
+        if origin != "*" and not _ORIGIN.fullmatch(origin):
+            raise ConfigError(
+                f"server.cors_origins: {origin!r} is no origin, such as https://app.example "
+                "(no path, no slash at its end, small letters), and not *"
+            )
+
+
+# What a browser sends: no path, no default port spelt in another way.
+_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:\d{1,5})?")
 
 
 def _check_provider(name: str, provider: Provider) -> None:

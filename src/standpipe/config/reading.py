@@ -31,6 +31,7 @@ SPECIAL_VARIABLES = {
     "HTTP_PROXY": "proxy for http:// providers",
     "ALL_PROXY": "proxy for all providers",
     "NO_PROXY": "hosts that are reached without a proxy",
+    "NOTIFY_SOCKET": "where systemd hears how the service is",
 }
 
 
@@ -85,6 +86,11 @@ def variable(dotted: str) -> str:
 def shared_environment(settings: Settings | None = None) -> dict[str, str]:
     """Return the environment for a process of ours that needs no secret of the settings."""
     return shareable(os.environ, () if settings is None else secrets(settings))
+
+
+def notify_socket() -> str | None:
+    """Return where who started the service wants to hear of it, None for nowhere (sd_notify)."""
+    return os.environ.get("NOTIFY_SOCKET") or None
 
 
 def plain_settings() -> Iterator[tuple[str, Any]]:

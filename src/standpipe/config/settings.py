@@ -47,8 +47,17 @@ class Server(Section, frozen=True, kw_only=True):
     header_timeout: float = 10.0
     #: Seconds that a request's body may pause.
     body_timeout: float = 30.0
+    #: Seconds that a request's body may take as a whole.
+    body_total: float = 600.0
     #: Seconds that an idle client connection is kept.
     keep_alive: float = 75.0
+    #: PEM files: the certificate with what leads to its authority, and its key; empty for no TLS.
+    tls_certificate: str = ""
+    tls_key: str = ""
+    #: Networks whose `X-Forwarded-For` and `-Proto`, or `Forwarded`, are believed.
+    trusted_proxies: tuple[str, ...] = ()
+    #: Origins whose pages a browser lets call us, `*` for all.
+    cors_origins: tuple[str, ...] = ()
     #: Offer GET /local-testing-only-get-latest-logged-call (spec 2.5).
     local_testing: bool = False
 

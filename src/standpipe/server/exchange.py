@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import msgspec
 from starlette.requests import ClientDisconnect
@@ -17,6 +17,7 @@ from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from standpipe import errors
+from standpipe.server.head import Header
 from standpipe.wire.ids import new_id
 
 logger = logging.getLogger("standpipe.server")
@@ -48,8 +49,17 @@ class Connection:
             hook()
 
 
-def error_answer(error: errors.ApiError, request_id: str, *, with_body: bool = True) -> bytes:
-    """Return the whole HTTP answer for `error`, after which the connection closes."""
+def error_answer(
+    error: errors.ApiError,
+    request_id: str,
+    *,
+    with_body: bool = True,
+    told: Sequence[Header] = (),
+) -> bytes:
+    """Return the whole HTTP answer for `error`, after which the connection closes.
+
+    `told` are headers that any answer to this request gets.
+    """
     content = msgspec.json.encode(errors.body(error))
     lines = [
         STATUS_LINE[error.status],
@@ -57,6 +67,7 @@ def error_answer(error: errors.ApiError, request_id: str, *, with_body: bool = T
         b"content-length: %d\r\n" % len(content),
         b"x-request-id: %b\r\n" % request_id.encode(),
     ]
+    lines += [b"%b: %b\r\n" % header for header in told]
     if error.retry_after is not None:
         lines.append(b"retry-after: %d\r\n" % max(1, round(error.retry_after)))
     lines.append(b"connection: close\r\n\r\n")
@@ -77,6 +88,8 @@ class Exchange:
         keep_alive: bool,
         expects_continue: bool,
         on_complete: Callable[[Exchange], None],
+        told: Sequence[Header] = (),
+        is_preflight: bool = False,
     ) -> None:
         self.connection = Connection()
         self.scope = scope
@@ -84,6 +97,9 @@ class Exchange:
         self.transport = transport
         self.flow = flow
         self.on_complete = on_complete
+        #: A browser asks whether it may ask: no application answers that.
+        self.is_preflight = is_preflight
+        self._told = told
         #: False once it is known that the connection closes after this answer.
         self.keep_alive = keep_alive
         #: True once the last byte of the answer was handed to the socket.
@@ -202,6 +218,7 @@ class Exchange:
             for name, value in message.get("headers", ())
             if not self._is_framing(name.lower(), value)
         ]
+        lines += [b"%b: %b\r\n" % header for header in self._told]
         lines += self._framing(status)
         head = b"".join(lines)
         if head.count(b"\n") != len(lines) or head.count(b"\r") != len(lines):
@@ -276,7 +293,9 @@ class Exchange:
         self.keep_alive = False
         if not self.written:
             with_body = self.scope["method"] != "HEAD"
-            answer = error_answer(error, request_id or new_id(), with_body=with_body)
+            answer = error_answer(
+                error, request_id or new_id(), with_body=with_body, told=self._told
+            )
             self.written = True
             self.transport.write(answer)
         self._finish()

@@ -5,20 +5,26 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import ssl
+import sys
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import uvicorn
 from starlette.types import ASGIApp
 from typing_extensions import override
+from uvicorn.config import STARTUP_FAILURE
 from uvicorn.server import ServerState
 
-from standpipe.server.protocol import Limits, protocol_class
+from standpipe.server.door import Door
+from standpipe.server.protocol import HardenedProtocol, Limits, protocol_class
 
 #: Seconds that cancelled calls have to write their records.
 _LAST_WORDS = 5.0
 #: Seconds between two looks at who is still there.
 _LOOK = 0.02
+#: Seconds for TLS handshakes that have begun: until they are done nobody knows the connection.
+_SHAKE = 1.0
 
 
 async def serve(
@@ -26,6 +32,7 @@ async def serve(
     sockets: Sequence[socket.socket],
     *,
     limits: Limits,
+    door: Door | None = None,
     grace: float = 25.0,
     stop: asyncio.Event,
     is_replaced: Callable[[], bool] = lambda: False,
@@ -39,9 +46,10 @@ async def serve(
     accepted. The sockets are closed in the end.
     Raises SystemExit if the application fails to start; the log says why.
     """
+    door = door or Door()
     config = uvicorn.Config(
         app,
-        http=protocol_class(limits),
+        http=protocol_class(limits, door),
         ws="none",
         interface="asgi3",
         lifespan="on",
@@ -52,7 +60,8 @@ async def serve(
         server_header=False,
         date_header=False,
     )
-    server = _Server(config, grace=grace, stop=stop, is_replaced=is_replaced, on_ready=on_ready)
+    ending = _Ending(stop, grace, is_replaced)
+    server = _Server(config, limits=limits, tls=door.tls, ending=ending, on_ready=on_ready)
     await server.serve(list(sockets))
 
 
@@ -73,6 +82,14 @@ class Traffic:
         return len(self._state.tasks)
 
 
+class _Ending(NamedTuple):
+    """When and how a server stops: see `serve`."""
+
+    stop: asyncio.Event
+    grace: float
+    is_replaced: Callable[[], bool]
+
+
 class _Server(uvicorn.Server):
     """uvicorn's server, stopped by an event and not by signals."""
 
@@ -80,21 +97,49 @@ class _Server(uvicorn.Server):
         self,
         config: uvicorn.Config,
         *,
-        grace: float,
-        stop: asyncio.Event,
-        is_replaced: Callable[[], bool],
+        limits: Limits,
+        tls: ssl.SSLContext | None,
+        ending: _Ending,
         on_ready: Callable[[Traffic], None] | None,
     ) -> None:
         super().__init__(config)
-        self._grace = grace
-        self._stop = stop
-        self._is_replaced = is_replaced
+        self._tls = tls
+        # A TLS connection has its time to begin and to end beside those of its requests.
+        self._tls_times: dict[str, Any] = {}
+        if tls is not None:
+            self._tls_times = {
+                "ssl_handshake_timeout": limits.header_timeout,
+                "ssl_shutdown_timeout": limits.keep_alive,
+            }
+        self._stop, self._grace, self._is_replaced = ending
         self._on_ready = on_ready
 
     @override
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
+
+    @override
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await self.lifespan.startup()
+        if self.lifespan.should_exit:
+            sys.exit(STARTUP_FAILURE)
+        loop = asyncio.get_running_loop()
+        self.servers = [
+            await loop.create_server(
+                self._protocol,
+                sock=listening,
+                ssl=self._tls,
+                backlog=self.config.backlog,
+                **self._tls_times,
+            )
+            for listening in sockets or []
+        ]
+        self.started = True
+
+    def _protocol(self) -> HardenedProtocol:
+        made: type[HardenedProtocol] = self.config.http_protocol_class  # type: ignore[assignment]
+        return made(self.config, self.server_state, self.lifespan.state)
 
     @override
     async def main_loop(self) -> None:
@@ -123,13 +168,17 @@ class _Server(uvicorn.Server):
         """
         connections: set[Any] = self.server_state.connections
         told: dict[bool, set[Any]] = {True: set(), False: set()}
+        loop = asyncio.get_running_loop()
+        earliest = loop.time() + (_SHAKE if self._tls is not None else 0.0)
         while True:
             is_replaced = self._is_replaced()
             for connection in connections - told[is_replaced]:
                 connection.leave() if is_replaced else connection.shutdown()
             told[is_replaced] = set(connections)
             await asyncio.sleep(_LOOK)
-            if not (connections or self.server_state.tasks):  # two sets, and no event
+            if connections or self.server_state.tasks:  # two sets, and no event
+                continue
+            if loop.time() >= earliest:
                 return
 
     async def _cancel_all(self) -> None:

@@ -29,9 +29,12 @@ from standpipe.errors import (
     InternalError,
     Unparsable,
 )
+from standpipe.server.cors import preflight
 from standpipe.server.deadline import Deadline
+from standpipe.server.door import Door
 from standpipe.server.exchange import Exchange, error_answer
-from standpipe.server.head import check, target, without_upgrade
+from standpipe.server.forwarded import Proxies
+from standpipe.server.head import Header, check, target, without_upgrade
 from standpipe.wire.ids import new_id
 
 logger = logging.getLogger("standpipe.server")
@@ -53,6 +56,8 @@ class Limits(msgspec.Struct, frozen=True):
     header_timeout: float = 10.0
     #: From one piece of a body to the next.
     body_timeout: float = 30.0
+    #: From the end of a head to the end of its body.
+    body_total: float = 600.0
     body_bytes: int = 33554432
     #: From an answer to the next request.
     keep_alive: float = 75.0
@@ -77,6 +82,7 @@ class HardenedProtocol(HttpToolsProtocol):
     """
 
     limits = Limits()
+    door = Door()
 
     def __init__(
         self,
@@ -110,7 +116,11 @@ class HardenedProtocol(HttpToolsProtocol):
         #: Bytes read since a head began or a piece of a body came.
         self._unseen = 0
         self._body_seen = 0
+        #: When the body must be there, by the loop's clock.
+        self._body_due = 0.0
         self._unsent = 0
+        #: None unless the peer is one of them, and believed what it says of its client.
+        self._proxies: Proxies | None = None
 
     # The transport's side.
 
@@ -120,6 +130,9 @@ class HardenedProtocol(HttpToolsProtocol):
         wire = transport.get_extra_info("socket")
         if wire.family in {socket.AF_INET, socket.AF_INET6}:
             wire.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        proxies = self.door.proxies
+        if proxies is not None and self.client is not None and proxies.trusts(self.client[0]):
+            self._proxies = proxies
         self._deadline.set(self.limits.header_timeout)
         self._deadline.arm()
 
@@ -201,7 +214,8 @@ class HardenedProtocol(HttpToolsProtocol):
                 case Reading.HEAD:
                     self._deadline.set(self.limits.header_timeout)
                 case Reading.BODY:
-                    self._deadline.set(self.limits.body_timeout)
+                    left = self._body_due - self.loop.time()
+                    self._deadline.set(min(self.limits.body_timeout, left))
                 case Reading.NOTHING if self._active is None:
                     self._deadline.set(self.limits.keep_alive)
                 case Reading.NOTHING:
@@ -256,7 +270,10 @@ class HardenedProtocol(HttpToolsProtocol):
             "state": self.app_state.copy(),
             **target(self.url),
         }
+        if self._proxies is not None:
+            self._proxies.put_client(scope)
         self._reading = Reading.BODY
+        self._body_due = self.loop.time() + self.limits.body_total
         self._has_moved = True
         self._unseen = 0
         self._admit(
@@ -267,8 +284,17 @@ class HardenedProtocol(HttpToolsProtocol):
                 keep_alive=self._keeps_alive(version),
                 expects_continue=waits,
                 on_complete=self._complete,
+                told=self._told(),
+                is_preflight=self._is_preflight(method),
             )
         )
+
+    def _told(self) -> list[Header]:
+        """Return the headers that each answer to these request headers gets."""
+        return [] if self.door.cors is None else self.door.cors.told(self.headers)
+
+    def _is_preflight(self, method: bytes) -> bool:
+        return self.door.cors is not None and self.door.cors.is_preflight(method, self.headers)
 
     def _check_size(self) -> None:
         if len(self.headers) > self.limits.headers:
@@ -321,7 +347,7 @@ class HardenedProtocol(HttpToolsProtocol):
 
     def _start(self, exchange: Exchange) -> None:
         self._active = exchange
-        task = self.loop.create_task(exchange.run(self.app))
+        task = self.loop.create_task(exchange.run(preflight if exchange.is_preflight else self.app))
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
 
@@ -365,7 +391,7 @@ class HardenedProtocol(HttpToolsProtocol):
         return not exchange.written
 
     def _answer(self, error: ApiError) -> None:
-        self.transport.write(error_answer(error, new_id()))
+        self.transport.write(error_answer(error, new_id(), told=self._told()))
         self._linger()
 
     def _linger(self) -> None:
@@ -374,8 +400,11 @@ class HardenedProtocol(HttpToolsProtocol):
         self._deaf = True
         self._incoming = None
         self.flow.resume_reading()
-        if self.transport.can_write_eof():
-            self.transport.write_eof()
+        if not self.transport.can_write_eof():
+            # TLS: it sends what is left, says goodbye and waits for theirs, in a time of its own.
+            self.transport.close()
+            return
+        self.transport.write_eof()
         self._deadline.set(self.limits.linger)
         self._deadline.arm()
 
@@ -391,8 +420,11 @@ class HardenedProtocol(HttpToolsProtocol):
 
     def _expire_body(self) -> None:
         if self.flow.read_paused:  # we are the slow one
+            self._body_due += self.limits.body_timeout
             self._deadline.set(self.limits.body_timeout)
             self._deadline.arm()
+        elif self._body_due <= self.loop.time():
+            self._refuse(BodyTimeout("the request's body did not come to its end in time"))
         else:
             self._refuse(BodyTimeout("the request's body stopped coming"))
 
@@ -409,13 +441,14 @@ class HardenedProtocol(HttpToolsProtocol):
         self._deadline.arm()
 
 
-def protocol_class(limits: Limits) -> type[HardenedProtocol]:
+def protocol_class(limits: Limits, door: Door) -> type[HardenedProtocol]:
     """Return the protocol for a server with these limits, for uvicorn's `http` setting."""
 
     class LimitedProtocol(HardenedProtocol):
         pass
 
     LimitedProtocol.limits = limits
+    LimitedProtocol.door = door
     return LimitedProtocol
 
 

@@ -42,6 +42,19 @@ def bind_each(host: str, port: int, workers: int) -> list[socket.socket]:
     return sockets
 
 
+def bind_beside(bound: socket.socket, count: int) -> list[socket.socket]:
+    """Return `count` more sockets on the port of one of ours, none if it is less than one.
+
+    They do not listen yet: clients would wait in one that nobody serves. ConfigError if they
+    cannot be had.
+    """
+    address = bound.getsockname()
+    try:
+        return [_bound(bound.family, address, shared=True, listens=False) for _ in range(count)]
+    except OSError as failure:
+        raise ConfigError(f"no more sockets on port {address[1]}: {failure.strerror}") from failure
+
+
 def _resolve(host: str, port: int) -> tuple[socket.AddressFamily, tuple[object, ...]]:
     try:
         found = socket.getaddrinfo(
@@ -57,9 +70,9 @@ def _resolve(host: str, port: int) -> tuple[socket.AddressFamily, tuple[object, 
 
 
 def _bound(
-    family: socket.AddressFamily, address: tuple[object, ...], *, shared: bool
+    family: int, address: tuple[object, ...], *, shared: bool, listens: bool = True
 ) -> socket.socket:
-    """Return a listening socket; it listens at once, so that nobody else can bind beside it."""
+    """Return a socket; if it listens at once, nobody else can bind beside it."""
     bound = socket.socket(family, socket.SOCK_STREAM)
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -68,7 +81,8 @@ def _bound(
         if family == socket.AF_INET6:
             bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(address[0] != "::"))
         bound.bind(address)
-        bound.listen(_BACKLOG)
+        if listens:
+            bound.listen(_BACKLOG)
         bound.setblocking(False)
     except OSError:
         bound.close()

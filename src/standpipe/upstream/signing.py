@@ -44,7 +44,7 @@ class Signed(Transport):
     """A way to a provider on which every request is signed anew, each try of it too."""
 
     def __init__(self, transport: Transport, origin: Origin, sign: Sign) -> None:
-        self._transport = transport
+        self.transport = transport
         self._base = f"{origin.scheme}://{origin.authority}{origin.prefix}"
         self._sign = sign
 
@@ -52,11 +52,11 @@ class Signed(Transport):
     async def send(self, request: Request) -> Answer:
         signature = self._sign(request, self._base + request.path)
         extra = (*request.extra, *signature)
-        return await self._transport.send(msgspec.structs.replace(request, extra=extra))
+        return await self.transport.send(msgspec.structs.replace(request, extra=extra))
 
     @override
     async def close(self) -> None:
-        await self._transport.close()
+        await self.transport.close()
 
 
 def signer(credentials: Credentials, region: str) -> Sign:

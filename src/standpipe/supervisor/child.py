@@ -1,7 +1,4 @@
-"""The process tree: starts children, watches them, starts them again, stops them in order.
-
-Standard library only, so that it stays small. It knows no worker, engine or drain: what each
-child is gets decided by who builds the `ChildSpec`s.
+"""One child of the supervisor: what it is to be, and its process through all its starts.
 
 A child is given one line of JSON on its standard input, which stays open: its end means that the
 supervisor is gone, and the child should go too. It answers with one line of JSON on its standard
@@ -18,17 +15,14 @@ import math
 import os
 import selectors
 import signal
-import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from types import FrameType
+from collections.abc import Mapping, Sequence
 from typing import IO, Any, Literal, NamedTuple
 
 logger = logging.getLogger("standpipe.supervisor")
 
 Phase = Literal["starting", "ready", "waiting", "stopped"]
-Ready = dict[str, dict[str, Any]]
 
 
 class ChildSpec(NamedTuple):
@@ -53,6 +47,9 @@ class ChildSpec(NamedTuple):
     finishes: bool = False
     #: True for a child that is not started again once it has ended with status 0.
     once: bool = False
+    #: True for a child whose replacement may run beside it: when that is ready, it is told by
+    #: SIGUSR1 to leave the work to come to it.
+    overlaps: bool = False
     #: Its environment, None for ours: who needs no secret should not have any.
     environment: Mapping[str, str] | None = None
 
@@ -77,126 +74,7 @@ class ChildState(NamedTuple):
     restarts: int
 
 
-class Supervisor:
-    """Keeps its children running until a signal comes; `run` may be called once.
-
-    `on_stop` is called before the first child is stopped: the place to close listening sockets,
-    which the children inherited.
-    """
-
-    def __init__(
-        self,
-        children: Sequence[ChildSpec],
-        *,
-        backoff: Backoff = Backoff(),  # noqa: B008  # immutable
-        on_stop: Callable[[], None] | None = None,
-    ) -> None:
-        self._selector = selectors.DefaultSelector()
-        self._children = [_Child(spec, backoff, self._selector) for spec in children]
-        self._on_stop = on_stop
-        self._on_ready: Callable[[Ready], None] | None = None
-        self._interrupts = 0
-        self._stopping = False
-        self._failed = False
-
-    def run(self, on_ready: Callable[[Ready], None]) -> int:
-        """Run until SIGTERM, SIGINT or SIGHUP; return the exit status.
-
-        `on_ready` is called once, with the ready line of each child that has one by name, when all
-        are ready or, if not essential, have failed. If an essential one cannot start, all are
-        stopped and the status is 1; so it is if one with work to finish could not. At a second
-        SIGINT every child is killed at once and the status is 130.
-        """
-        self._on_ready = on_ready
-        with self._signals():
-            for child in self._children:
-                child.start()
-            while not self._stopping:
-                self._step()
-            return self._stop()
-
-    def state(self) -> dict[str, ChildState]:
-        """Return every child by name."""
-        return {child.spec.name: child.state() for child in self._children}
-
-    def _step(self) -> None:
-        """Wait for something to happen, and see to it."""
-        self._wait(min((child.due for child in self._children), default=math.inf))
-        for child in self._children:
-            child.reap()
-            child.tick()
-        if self._on_ready is not None:
-            self._check_start(self._on_ready)
-
-    def _wait(self, until: float) -> None:
-        timeout = None if until == math.inf else max(0.0, until - time.monotonic())
-        for key, _ in self._selector.select(timeout):
-            if isinstance(key.data, _Child):
-                key.data.read()
-            else:
-                key.data.recv(4096)
-
-    def _check_start(self, on_ready: Callable[[Ready], None]) -> None:
-        essential = [child for child in self._children if child.spec.essential]
-        if any(child.has_failed_to_start() for child in essential):
-            self._failed = self._stopping = True
-        elif all(child.is_settled() for child in self._children):
-            self._on_ready = None
-            ready = [child for child in self._children if child.phase == "ready"]
-            on_ready({child.spec.name: child.report for child in ready})
-
-    def _stop(self) -> int:
-        if self._on_stop is not None:
-            self._on_stop()
-        for child in self._children:
-            child.end()
-        for order in sorted({child.spec.stop_order for child in self._children}):
-            self._stop_group([c for c in self._children if c.spec.stop_order == order])
-        if self._interrupts > 1:
-            return 130
-        has_left_work = any(child.has_left_work for child in self._children)
-        return 1 if self._failed or has_left_work else 0
-
-    def _stop_group(self, group: Sequence[_Child]) -> None:
-        for child in group:
-            child.terminate()
-        while running := [child for child in group if child.phase != "stopped"]:
-            if self._interrupts > 1:
-                for child in self._children:
-                    child.kill()
-            self._wait(min(child.due for child in running))
-            for child in self._children:
-                child.reap()
-            for child in running:
-                child.tick()
-
-    @contextlib.contextmanager
-    def _signals(self) -> Iterator[None]:
-        """Turn signals into wake-ups of the selector while the block runs."""
-        near, far = socket.socketpair()
-        near.setblocking(False)
-        far.setblocking(False)
-        self._selector.register(near, selectors.EVENT_READ, near)
-        former_fd = signal.set_wakeup_fd(far.fileno(), warn_on_full_buffer=False)
-        # Under nohup a hang-up stays ignored.
-        handled = [number for number in _HANDLED if signal.getsignal(number) != signal.SIG_IGN]
-        former = {number: signal.signal(number, self._take_signal) for number in handled}
-        try:
-            yield
-        finally:
-            for number, handler in former.items():
-                signal.signal(number, handler)
-            signal.set_wakeup_fd(former_fd)
-            self._selector.close()
-            near.close()
-            far.close()
-
-    def _take_signal(self, number: int, _frame: FrameType | None) -> None:
-        self._stopping = self._stopping or number != signal.SIGCHLD
-        self._interrupts += number == signal.SIGINT
-
-
-class _Child:
+class Child:
     """One child through all its starts."""
 
     def __init__(self, spec: ChildSpec, backoff: Backoff, selector: selectors.BaseSelector) -> None:
@@ -208,6 +86,10 @@ class _Child:
         self.has_left_work = False
         #: When `tick` has something to do, by the monotonic clock.
         self.due = math.inf
+        #: It takes another's place once it is ready: until then it is started only once.
+        self.is_trial = False
+        #: It was told to end for good, while the others go on.
+        self.is_leaving = False
         self._backoff = backoff
         self._selector = selector
         self._process: subprocess.Popen[bytes] | None = None
@@ -221,6 +103,7 @@ class _Child:
         self._output = b""
 
     def state(self) -> ChildState:
+        """Return it as it is now."""
         pid = None if self._process is None else self._process.pid
         return ChildState(self.spec.name, self.phase, pid, max(0, self._starts - 1))
 
@@ -234,6 +117,7 @@ class _Child:
         return self.phase != "ready" and (self._has_refused or late)
 
     def start(self) -> None:
+        """Start its process."""
         self._starts += 1
         self._started = time.monotonic()
         self._first_started = min(self._started, self._first_started)
@@ -294,11 +178,14 @@ class _Child:
         self._delay = self._backoff.longest
         logger.error("%s cannot start: %s", self.spec.name, why)
 
-    def reap(self) -> None:
-        """Notice if it has ended, and plan its next start unless it was to end."""
+    def reap(self) -> int | None:
+        """Notice if it has ended, and plan its next start unless it was to end.
+
+        Returns the id that its process had, None if there was no end to notice.
+        """
         process = self._process
         if process is None or process.poll() is None:
-            return
+            return None
         self.read()
         stdin, stdout = _pipes(process)
         if stdout.fileno() in self._selector.get_map():
@@ -312,9 +199,11 @@ class _Child:
             self._rest()
         else:
             self._ended(_ending(process.returncode))
+        return process.pid
 
     def _ended(self, ending: str) -> None:
-        if self._is_told or (self._is_ending and not self._must_finish()):
+        is_over = self._is_told or (self._is_ending and not self._must_finish())
+        if is_over or self.is_trial:
             self._rest()
         else:
             self._plan_restart(ending)
@@ -342,7 +231,7 @@ class _Child:
         if self._process is None:
             self.start()
             return
-        late = "did not end" if self._is_ending else "was not ready"
+        late = "did not end" if self._is_ending or self._is_told else "was not ready"
         logger.error("%s %s in time and is killed", self.spec.name, late)
         self.kill()
 
@@ -353,6 +242,15 @@ class _Child:
             self.due = math.inf
         elif not self._must_finish():
             self._rest()
+
+    def leave(self, number: signal.Signals = signal.SIGTERM) -> None:
+        """Ask it by a signal to end within its grace, for good."""
+        self.is_leaving = self._is_told = True
+        if self._process is None:
+            self._rest()
+            return
+        self.due = time.monotonic() + self.spec.grace
+        self._process.send_signal(number)
 
     def terminate(self) -> None:
         """Ask it to end, within its grace."""
@@ -376,9 +274,6 @@ class _Child:
         if self._process is not None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)
-
-
-_HANDLED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
 
 
 def _pipes(process: subprocess.Popen[bytes]) -> tuple[IO[bytes], IO[bytes]]:
