@@ -10,6 +10,7 @@ import version_0001 as old
 from sqlalchemy import Engine, create_engine, text
 
 from standpipe.store import Batch, Row, Store
+from standpipe.store.usage import HOUR_US, Sums, UsageQuery
 from standpipe.wire.ids import new_id
 from standpipe.wire.record import Usage
 
@@ -89,6 +90,14 @@ def test_what_0001_kept_is_read(store: Store) -> None:
     assert row.usage == Usage(prompt_tokens=7, completion_tokens=2, total_tokens=9, cached_tokens=1)
     assert (row.cost, row.requested_at, row.received_at) == (None, 1_000, 1_250)
     assert len(store.completions(old.PROJECT, metadata={"prompt": "p1"})[0]) == 4
+
+
+def test_what_0001_kept_is_summed_up(store: Store) -> None:
+    (row,) = store.usage(old.PROJECT, UsageQuery(since=0, until=HOUR_US), limit=9)
+    used = {"prompt_tokens": 7, "completion_tokens": 2, "cached_tokens": 1}
+    sums = {name: count * len(IDS) for name, count in used.items()}
+    assert row.sums == Sums(calls=len(IDS), unpriced=len(IDS), **sums)
+    assert not any(store.faults().values())
 
 
 def test_what_0001_knew_of_the_spool_and_of_keys_is_known(store: Store) -> None:

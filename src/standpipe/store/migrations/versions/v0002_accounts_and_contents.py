@@ -111,6 +111,28 @@ def _usage() -> None:
         sa.PrimaryKeyConstraint(*key),
         sqlite_with_rowid=False,
     )
+    op.execute(f"INSERT INTO usage_hours ({', '.join((*key, *_SUMS))}) {_USED_BEFORE}")
+
+
+# What 0001 kept, summed up: it knew no prices, and of its texts no metadata need be summed by.
+_USED_BEFORE = """
+SELECT project_id, '', requested_at - requested_at % 3600000000, '',
+  COALESCE(key_id, ''), COALESCE(model, ''),
+  COUNT(*),
+  SUM(CASE WHEN outcome = 'complete' THEN 0 ELSE 1 END),
+  0,
+  SUM(CASE WHEN COALESCE(prompt_tokens, completion_tokens, total_tokens, cached_tokens,
+    prompt_audio_tokens, reasoning_tokens, completion_audio_tokens, completion_text_tokens,
+    accepted_prediction_tokens, rejected_prediction_tokens) IS NULL THEN 0 ELSE 1 END),
+  COALESCE(SUM(prompt_tokens), 0),
+  COALESCE(SUM(completion_tokens), 0),
+  COALESCE(SUM(cached_tokens), 0),
+  0,
+  COALESCE(SUM(reasoning_tokens), 0),
+  COALESCE(SUM(prompt_audio_tokens), 0) + COALESCE(SUM(completion_audio_tokens), 0),
+  0
+FROM records GROUP BY 1, 3, 5, 6
+"""
 
 
 def _sort_as_bytes() -> None:
