@@ -13,6 +13,7 @@ from typing import Any
 import uvloop
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from standpipe.server.door import Door
 from standpipe.server.listener import Traffic, serve
 from standpipe.server.protocol import Limits
 from standpipe.server.sockets import bind
@@ -91,7 +92,11 @@ async def reply(send: Send, body: bytes, *headers: tuple[bytes, bytes], status: 
 
 @asynccontextmanager
 async def listening(
-    app: ASGIApp, limits: Limits | None = None, *, grace: float = DEADLINE
+    app: ASGIApp,
+    limits: Limits | None = None,
+    *,
+    door: Door | None = None,
+    grace: float = DEADLINE,
 ) -> AsyncIterator[Running]:
     """Serve `app` on a free port of the loopback while the block runs."""
     bound = bind("127.0.0.1", 0)
@@ -103,6 +108,7 @@ async def listening(
             with_lifespan(app),
             [bound],
             limits=limits or Limits(),
+            door=door,
             grace=grace,
             stop=stop,
             is_replaced=lambda: running.is_replaced,

@@ -18,6 +18,7 @@ from standpipe.cli import stores
 from standpipe.cli.prepared import Prepared
 from standpipe.config import Settings
 from standpipe.errors import ApiError, BadRequest, StandpipeError, StoreUnavailable
+from standpipe.server.door import door
 from standpipe.store import tokens
 from standpipe.store.store import Store
 
@@ -56,7 +57,9 @@ def main() -> int:
         return wait()
     path = sys.argv[1] or None
     try:
-        prepared = prepare(config.load(path))
+        settings = config.load(path)
+        door(settings.server)  # whose files must be there before anybody waits at it
+        prepared = prepare(settings)
     except StoreUnavailable as error:
         sys.stderr.write(f"standpipe: {error}\n")
         prepared = Prepared(away=error.why)

@@ -1,0 +1,29 @@
+"""What stands between the socket and the requests: TLS, proxies, pages in browsers."""
+
+from __future__ import annotations
+
+import ssl
+from dataclasses import dataclass
+
+from standpipe.config import Server
+from standpipe.server import tls
+from standpipe.server.cors import Cors
+from standpipe.server.forwarded import Proxies
+
+
+@dataclass(frozen=True)
+class Door:
+    """How clients come in; None for what is not set up."""
+
+    tls: ssl.SSLContext | None = None
+    cors: Cors | None = None
+    proxies: Proxies | None = None
+
+
+def door(server: Server) -> Door:
+    """Return the door as it is configured. Raises ConfigError if its files cannot be used."""
+    return Door(
+        tls.context(server.tls_certificate, server.tls_key) if server.tls_certificate else None,
+        Cors(server.cors_origins) if server.cors_origins else None,
+        Proxies(server.trusted_proxies) if server.trusted_proxies else None,
+    )
