@@ -166,7 +166,7 @@ def _exactly(stream: BinaryIO, length: int, path: Path) -> bytes:
 def _decoded(path: Path, number: int, payload: bytes) -> Entry:
     try:
         entry: Entry = _DECODERS[number].decode(payload)
-    except (KeyError, msgspec.DecodeError) as error:
+    except (KeyError, msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Damaged(f"{path} is damaged, or no backup: it has what means nothing") from error
     return entry
 
