@@ -28,12 +28,17 @@ class Child:
         if not self.spec.get("stubborn"):
             self.ended.set()
 
+    def on_leave(self, _number: int, _frame: FrameType | None) -> None:
+        self.note("told to leave")
+        self.ended.set()
+
     def on_int(self, _number: int, _frame: FrameType | None) -> None:
         self.note("interrupted")
 
     def run(self) -> int:
         signal.signal(signal.SIGTERM, self.on_term)
         signal.signal(signal.SIGINT, self.on_int)
+        signal.signal(signal.SIGUSR1, self.on_leave)
         self.note(f"started {os.getpid()}")
         if "refuse" in self.spec:
             print(json.dumps({"ready": False, "error": self.spec["refuse"]}), flush=True)

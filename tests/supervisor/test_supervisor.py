@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+import pty
 import signal
 import socket
 import subprocess
 import sys
+import termios
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -57,15 +60,19 @@ class Tree:
 
 @contextmanager
 def tree(tmp_path: Path, *children: dict[str, Any], **plan: Any) -> Iterator[Tree]:
+    tmp_path.mkdir(exist_ok=True)
     notes = tmp_path / "notes"
-    for child in children:
+    terminal = plan.pop("terminal", None)
+    reloads = [child for each in plan.get("reloads", []) for child in each or []]
+    for child in [*children, *reloads]:
         child["spec"] = child.get("spec", {}) | {"notes": str(notes)}
     process = subprocess.Popen(
         [sys.executable, PROGRAM, json.dumps({"children": children} | plan)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        pass_fds=plan.get("inherit", ()),
+        pass_fds=plan.get("inherit", ()) if terminal is None else (terminal,),
+        preexec_fn=None if terminal is None else lambda: _take_terminal(terminal),  # noqa: PLW1509  # no threads here
         start_new_session=True,
         env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
     )
@@ -74,6 +81,12 @@ def tree(tmp_path: Path, *children: dict[str, Any], **plan: Any) -> Iterator[Tre
             yield Tree(process, notes)
         finally:
             process.kill()
+
+
+def _take_terminal(terminal: int) -> None:
+    """Let it be the terminal of this process, a session's first."""
+    fcntl.ioctl(terminal, termios.TIOCSCTTY, 0)
+    os.close(terminal)
 
 
 def starts(name: str, notes: list[str]) -> list[int]:
@@ -273,8 +286,148 @@ def greeting(listening: socket.socket) -> int:
                 return int(said)
 
 
-def test_hang_up_of_the_terminal_stops_in_order_too(tmp_path: Path) -> None:
-    with tree(tmp_path, {"name": "worker"}) as running:
+def test_terminal_that_is_closed_stops_in_order_too(tmp_path: Path) -> None:
+    terminal, its_side = pty.openpty()
+    with tree(tmp_path, {"name": "worker"}, terminal=its_side) as running:
         running.ready()
-        assert running.end(signal.SIGHUP) == 0
+        os.close(its_side)
+        os.close(terminal)
+        assert running.process.wait(DEADLINE) == 0
         assert running.notes()[-1] == "worker ended"
+
+
+def test_under_nohup_a_closed_terminal_is_nothing_and_a_signal_reloads(tmp_path: Path) -> None:
+    terminal, its_side = pty.openpty()
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with tree(tmp_path, worker(), terminal=its_side, reloads=[[worker()]] * 99) as running:
+            first = running.ready()["worker"]["pid"]
+            os.close(its_side)
+            os.close(terminal)
+            while terminal_of(running.process.pid):
+                time.sleep(0.01)
+            time.sleep(0.1)  # to let it do what it should not
+            assert starts("worker", running.notes()) == [first]
+            while len(starts("worker", running.notes())) == 1:
+                # Again, since two signals at once are one.
+                running.process.send_signal(signal.SIGHUP)
+                time.sleep(0.2)
+            running.wait_for_error("reloaded, whole: True")
+            assert running.end(signal.SIGTERM) == 0
+    finally:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
+def terminal_of(pid: int) -> int:
+    """Return the device number of a process's terminal, 0 for none."""
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[4])
+
+
+def worker(name: str = "worker", **spec: Any) -> dict[str, Any]:
+    return {"name": name, "overlaps": True, "spec": spec}
+
+
+def test_reload_replaces_one_after_the_other_each_once_its_replacement_is_ready(
+    tmp_path: Path,
+) -> None:
+    both = [worker("worker-0"), worker("worker-1")]
+    drain = {"name": "drain", "stop_order": 2}
+    with tree(tmp_path, *both, drain, reloads=[[*both, drain]]) as running:
+        ready = running.ready()
+        running.wait_for(lambda notes: len(notes) == 3)
+        running.process.send_signal(signal.SIGHUP)
+        running.wait_for_error("reloaded, whole: True")
+        notes = running.wait_for(lambda notes: "worker-1 ended" in notes)[3:]
+        assert [note.rsplit(" ", 1)[0] for note in notes if "started" in note] == [
+            "worker-0 started",
+            "worker-1 started",
+        ]
+        told = notes.index("worker-0 told to leave")
+        assert notes[0].startswith("worker-0 started")
+        assert told < next(n for n, note in enumerate(notes) if "worker-1 started" in note)
+        assert "asked" not in " ".join(notes)
+        assert starts("drain", running.notes()) == [ready["drain"]["pid"]]
+        assert running.end(signal.SIGTERM) == 0
+
+
+def test_replacement_that_cannot_start_leaves_all_as_it_is(tmp_path: Path) -> None:
+    both = [worker("worker-0"), worker("worker-1")]
+    drain = {"name": "drain", "stop_order": 2}
+    wanted = [worker("worker-0", refuse="no such file"), both[1], {**drain, "grace": 1.0}]
+    with tree(tmp_path, *both, drain, reloads=[wanted, [*both, drain]]) as running:
+        first = [report["pid"] for report in running.ready().values()]
+        running.process.send_signal(signal.SIGHUP)
+        running.wait_for_error("worker-0 cannot start: no such file")
+        running.wait_for_error("the new worker-0 was not ready")
+        running.wait_for_error("reloaded, whole: False")
+        assert all(is_alive(pid) for pid in first)
+        assert not any("told" in note or "asked" in note for note in running.notes())
+        running.process.send_signal(signal.SIGHUP)
+        running.wait_for_error("reloaded, whole: True")
+        assert running.end(signal.SIGTERM) == 0
+
+
+def test_reload_that_is_not_wanted_changes_nothing(tmp_path: Path) -> None:
+    with tree(tmp_path, worker(), reloads=[None, [worker()]]) as running:
+        running.ready()
+        running.process.send_signal(signal.SIGHUP)
+        running.process.send_signal(signal.SIGHUP)
+        time.sleep(0.1)
+        running.process.send_signal(signal.SIGHUP)
+        running.wait_for_error("reloaded, whole: True")
+        assert len(starts("worker", running.notes())) == 2
+        assert running.end(signal.SIGTERM) == 0
+
+
+def test_reload_has_more_children_or_fewer_and_starts_anew_what_changed(tmp_path: Path) -> None:
+    drain = {"name": "drain", "stop_order": 2, "finishes": True}
+    engine = {"name": "engine", "essential": False, "stop_order": 1}
+    more = [worker("worker-0"), worker("worker-1"), {**drain, "grace": 10.0}]
+    fewer = [worker("worker-1"), more[2], engine]
+    with tree(
+        tmp_path, worker("worker-0"), drain, {**engine, "name": "old"}, reloads=[more, fewer]
+    ) as running:
+        first = running.ready()
+        running.process.send_signal(signal.SIGHUP)
+        running.wait_for_error("reloaded, whole: True")
+        running.wait_for(lambda notes: {"old ended", "worker-0 ended"} <= set(notes))
+        notes = running.wait_for(lambda notes: len(starts("drain", notes)) == 2)
+        assert len(starts("worker-1", notes)) == 1
+        assert notes.index("drain ended") < notes.index(
+            f"drain started {starts('drain', notes)[1]}"
+        )
+        assert starts("drain", notes)[0] == first["drain"]["pid"]
+        running.process.send_signal(signal.SIGHUP)
+        running.wait_for_error("reloaded, whole: True")
+        notes = running.wait_for(lambda notes: notes.count("worker-0 ended") == 2)
+        assert (len(starts("drain", notes)), len(starts("worker-0", notes))) == (2, 2)
+        running.wait_for(lambda notes: len(starts("engine", notes)) == 1)
+        assert running.end(signal.SIGTERM) == 0
+
+
+def test_stop_in_the_middle_of_a_reload_ends_all_and_finishes_the_work(tmp_path: Path) -> None:
+    drain: dict[str, Any] = {"name": "drain", "stop_order": 2, "finishes": True}
+    slow = worker("worker-0", mute=True)
+    drain["spec"] = {"linger": 0.5}
+    wanted = [worker("worker-0"), {**drain, "grace": 10.0}]
+    with tree(tmp_path, worker("worker-0"), drain, reloads=[[slow, drain]]) as running:
+        running.ready()
+        running.process.send_signal(signal.SIGHUP)
+        running.wait_for(lambda notes: len(starts("worker-0", notes)) == 2)
+        assert running.end(signal.SIGTERM) == 0
+        assert running.notes().count("worker-0 ended") == 2
+    with tree(tmp_path / "more", worker("worker-0"), drain, reloads=[wanted]) as running:
+        running.ready()
+        running.process.send_signal(signal.SIGHUP)
+        running.wait_for(lambda notes: "drain asked" in notes)
+        assert running.end(signal.SIGTERM) == 0
+        assert len(starts("drain", running.notes())) == 2
+        assert running.notes()[-1] in {"drain ended", "drain orphaned"}
+
+
+def test_ends_are_told_with_the_process(tmp_path: Path) -> None:
+    with tree(tmp_path, {"name": "worker"}) as running:
+        pid = running.ready()["worker"]["pid"]
+        os.kill(pid, signal.SIGKILL)
+        running.wait_for_error(f"end of worker: {pid}")
+        assert running.end(signal.SIGTERM) == 0

@@ -66,8 +66,7 @@ class Reload:
     def _give_up(self, replacement: Child) -> None:
         replacement.is_leaving = True
         name = replacement.spec.name
-        stays = "stays as it is" if self._current(name) else "is not added"
-        logger.error("the new %s was not ready: %s, and so do those after it", name, stays)
+        logger.error("the new %s was not ready; what is not replaced yet stays as it is", name)
 
     def _restart(self, former: Child | None, spec: ChildSpec) -> Iterator[None]:
         following = self._make(spec)
