@@ -19,7 +19,7 @@ from standpipe.drain.prices import Prices
 from standpipe.errors import StoreUnavailable
 from standpipe.spool import names, progress
 from standpipe.spool.reader import Segment, Tail, remove_dead_spares
-from standpipe.store.rows import Batch, OpenStream, now_us
+from standpipe.store.rows import Batch, OpenStream, Row, now_us
 
 #: Between looks at the spool: from the first while calls come in, up to the second while none do.
 WAIT_S = (0.005, 0.05)
@@ -62,6 +62,16 @@ class Stop(Protocol):
         """Wait for that time, at most so many seconds; tell whether it has come."""
 
 
+class Sink(Protocol):
+    """What is told of rows besides the store, once they are in it."""
+
+    def take(self, rows: Sequence[Row], inserted: int) -> None:
+        """Hear of rows that were committed, so many of which were not there before."""
+
+    def tell(self) -> None:
+        """Hear, about once a second, that it is time to pass on what was heard; may OSError."""
+
+
 class Drain:
     """Reads one spool directory into one store; only one drain of a directory may run."""
 
@@ -73,6 +83,7 @@ class Drain:
         *,
         keep_s: float = 0.0,
         housekeeping: Callable[[], None] = lambda: None,
+        sinks: Sequence[Sink] = (),
     ) -> None:
         self._spool = spool
         self._store = store
@@ -85,6 +96,7 @@ class Drain:
         self._prices = prices or Prices()
         #: Done between batches, while nothing waits.
         self._housekeeping = housekeeping
+        self._sinks = sinks
         self._writers: dict[str, Writer] = {}
         #: As the store had them when we began; None if that must be asked.
         self._positions: dict[str, int] | None = None
@@ -165,6 +177,8 @@ class Drain:
         )
         with suppress(OSError):  # a full disk; who reads it sees that we are silent
             progress.tell(self._spool, told)
+            for sink in self._sinks:
+                sink.tell()
 
     def _tell(self) -> None:
         """Tell it now and then."""
@@ -259,6 +273,8 @@ class Drain:
         self._read_to |= pending.positions
         self.inserted += inserted
         self.lost += pending.lost
+        for sink in self._sinks:
+            sink.take(pending.rows, inserted)
         for finished in pending.finished:
             self._remove(finished)
         for writer in pending.ended:

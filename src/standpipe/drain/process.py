@@ -19,6 +19,7 @@ from typing_extensions import override
 from standpipe.config import Price, Retention
 from standpipe.drain.drain import Drain, Stop
 from standpipe.drain.housekeeping import Housekeeping
+from standpipe.drain.metrics import Counts
 from standpipe.drain.prices import Prices
 from standpipe.store.store import Store
 
@@ -70,6 +71,7 @@ def run_process(spec: DrainSpec, *, on_ready: Callable[[], None] = lambda: None)
                 Prices(spec.prices, spec.urls),
                 keep_s=spec.keep,
                 housekeeping=Housekeeping(store, spec.retention).step,
+                sinks=[Counts(spool)],
             )
             with closing(made) as drain:
                 is_empty = drain.run(stop)
