@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 
 import msgspec
@@ -11,8 +12,14 @@ from standpipe.drain.process import DrainSpec, run_process
 from standpipe.wire.known_secrets import KnownSecrets
 
 
+#: Objects made between two looks for cycles: a batch makes some ten thousand, and none of them is in
+#: one.
+_OBJECTS = 100_000
+
+
 def main() -> int:
     """Run until told to stop; see `run_process`."""
+    gc.set_threshold(_OBJECTS)
     log.set_up()
     spec = msgspec.json.decode(sys.stdin.buffer.readline(), type=DrainSpec)
     log.set_up(KnownSecrets(config.passwords(spec.store_url)))
