@@ -24,6 +24,7 @@ from standpipe.api.http import RequestIds, error_response, on_bug, on_error
 from standpipe.api.labels import Labels
 from standpipe.api.logs import Logs
 from standpipe.api.messages import MessagesRoute
+from standpipe.api.metrics import Metrics
 from standpipe.api.models import Models
 from standpipe.api.presence import Presence
 from standpipe.api.report import Reports
@@ -165,10 +166,17 @@ def _handlers(
         "localTestingOnlyGetLatestLoggedCall": logs.latest,
         "listModels": models.list,
         "getModel": models.retrieve,
+        "metrics": _metrics(settings, presence, callers).metrics,
         "health": Health(StoreState(store, callers), settings.spool_dir, presence).health,
         "openapi": docs.openapi,
         "docs": docs.page,
     }
+
+
+def _metrics(settings: Settings, presence: Presence, callers: Callers) -> Metrics:
+    # Behind a proxy, whoever comes from this machine may come from anywhere.
+    is_open = settings.server.is_loopback and not settings.server.trusted_proxies
+    return Metrics(settings.spool_dir, presence, callers, is_open=is_open)
 
 
 def _router(settings: Settings, handlers: dict[str, Handler]) -> list[Route]:

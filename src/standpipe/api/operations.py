@@ -428,6 +428,13 @@ OPERATIONS: dict[str, Operation] = {
         "reading waits.",
         _json("Health"),
     ),
+    "metrics": Operation(
+        SERVICE,
+        "The metrics in Prometheus's text format.",
+        {"text/plain": text()},
+        more="Wants an admin key, but for a server that listens on loopback with no trusted proxy.",
+        errors=(errors.Forbidden,),
+    ),
     "docs": Operation(SERVICE, "The page.", {"text/html": text()}),
 }
 

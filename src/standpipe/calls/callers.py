@@ -42,6 +42,8 @@ class Caller(msgspec.Struct, frozen=True):
     read_only: bool
     #: What is kept of its calls' text; None for what the configuration says.
     content: Literal["full", "redacted", "none"] | None = None
+    #: It may see, and with a key that is not read-only change, what is every project's.
+    admin: bool = False
 
 
 class Away(NamedTuple):
@@ -148,7 +150,7 @@ class Callers:
 
 
 def _caller(row: Key) -> Caller:
-    return Caller(row.project, row.id, row.read_only, row.content)
+    return Caller(row.project, row.id, row.read_only, row.content, bool(row.admin))
 
 
 def _token(authorization: bytes | None) -> bytes:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import http.client
-import ipaddress
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -173,7 +172,7 @@ def _told(health: dict[str, Any]) -> Iterator[Finding]:
 def exposure(patient: Patient) -> Iterator[Finding]:
     """Tell an operator that others can reach the server."""
     host = patient.settings.server.host
-    if not _is_loopback(host):
+    if not patient.settings.server.is_loopback:
         advice = "calls and keys travel unencrypted: put a TLS proxy in front"
         yield Finding("note", "Address", f"server.host = {host!r} is open to the network", advice)
 
@@ -260,10 +259,3 @@ def health(settings: Settings) -> dict[str, Any] | None:
     finally:
         connection.close()
     return said if isinstance(said, dict) and {"version", "records"} <= said.keys() else None
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -60,6 +61,14 @@ class Server(Section, frozen=True, kw_only=True):
     cors_origins: tuple[str, ...] = ()
     #: Offer GET /local-testing-only-get-latest-logged-call (spec 2.5).
     local_testing: bool = False
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether nobody can reach it from another machine."""
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host == "localhost"
 
 
 class Timeouts(Section, frozen=True, kw_only=True):
