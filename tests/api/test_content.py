@@ -23,9 +23,9 @@ def told(client: Asker) -> str:
 
 def test_running_server_learns_what_a_key_keeps(client: Asker, store: Store) -> None:
     assert told(client) == ""
-    store.set_key_content(client.key, "none")
+    store.change_key(client.key, {"content": "none"})
     until(lambda: told(client) == "store=dropped")
-    store.set_key_content(client.key, None)
+    store.change_key(client.key, {"content": None})
     until(lambda: told(client) == "")
 
 

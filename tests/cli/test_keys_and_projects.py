@@ -86,7 +86,7 @@ def test_revoked_key_is_changed_no_more(cli: CommandLine, store: Store) -> None:
     key = public_id_of(cli("keys", "create").strip()) or ""
     cli("keys", "revoke", key)
     assert "revoked before" in cli.fails("keys", "set", key, "--content", "none")
-    assert not store.set_key_content(key, "none")
+    assert store.change_key(key, {"content": "none"}) is None
 
 
 @pytest.mark.parametrize("command", ["revoke", "rotate"])

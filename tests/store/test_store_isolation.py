@@ -58,6 +58,9 @@ ASKING: dict[str, Asking] = {
     "usage": lambda store, project, _: store.usage(
         project, UsageQuery(since=0, until=1 << 60), limit=10
     ),
+    "audit_log": lambda store, project, _: [
+        each for each in store.audit_log(project) if each.project != project
+    ],
     "keys": lambda store, project, _: store.keys(project),
     "remove_project": lambda store, project, _: store.remove_project(project) is None,
 }
@@ -83,7 +86,7 @@ WITHOUT_A_PROJECT = {
     "open", "close", "migrate", "is_current", "ping", "add_project", "projects", "project",
     "key_by_hash", "keys_changed_since", "revoke_key", "add", "positions", "open_streams",
     "forget_segment", "add_key", "rename_project", "version", "drop_empty_partitions",
-    "set_key_content", "set_retention", "content_sizes", "finish_removals",
+    "change_key", "change_project", "end_project", "acting_as", "content_sizes", "finish_removals",
     "snapshot", "restore_project", "restore_key", "restore_hours", "unknown", "faults",
     "recount",
 }  # fmt: skip

@@ -143,11 +143,11 @@ def test_removal_of_a_project_is_finished_after_a_crash(
 
 
 def test_project_may_keep_its_calls_longer_or_shorter(store: Store, project: Project) -> None:
-    changed = store.set_retention(project.id, {"content_days": 1.5, "content_bytes": 0})
+    changed = store.change_project(project.id, {"content_days": 1.5, "content_bytes": 0})
     assert changed == store.project(project.id)
     assert changed is not None
     assert (changed.content_days, changed.records_days, changed.content_bytes) == (1.5, None, 0)
-    again = store.set_retention(project.id, {"content_days": None})
+    again = store.change_project(project.id, {"content_days": None})
     assert again is not None
     assert (again.content_days, again.content_bytes) == (None, 0)
 

@@ -83,7 +83,7 @@ def set_key(
 
     with stores.opened(config.load(config_path)) as store:
         found = _find(store, key)
-        store.set_key_content(found.id, None if content == "default" else content)
+        store.change_key(found.id, {"content": None if content == "default" else content})
     typer.echo(f"{found.id} has content {content}")
 
 

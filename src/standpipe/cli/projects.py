@@ -129,7 +129,7 @@ def keep(
     with stores.opened(settings) as store:
         project = stores.project_named(store, name)
         if changes:
-            project = store.set_retention(project.id, changes) or project
+            project = store.change_project(project.id, changes) or project
     typer.echo(f"{project.name} keeps {keeping.in_words(project, settings.retention)}")
 
 

@@ -60,6 +60,8 @@ class Key(msgspec.Struct, frozen=True):
     models: str | None = None
     #: JSON of its limits; None for none of its own.
     limits: str | None = None
+    #: Those of its project, which is where they are kept.
+    project_limits: str | None = None
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):

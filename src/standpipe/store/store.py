@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from standpipe.store import migrate
 from standpipe.store.archive import Archive
+from standpipe.store.audit import CLI, AuditLog
 from standpipe.store.database import Database
 from standpipe.store.keys import Keys
 from standpipe.store.labels import MetadataChanges
@@ -27,6 +28,7 @@ class Store(
     UsageSums,
     Archive,
     Soundness,
+    AuditLog,
 ):
     """A database of projects, keys and records.
 
@@ -34,9 +36,12 @@ class Store(
     database cannot be reached, is locked for longer than the busy timeout, or is not migrated.
     """
 
-    def __init__(self, database: Database, usage_names: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, database: Database, usage_names: tuple[str, ...] = (), actor: str = CLI
+    ) -> None:
         self._database = database
         self._usage_names = usage_names
+        self._actor = actor
 
     @classmethod
     def open(
@@ -48,6 +53,10 @@ class Store(
         Raises ConfigError for a URL that names no database we can speak to.
         """
         return cls(Database.open(url, busy_timeout_s), usage_names)
+
+    def acting_as(self, actor: str) -> Store:
+        """Return the same store for a key: what is changed through it is noted as its doing."""
+        return type(self)(self._database, self._usage_names, actor)
 
     def close(self) -> None:
         """Close all connections."""
