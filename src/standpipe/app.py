@@ -150,6 +150,7 @@ def _handlers(
     logs = Logs(callers, store, freshness, labels)
     usage = UsageReports(callers, store, freshness, names=settings.usage.metadata)
     models = Models(callers, routes, since=int(time.time()))
+    health = Health(StoreState(store, callers), callers, settings.spool_dir, presence)
     return {
         "listChatCompletions": stored.list,
         "getChatCompletion": stored.retrieve,
@@ -167,7 +168,9 @@ def _handlers(
         "listModels": models.list,
         "getModel": models.retrieve,
         "metrics": _metrics(settings, presence, callers).metrics,
-        "health": Health(StoreState(store, callers), settings.spool_dir, presence).health,
+        "health": health.health,
+        "live": health.live,
+        "ready": health.ready,
         "openapi": docs.openapi,
         "docs": docs.page,
     }

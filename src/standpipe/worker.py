@@ -127,6 +127,7 @@ class _Ending:
 
     def _stop(self, is_replaced: bool) -> None:
         self._presence.is_leaving = is_replaced
+        self._presence.is_stopping = True
         self.stop.set()
 
     def _on_input(self) -> None:

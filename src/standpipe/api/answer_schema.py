@@ -267,6 +267,10 @@ MODELS: dict[str, Schema] = {
 }
 
 SERVICE: dict[str, Schema] = {
+    "Readiness": record(
+        {"status": one_of("ok", "not ready")},
+        {"reasons": array(text(), "Why not; empty if it is.")},
+    ),
     "Health": record(
         {
             "status": one_of("ok", "degraded"),

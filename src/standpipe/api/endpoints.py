@@ -140,6 +140,8 @@ CALLS = frozenset(each.path for each in ENDPOINTS if each.calls)
 #: Without a prefix.
 ROOT_ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint("GET", "/health", "health", "Say whether calls are served.", auth="none"),
+    Endpoint("GET", "/health/live", "live", "Say that this process answers.", auth="none"),
+    Endpoint("GET", "/health/ready", "ready", "Say whether to send calls here.", auth="none"),
     Endpoint("GET", "/metrics", "metrics", "Return what is counted, for Prometheus."),
     Endpoint("GET", "/openapi.json", "openapi", "Return the description of the API.", auth="none"),
     Endpoint("GET", "/docs", "docs", "Show the API in a browser.", auth="none"),

@@ -1,4 +1,4 @@
-"""GET /health: open to all, and silent about content."""
+"""GET /health and what is below it: open to all, and silent about content."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from standpipe.api.http import Json
 from standpipe.api.presence import Presence
 from standpipe.api.store_state import StoreState
 from standpipe.api.worker_state import WorkerState
+from standpipe.calls.callers import Callers
 from standpipe.spool import progress
 from standpipe.spool.progress import Progress
 
@@ -27,10 +28,13 @@ LATE_S = 60.0
 
 
 class Health:
-    """The handler."""
+    """The handlers."""
 
-    def __init__(self, store: StoreState, spool_dir: Path, presence: Presence) -> None:
+    def __init__(
+        self, store: StoreState, callers: Callers, spool_dir: Path, presence: Presence
+    ) -> None:
         self._store = store
+        self._callers = callers
         self._spool_dir = spool_dir
         self._presence = presence
         self._since = time.monotonic()
@@ -55,6 +59,28 @@ class Health:
             "workers": sorted(map(_worker, workers), key=itemgetter("name")),
         }
         return Json(state)
+
+    async def live(self, _: Request) -> Response:
+        """GET /health/live: this worker answers."""
+        return Json({"status": "ok"})
+
+    async def ready(self, _: Request) -> Response:
+        """GET /health/ready: 503, with every reason, if this worker should be sent no calls.
+
+        A store that is away is none while known keys work: else all nodes would go at once.
+        """
+        told = await asyncio.to_thread(progress.told, self._spool_dir)
+        own = self._presence.now()
+        hindrances = (
+            (self._presence.is_stopping, "stopping"),
+            (own.spool != "ok", f"spool is {own.spool}"),
+            (self._drain_state(told) == "silent", "drain is silent"),
+            (not self._callers.can_check_keys(), "store is unavailable"),
+        )
+        reasons = [reason for is_so, reason in hindrances if is_so]
+        status = "not ready" if reasons else "ok"
+        code = 503 if reasons else 200
+        return Json({"status": status, "reasons": reasons}, status_code=code)
 
     def _drain_state(self, told: Progress | None) -> str:
         up_s = time.monotonic() - self._since  # what was said before we began is no news

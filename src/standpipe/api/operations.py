@@ -428,6 +428,13 @@ OPERATIONS: dict[str, Operation] = {
         "reading waits.",
         _json("Health"),
     ),
+    "live": Operation(SERVICE, "The process answers.", _json("Readiness")),
+    "ready": Operation(
+        SERVICE,
+        "Calls may be sent here; if not, it is 503 with the same form, and says why.",
+        _json("Readiness"),
+        more="A database that is away is no reason while keys that are known work.",
+    ),
     "metrics": Operation(
         SERVICE,
         "The metrics in Prometheus's text format.",

@@ -25,6 +25,8 @@ class Presence:
         self.traffic: Traffic | None = None
         #: Set when another takes its place.
         self.is_leaving = False
+        #: Set when it finishes what it has begun and takes nothing new.
+        self.is_stopping = False
         self._directory = directory
         self._name = name
         self._spool = keeper.spool

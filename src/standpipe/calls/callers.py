@@ -84,6 +84,11 @@ class Callers:
             raise Unauthorized("UNAUTHORIZED")
         return caller
 
+    def can_check_keys(self) -> bool:
+        """Whether a key can be checked: any, or while the store is away one that is known."""
+        is_good = bool(self._known) and time.monotonic() <= self._good_until
+        return self.away is None or is_good
+
     async def watch(self) -> None:
         """Forget keys that were revoked or changed, for as long as this runs."""
         while True:
