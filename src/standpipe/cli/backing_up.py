@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from standpipe import __version__
 from standpipe.cli.archive_file import Entry, Manifest, entries, written
-from standpipe.cli.undrained import Undrained, wait
+from standpipe.cli.undrained import Undrained, prices, wait
 from standpipe.config import Settings
 from standpipe.drain.prices import Prices
 from standpipe.errors import ConfigError
@@ -27,6 +27,8 @@ Tell = Callable[[int, int], None]
 #: Limits of what is put back in one transaction: records, and characters of their texts.
 _MOST = 500
 _SIZE = 8 << 20
+#: Records out of the spool that are in memory at a time, whatever their size.
+_AT_A_TIME = 50
 
 
 def back_up(settings: Settings, store: Store, path: Path, tell: Tell) -> Counter[str]:
@@ -37,10 +39,9 @@ def back_up(settings: Settings, store: Store, path: Path, tell: Tell) -> Counter
     with written(path) as file:
         ends = wait(store, settings.spool_dir)
         with Undrained(settings.spool_dir, ends) as undrained, store.snapshot() as state:
-            counts = state.count()
-            expected = counts["records"]
+            expected = state.count()
             file.write(_manifest(expected))
-            for entry in _entries(state, undrained, _prices(settings)):
+            for entry in _entries(state, undrained, prices(settings)):
                 file.write(entry)
                 if isinstance(entry, Row):
                     tell(file.counts["Row"], expected)
@@ -51,20 +52,16 @@ def _manifest(records: int) -> Manifest:
     return Manifest(standpipe=__version__, schema=HEAD, made_at=now_us(), records=records)
 
 
-def _entries(state: Snapshot, undrained: Undrained, prices: Prices) -> Iterator[Entry]:
+def _entries(state: Snapshot, undrained: Undrained, known: Prices) -> Iterator[Entry]:
     yield from state.projects()
     yield from state.keys()
     yield from state.rows()
     yield from state.hours()
     # After the hours, which do not have them yet.
-    late = undrained.rows(state.positions(), prices)
-    while some := list(islice(late, _MOST)):
+    late = undrained.rows(state.positions(), known)
+    while some := list(islice(late, _AT_A_TIME)):
         buried = state.buried({row.id for row in some} | {row.project for row in some})
         yield from (row for row in some if not {row.id, row.project} & buried)
-
-
-def _prices(settings: Settings) -> Prices:
-    return Prices(settings.prices, {name: row.base_url for name, row in settings.providers.items()})
 
 
 class Restoring:

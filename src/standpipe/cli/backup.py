@@ -66,7 +66,7 @@ def restore(
         with _progress("restoring") as tell:
             restoring.run(file, tell)
     table = output.table(
-        "", "New", "There before", "Removed", right=("New", "There before", "Removed")
+        "", "New", "Left as it was", "Removed here", right=("New", "Left as it was", "Removed here")
     )
     for kind, name in _WHAT.items():
         done = restoring.done[kind]

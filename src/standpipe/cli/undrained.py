@@ -12,6 +12,7 @@ from typing import Self
 
 import msgspec
 
+from standpipe.config import Settings
 from standpipe.drain.prices import Prices
 from standpipe.drain.process import LOCK
 from standpipe.drain.rows import row_of
@@ -24,6 +25,12 @@ from standpipe.wire.record import Record, decode
 #: Seconds that a running drain has to come to where the spool ends now, and between two looks.
 PATIENCE_S = 10.0
 PAUSE_S = 0.05
+
+
+def prices(settings: Settings) -> Prices:
+    """Return what the drain would price records with."""
+    urls = {name: row.base_url for name, row in settings.providers.items()}
+    return Prices(settings.prices, urls)
 
 
 def wait(store: Store, spool: Path) -> dict[str, int]:

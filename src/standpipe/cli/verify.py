@@ -56,11 +56,10 @@ def verify(
 
 def _spool(settings: Settings, store: Store, *, repair: bool) -> Iterator[Finding]:
     from standpipe.cli.checks import Finding
+    from standpipe.cli.undrained import prices
     from standpipe.cli.verifying import Compared
-    from standpipe.drain.prices import Prices
 
-    prices = Prices(settings.prices, {n: row.base_url for n, row in settings.providers.items()})
-    compared = Compared(store, settings.spool_dir, prices, mend=repair)
+    compared = Compared(store, settings.spool_dir, prices(settings), mend=repair)
     compared.run()
     counts = compared.counts
     told = f"{counts['records']:,} in {counts['segments']:,} segments"

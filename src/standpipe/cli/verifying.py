@@ -23,8 +23,8 @@ from standpipe.wire.record import Begin, Frame, Record, decode
 
 #: For how long the store remembers at least what was deleted; a damaged segment stays longer.
 _REMEMBERED_S = 24 * 3600
-#: Frames looked up at once.
-_MOST = 500
+#: Frames looked up at once; all their texts are in memory.
+_MOST = 100
 #: Ids that are told of what is missing.
 _EXAMPLES = 5
 

@@ -105,13 +105,9 @@ class Snapshot:
             after = query.where(place > tuple(page[-1][:_KEYS]))
             page = self._connection.execute(after).all()
 
-    def count(self) -> dict[str, int]:
-        """Return how many records and hours there are, by table."""
-        counted: tuple[Table, ...] = (records, usage_hours)
-        return {
-            table.name: self._connection.scalar(select(func.count()).select_from(table)) or 0
-            for table in counted
-        }
+    def count(self) -> int:
+        """Return how many records there are."""
+        return self._connection.scalar(select(func.count()).select_from(records)) or 0
 
     def positions(self) -> dict[str, int]:
         """Return how far each segment of the spool has been read, in bytes."""
@@ -178,4 +174,5 @@ def _of_hour(hour: Hour) -> dict[str, Any]:
 
 
 def _values(table: Table, of: Project | Key) -> dict[str, Any]:
-    return dict(zip(table.columns.keys(), astuple(of), strict=True))
+    # The limits of a key's project are not its own to keep.
+    return dict(zip(table.columns.keys(), astuple(of), strict=False))
