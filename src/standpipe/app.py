@@ -42,6 +42,8 @@ from standpipe.calls.upstreams import pools, routing, speech, upstreams
 from standpipe.config import Settings
 from standpipe.engine.address import Engines
 from standpipe.errors import ApiError, MethodNotAllowed, NotFound, StoreUnavailable
+from standpipe.limits.address import SOCKET
+from standpipe.limits.client import Limiter
 from standpipe.spool.writer import Spool
 from standpipe.store.store import Store
 from standpipe.wire import passthrough
@@ -83,15 +85,17 @@ def build(
     callers = Callers(store, grace=settings.store.key_grace)
     keeper = Keeper(spool, contents(settings), when_full=settings.spool.when_full)
     default, content = settings.logging.default, settings.logging.content
+    limiter = Limiter(worker_state.directory(settings.home) / SOCKET)
     chat = Chat(
         *(dispatch, keeper),
+        limiter=limiter,
         logging_default=default,
         content=content,
         speech=speech(engines),
     )
     passed = {
         route.path: Passthrough(
-            *(route, dispatch, keeper), logging_default=default, content=content
+            *(route, dispatch, keeper), limiter=limiter, logging_default=default, content=content
         )
         for route in passthrough.ROUTES.values()
     }
@@ -108,6 +112,7 @@ def build(
         telling.cancel()
         presence.forget()
         await chat.close()
+        limiter.close()
         for upstream in places.values():
             await upstream.transport.close()
 

@@ -8,12 +8,14 @@ StandpipeError
     │   ├── Unparsable        400  PARSE_ERROR
     │   ├── BadRequest        400  BAD_REQUEST
     │   ├── Unauthorized      401  UNAUTHORIZED
+    │   ├── PaymentRequired   402  PAYMENT_REQUIRED
     │   ├── Forbidden         403  FORBIDDEN
     │   ├── NotFound          404  NOT_FOUND
     │   ├── MethodNotAllowed  405  METHOD_NOT_SUPPORTED
     │   ├── BodyTimeout       408  TIMEOUT
     │   ├── BodyTooLarge      413  PAYLOAD_TOO_LARGE
     │   ├── WrongMediaType    415  UNSUPPORTED_MEDIA_TYPE
+    │   ├── RateLimited       429  TOO_MANY_REQUESTS
     │   └── HeadersTooLarge   431  HEADERS_TOO_LARGE
     ├── UpstreamError        the provider's, or the network's on the way to it
     │   ├── Refused           as sent
@@ -114,6 +116,15 @@ class Unauthorized(RequestError):
     openai_code = "invalid_api_key"
 
 
+class PaymentRequired(RequestError):
+    """The budget of the key or its project is spent."""
+
+    status = 402
+    code = "PAYMENT_REQUIRED"
+    openai_type = "insufficient_quota"
+    openai_code = "insufficient_quota"
+
+
 class Forbidden(RequestError):
     """The key is known and does not allow this."""
 
@@ -155,6 +166,15 @@ class WrongMediaType(RequestError):
 
     status = 415
     code = "UNSUPPORTED_MEDIA_TYPE"
+
+
+class RateLimited(RequestError):
+    """The key or its project has as many calls, or tokens, as it may; later it has fewer."""
+
+    status = 429
+    code = "TOO_MANY_REQUESTS"
+    openai_type = "requests"
+    openai_code = "rate_limit_exceeded"
 
 
 class HeadersTooLarge(RequestError):

@@ -12,6 +12,7 @@ import msgspec
 from standpipe.calls import incoming as control
 from standpipe.calls.callers import Caller
 from standpipe.calls.incoming import Incoming
+from standpipe.calls.reply import Headers
 from standpipe.calls.routes import Target
 from standpipe.config import Content
 from standpipe.errors import ApiError, Cut
@@ -72,6 +73,10 @@ class Call:
         self.attempts: list[Attempt] = []
         #: A failed attempt was made again: for the caller to do so too would be too much.
         self.retried = False
+        #: It has begun, for the limiter: that must be told how it ended.
+        self.is_held = False
+        #: How the caller's limits stand, as it is told.
+        self.rates: Headers = []
         #: What was emulated, as the caller is told.
         self.fidelity: tuple[str, ...] = ()
         #: What the caller asked to be kept and the content policy does not keep.

@@ -15,6 +15,8 @@ from typing import Literal, NamedTuple
 import msgspec
 
 from standpipe.errors import StoreUnavailable, Unauthorized, Unavailable
+from standpipe.limits.limits import NONE, parsed
+from standpipe.limits.messages import Subject
 from standpipe.store.lane import Lane
 from standpipe.store.rows import Key, now_us
 from standpipe.store.store import Store
@@ -44,6 +46,17 @@ class Caller(msgspec.Struct, frozen=True):
     content: Literal["full", "redacted", "none"] | None = None
     #: It may see, and with a key that is not read-only change, what is every project's.
     admin: bool = False
+    #: When the key ends, in microseconds since the epoch; None for never.
+    expires_at: int | None = None
+    #: Patterns of the models it may ask for; None for all.
+    models: tuple[str, ...] | None = None
+    #: Those who are held to limits: the key, its project, both or none.
+    subjects: tuple[Subject, ...] = ()
+
+    @property
+    def is_limited(self) -> bool:
+        """Tell one whose calls not all may begin."""
+        return bool(self.subjects) or self.models is not None
 
 
 class Away(NamedTuple):
@@ -82,6 +95,8 @@ class Callers:
             caller = await self._ask(digest)
         if caller is None:
             raise Unauthorized("UNAUTHORIZED")
+        if caller.expires_at is not None and now_us() >= caller.expires_at:
+            raise Unauthorized("this key has expired")
         return caller
 
     def can_check_keys(self) -> bool:
@@ -155,7 +170,21 @@ class Callers:
 
 
 def _caller(row: Key) -> Caller:
-    return Caller(row.project, row.id, row.read_only, row.content, bool(row.admin))
+    models = None if row.models is None else msgspec.json.decode(row.models, type=tuple[str, ...])
+    subjects = (
+        Subject("key", row.id, parsed(row.limits)),
+        Subject("project", row.project, parsed(row.project_limits)),
+    )
+    return Caller(
+        project=row.project,
+        key=row.id,
+        read_only=row.read_only,
+        content=row.content,
+        admin=bool(row.admin),
+        expires_at=row.expires_at,
+        models=models,
+        subjects=tuple(each for each in subjects if each.limits != NONE),
+    )
 
 
 def _token(authorization: bytes | None) -> bytes:

@@ -19,6 +19,7 @@ from standpipe.calls.emulation.source import Source, Tries
 from standpipe.calls.emulation.speech import Silence, Speech
 from standpipe.calls.emulation.table import Emulation
 from standpipe.calls.emulation.telling import Telling
+from standpipe.calls.gate import Gate
 from standpipe.calls.incoming import Incoming
 from standpipe.calls.keeping import Keeper
 from standpipe.calls.lifetime import Lifetime, check_stream, drain
@@ -26,6 +27,7 @@ from standpipe.calls.reply import Reply
 from standpipe.calls.routes import Target
 from standpipe.config import Content
 from standpipe.errors import Forbidden
+from standpipe.limits.client import Limiter
 from standpipe.providers import fidelity
 from standpipe.providers.fidelity import Plan
 from standpipe.providers.table import Provider
@@ -52,11 +54,13 @@ class Chat(Lifetime[ChatRequest]):
         dispatch: Dispatch,
         keeper: Keeper,
         *,
+        limiter: Limiter | None = None,
         logging_default: str,
         content: Content = "full",
         speech: Speech = NO_SPEECH,
     ) -> None:
-        super().__init__(keeper, logging_default=logging_default, content=content)
+        gate = Gate(dispatch, limiter)
+        super().__init__(keeper, gate, logging_default=logging_default, content=content)
         self._dispatch = dispatch
         self._means = Means(Checker(), speech)
 

@@ -59,12 +59,19 @@ class Dispatch:
     def dialect_of(self, model: object, incoming: Incoming) -> str | None:
         """Return the dialect that all targets of a call speak, None if there is no such one."""
         try:
-            routes = self._chain(model, incoming) if isinstance(model, str) else []
+            targets = self.targets(model, incoming) if isinstance(model, str) else []
         except RequestError:  # told when the call is served
             return None
-        targets = [t for route in routes for t in (*route.targets, *route.fallback)]
         spoken = {self._upstreams[t.provider].provider.dialect.name for t in targets}
         return spoken.pop() if len(spoken) == 1 else None
+
+    def targets(self, model: str, incoming: Incoming) -> list[Target]:
+        """Return every target that a call may be tried at.
+
+        Raises NotFound or BadRequest for a model that leads nowhere.
+        """
+        routes = self._chain(model, incoming)
+        return [target for route in routes for target in (*route.targets, *route.fallback)]
 
     def only(self, call: Call, model: str) -> Turn | None:
         """Return the turn of the one target that there is for a call, None if there may be more.

@@ -18,6 +18,7 @@ import msgspec
 from standpipe import errors
 from standpipe.calls import policy
 from standpipe.calls.call import Call, now_us
+from standpipe.calls.gate import Gate
 from standpipe.calls.keeping import Keeper
 from standpipe.calls.reply import Headers, Reply
 from standpipe.config import Content
@@ -42,8 +43,11 @@ DRAIN_SECONDS = 0.5
 class Lifetime(ABC, Generic[Asked]):
     """What the calls of every route go through; a route says how it is served in between."""
 
-    def __init__(self, keeper: Keeper, *, logging_default: str, content: Content = "full") -> None:
+    def __init__(
+        self, keeper: Keeper, gate: Gate, *, logging_default: str, content: Content = "full"
+    ) -> None:
         self._keeper = keeper
+        self._gate = gate
         self._contents, self._secrets = keeper.contents, keeper.contents.secrets
         self._logging_default = logging_default
         self._content = content
@@ -86,6 +90,8 @@ class Lifetime(ABC, Generic[Asked]):
         try:
             if isinstance(asked, Exception):
                 raise asked  # noqa: TRY301 (here is where errors are answered)
+            if call.caller.is_limited:
+                await self._gate.admit(call)
             await self._serve(call, asked, reply)
         except ApiError as error:
             await self._fail(call, error, reply)
@@ -166,6 +172,7 @@ class Lifetime(ABC, Generic[Asked]):
         # The provider chose these characters: none of them may end a header.
         if model and model.isascii() and model.isprintable():
             headers.append((b"standpipe-model", self._secrets.hide(model.encode())))
+        headers += call.rates
         if call.told:
             headers.append((b"standpipe-fidelity", ", ".join(call.told).encode()))
         return headers
@@ -183,6 +190,7 @@ class Lifetime(ABC, Generic[Asked]):
         if call.content == "redacted":
             kept = await self._redacted(call, kept)
         call.kept = True
+        self._gate.settle(call)
         await self._keeper.keep(kept, call.promised)
 
     def _record(self, call: Call) -> Record:
@@ -201,6 +209,7 @@ class Lifetime(ABC, Generic[Asked]):
         if call.content == "redacted":
             kept = self._contents.redact(kept)
         call.kept = True
+        self._gate.settle(call)
         self._keeper.keep_now(kept, call.promised)
 
 

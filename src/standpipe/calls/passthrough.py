@@ -14,6 +14,7 @@ from standpipe.calls.call import Call, now_us
 from standpipe.calls.callers import Caller
 from standpipe.calls.chat import DONE
 from standpipe.calls.dispatch import Dispatch
+from standpipe.calls.gate import Gate
 from standpipe.calls.incoming import Incoming
 from standpipe.calls.keeping import Keeper
 from standpipe.calls.lifetime import Lifetime, check_stream, drain
@@ -21,6 +22,7 @@ from standpipe.calls.reply import Reply
 from standpipe.calls.routes import Target
 from standpipe.config import Content
 from standpipe.errors import ApiError, Forbidden
+from standpipe.limits.client import Limiter
 from standpipe.providers import passthrough as passed
 from standpipe.providers.dialect import Outgoing
 from standpipe.providers.table import Provider
@@ -38,10 +40,12 @@ class Passthrough(Lifetime[PassedRequest]):
         dispatch: Dispatch,
         keeper: Keeper,
         *,
+        limiter: Limiter | None = None,
         logging_default: str,
         content: Content = "full",
     ) -> None:
-        super().__init__(keeper, logging_default=logging_default, content=content)
+        gate = Gate(dispatch, limiter)
+        super().__init__(keeper, gate, logging_default=logging_default, content=content)
         self._route = route
         self._dispatch = dispatch
 

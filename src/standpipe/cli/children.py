@@ -8,10 +8,12 @@ from collections.abc import Sequence
 
 import msgspec
 
+from standpipe.api import worker_state
 from standpipe.cli import engines
 from standpipe.cli.prepared import Prepared
 from standpipe.config import Settings, shared_environment
 from standpipe.engine.address import Engines
+from standpipe.limits.address import SOCKET
 from standpipe.server.cores import cores
 from standpipe.supervisor import ChildSpec
 
@@ -27,7 +29,7 @@ def children(
     """Return what is to run; there is a socket for each worker, or more."""
     count = worker_count(settings)
     workers = [_worker(number, count, settings, sockets, planned) for number in range(count)]
-    found = [_drain(settings), *workers, *engines.children(settings, planned)]
+    found = [_drain(settings), _limiter(settings), *workers, *engines.children(settings, planned)]
     return found if prepared.away is None else [*found, _preparing(settings)]
 
 
@@ -51,6 +53,24 @@ def _drain(settings: Settings) -> ChildSpec:
         "drain", _module("standpipe.drain"), spec, stop_order=2, grace=60.0, finishes=True
     )
     return drain._replace(environment=shared_environment(settings))
+
+
+def _limiter(settings: Settings) -> ChildSpec:
+    limits = settings.limits
+    spec = {
+        "socket": str(worker_state.directory(settings.home) / SOCKET),
+        "store_url": settings.store_url,
+        "spool": str(settings.spool_dir),
+        "prices": msgspec.to_builtins(settings.prices),
+        "urls": {name: row.base_url for name, row in settings.providers.items()},
+        "redis": limits.redis.reveal() if limits.redis else "",
+        "when_away": limits.when_away,
+        "unpriced": limits.unpriced,
+        "webhook": limits.webhook.reveal() if limits.webhook else "",
+        "webhook_secret": limits.webhook_secret.reveal() if limits.webhook_secret else "",
+    }
+    limiter = ChildSpec("limiter", _module("standpipe.limits"), spec, essential=False, stop_order=1)
+    return limiter._replace(environment=shared_environment(settings))
 
 
 def _worker(

@@ -14,6 +14,7 @@ from standpipe.config.reading import (
 from standpipe.config.secret import passwords, secrets, without_password
 from standpipe.config.settings import (
     Content,
+    LimitsSettings,
     Local,
     LocalModel,
     Logging,
@@ -35,6 +36,7 @@ from standpipe.config.settings import (
 __all__ = [
     "SPECIAL_VARIABLES",
     "Content",
+    "LimitsSettings",
     "Local",
     "LocalModel",
     "Logging",

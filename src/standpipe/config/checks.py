@@ -10,6 +10,7 @@ import msgspec
 
 from standpipe.config.secret import without_password
 from standpipe.config.settings import (
+    LimitsSettings,
     LocalModel,
     Price,
     Provider,
@@ -63,6 +64,7 @@ def check(settings: Settings) -> None:
     if "" in settings.usage.metadata:
         raise ConfigError("usage.metadata: a name of metadata cannot be empty")
     _check_redaction(settings.redaction)
+    _check_limits_kept(settings.limits)
     for name, model in settings.local.models.items():
         _check_local(name, model, settings.local.model)
 
@@ -155,6 +157,21 @@ def _check_price(name: str, price: Price) -> None:
                 f"prices.{name!r}.{field.name} = {value!r}: must be dollars for a million tokens "
                 'as a string, such as "0.15"'
             )
+
+
+def _check_limits_kept(limits: LimitsSettings) -> None:
+    if limits.redis and not limits.redis.reveal().startswith(_REDIS):
+        raise ConfigError(f"limits.redis: must be a URL that begins with {', '.join(_REDIS)}")
+    if limits.webhook is None:
+        return
+    url = urlsplit(limits.webhook.reveal())
+    if url.scheme not in ("http", "https") or not url.hostname:
+        raise ConfigError("limits.webhook: not an http(s) URL")
+    if not (limits.webhook_secret and limits.webhook_secret.reveal()):
+        raise ConfigError("limits.webhook: needs limits.webhook_secret, by which it is signed")
+
+
+_REDIS = ("redis://", "rediss://", "unix://")
 
 
 # Six places behind the point for a million tokens are twelve for one, which is what is summed.

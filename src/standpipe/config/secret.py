@@ -22,8 +22,10 @@ def secrets(settings: Settings) -> tuple[str, ...]:
 
     `settings` are completed ones: a provider's key is in its row.
     """
-    rows = (settings.providers, settings.first_key)
-    urls = (settings.store.url, *settings.proxies.values())
+    redis = settings.limits.redis
+    rows = (settings.providers, settings.first_key, settings.limits)
+    shared = redis.reveal() if redis else ""
+    urls = (settings.store.url, shared, *settings.proxies.values())
     return tuple({*_revealed(rows), *(word for url in urls for word in passwords(url))})
 
 

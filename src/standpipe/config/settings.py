@@ -197,6 +197,20 @@ class Price(Section, frozen=True, kw_only=True):
     output_audio: str = ""
 
 
+class LimitsSettings(Section, frozen=True, kw_only=True):
+    """How the limits of keys and projects are kept."""
+
+    #: URL of the Redis in which several nodes count together; absent for each by itself.
+    redis: Secret | None = None
+    #: What becomes of limited calls while that Redis is away: they are refused, or counted here.
+    when_away: Literal["refuse", "local"] = "refuse"
+    #: What becomes of a call whose price is not known where its key or project has a budget.
+    unpriced: Literal["allow", "refuse"] = "allow"
+    #: URL that is told of budgets that are nearly or wholly spent, and what it is signed with.
+    webhook: Secret | None = None
+    webhook_secret: Secret | None = None
+
+
 class StoreSettings(Section, frozen=True, kw_only=True):
     """The database."""
 
@@ -301,6 +315,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     routes: dict[str, Route] = {}
     logging: Logging = Logging()
     store: StoreSettings = StoreSettings()
+    limits: LimitsSettings = LimitsSettings()
     spool: SpoolSettings = SpoolSettings()
     redaction: Redaction = Redaction()
     retention: Retention = Retention()
@@ -348,6 +363,7 @@ PLAIN_SECTIONS: dict[str, type[Section]] = {
     "server": Server,
     "logging": Logging,
     "store": StoreSettings,
+    "limits": LimitsSettings,
     "spool": SpoolSettings,
     "redaction": Redaction,
     "retention": Retention,

@@ -89,10 +89,10 @@ def _cost(record: Record, summary: Summary, usage: Usage | None, prices: Prices)
         return FREE
     if record.kind == "report" and record.model is None:
         return None
-    return prices.cost(_answers(record, summary, usage), record.requested_at)
+    return prices.cost(answers(record, summary, usage), record.requested_at)
 
 
-def _answers(record: Record, summary: Summary, usage: Usage | None) -> Iterator[Used]:
+def answers(record: Record, summary: Summary, usage: Usage | None) -> Iterator[Used]:
     """Yield what each answer took, or the one that there is."""
     told = [each for each in record.attempts if each.usage is not None]
     for each in told:

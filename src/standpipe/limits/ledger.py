@@ -1,0 +1,248 @@
+"""What is counted, and the one place of a node that counts it in its memory."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import Literal, NamedTuple, Protocol
+
+from typing_extensions import override
+
+from standpipe.limits import verdicts
+from standpipe.limits.limits import pico
+from standpipe.limits.messages import End, Subject, Verdict, Want, periods
+from standpipe.limits.verdicts import Figures
+from standpipe.limits.window import Window
+
+Period = Literal["day", "month"]
+#: Shares of a budget at which its holder is told.
+THRESHOLDS = (80, 100)
+
+
+class Span(NamedTuple):
+    """A subject's day or month."""
+
+    project: str
+    subject: Subject
+    period: Period
+    #: Such as `2026-11-23` or `2026-11`.
+    name: str
+
+
+class Crossing(NamedTuple):
+    """A budget of which a share was spent just now."""
+
+    span: Span
+    #: Per cent.
+    threshold: int
+    #: In 10^-12 dollars.
+    spent: int
+    budget: int
+
+
+class Ledger(Protocol):
+    """Counts calls in and out; each verb is atomic over all subjects of a call."""
+
+    async def unknown(self, want: Want) -> list[Span]:
+        """Return the spans of a call's budgets of which it is not known what was spent."""
+
+    async def know(self, span: Span, spent: int, at: int) -> None:
+        """Take what was spent, by records made before `at`, microseconds since the epoch."""
+
+    async def begin(self, want: Want) -> Verdict:
+        """Let a call begin, or not; one that has begun already is counted whatever that does."""
+
+    async def end(self, want: Want, end: End, cost: int) -> list[Crossing]:
+        """Count what a call took in 10^-12 dollars, instead of what it might have; once only."""
+
+    async def keep(self, wants: Iterable[Want]) -> None:
+        """Say that these calls are still there."""
+
+    async def close(self) -> None:
+        """End."""
+
+
+def spans(want: Want) -> Iterator[Span]:
+    """Yield the spans of a call's budgets."""
+    names = periods(want.at)
+    for subject in want.subjects:
+        for period, budget in budgets(subject):
+            if budget is not None:
+                yield Span(want.project, subject, period, names[period])
+
+
+def budgets(subject: Subject) -> Iterator[tuple[Period, int | None]]:
+    """Yield each period with its budget in 10^-12 dollars, None for none."""
+    day, month = subject.limits.dollars_per_day, subject.limits.dollars_per_month
+    yield "day", None if day is None else pico(day)
+    yield "month", None if month is None else pico(month)
+
+
+def crossings(span: Span, before: int, after: int) -> list[Crossing]:
+    """Return the thresholds that spending has passed."""
+    budget = dict(budgets(span.subject))[span.period]
+    if not budget:
+        return []
+    return [
+        Crossing(span, threshold, after, budget)
+        for threshold in THRESHOLDS
+        if before * 100 < budget * threshold <= after * 100
+    ]
+
+
+class _Spent:
+    """What was spent in a span."""
+
+    __slots__ = ("pico", "since")
+
+    def __init__(self, spent: int, since: int) -> None:
+        self.pico = spent
+        #: Records made before are in it.
+        self.since = since
+
+
+class _Account:
+    """One subject's."""
+
+    __slots__ = ("held", "open", "requests", "spent", "tokens")
+
+    def __init__(self) -> None:
+        self.requests = Window()
+        self.tokens = Window()
+        self.open = 0
+        self.held = 0
+        #: By the name of the period.
+        self.spent: dict[str, _Spent] = {}
+
+    def figures(self, want: Want, now: float) -> Figures:
+        self.requests.pass_on(now)
+        self.tokens.pass_on(now)
+        names = periods(want.at)
+        day, month = (self.spent.get(names[each]) for each in ("day", "month"))
+        return Figures(
+            requests=self.requests.total,
+            requests_reset=self.requests.reset(now),
+            tokens=self.tokens.total,
+            tokens_reset=self.tokens.reset(now),
+            open=self.open,
+            held=self.held,
+            day=day.pico if day else 0,
+            month=month.pico if month else 0,
+        )
+
+    def is_idle(self, now: float) -> bool:
+        self.requests.pass_on(now)
+        self.tokens.pass_on(now)
+        return not (self.open or self.requests.total or self.tokens.total or self.spent)
+
+
+class Memory(Ledger):
+    """The counters of one node, in this process alone."""
+
+    #: Accounts beyond which those that say nothing are let go.
+    MOST = 10_000
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._accounts: dict[tuple[str, str, str], _Account] = {}
+        #: Calls at this moment, and when they began.
+        self._open: dict[str, tuple[Want, float]] = {}
+
+    @override
+    async def unknown(self, want: Want) -> list[Span]:
+        return [
+            span for span in spans(want) if span.name not in self._account(span[0], span[1]).spent
+        ]
+
+    @override
+    async def know(self, span: Span, spent: int, at: int) -> None:
+        account = self._account(span.project, span.subject)
+        if span.name in account.spent:
+            return
+        # A period that is over is asked for no more: names of one length sort by time.
+        over = [each for each in account.spent if len(each) == len(span.name) and each < span.name]
+        for name in over[:-1]:
+            del account.spent[name]
+        account.spent[span.name] = _Spent(spent, at)
+
+    @override
+    async def begin(self, want: Want) -> Verdict:
+        now = self._clock()
+        accounts = [self._account(want.project, subject) for subject in want.subjects]
+        if not want.has_begun:
+            figures = [account.figures(want, now) for account in accounts]
+            for subject, account, each in zip(want.subjects, accounts, figures, strict=True):
+                found = verdicts.obstacle(subject.limits, each, want.tokens)
+                if found is not None:
+                    wait = _wait(account, want, found, now)
+                    return verdicts.refused(want, subject.kind, found, wait, figures)
+        if want.call not in self._open:
+            self._open[want.call] = want, now
+            for account in accounts:
+                account.requests.add(1, now)
+                account.tokens.add(want.tokens, now)
+                account.open += 1
+                account.held += want.cost
+        return verdicts.granted(want, [account.figures(want, now) for account in accounts])
+
+    @override
+    async def end(self, want: Want, end: End, cost: int) -> list[Crossing]:
+        opened = self._open.pop(end.call, None)
+        if opened is not None:
+            want, began = opened
+            self._give_back(want, began, end)
+        found = []
+        for span in spans(want):
+            spent = self._account(span.project, span.subject).spent.get(span.name)
+            if spent is not None and end.at >= spent.since:
+                spent.pico += cost
+                found += crossings(span, spent.pico - cost, spent.pico)
+        return found
+
+    @override
+    async def keep(self, wants: Iterable[Want]) -> None:
+        del wants
+
+    @override
+    async def close(self) -> None:
+        self._accounts.clear()
+
+    def held(self) -> int:
+        """Return what all calls at this moment may cost together, as often as it is held."""
+        return sum(account.held for account in self._accounts.values())
+
+    def _give_back(self, want: Want, began: float, end: End) -> None:
+        more = end.tokens - want.tokens
+        for subject in want.subjects:
+            account = self._account(want.project, subject)
+            account.open -= 1
+            account.held -= want.cost
+            if not end.counts:
+                account.requests.add(-1, began)
+            # What was too much is counted when it is known, so that no minute has more.
+            account.tokens.add(more, self._clock() if more > 0 else began)
+
+    def _account(self, project: str, subject: Subject) -> _Account:
+        place = (project, subject.kind, subject.id)
+        found = self._accounts.get(place)
+        if found is None:
+            if len(self._accounts) >= self.MOST:
+                self._let_go()
+            found = self._accounts[place] = _Account()
+        return found
+
+    def _let_go(self) -> None:
+        now = self._clock()
+        for place in [p for p, account in self._accounts.items() if account.is_idle(now)]:
+            del self._accounts[place]
+
+
+def _wait(account: _Account, want: Want, found: verdicts.Obstacle, now: float) -> float | None:
+    """Return the seconds until the obstacle may be gone, None where waiting does not help."""
+    limit = found.limit
+    if found.reason == "requests" and int(limit) > 0:
+        return account.requests.wait(1, int(limit), now)
+    if found.reason == "tokens" and want.tokens <= int(limit):
+        return account.tokens.wait(want.tokens, int(limit), now)
+    is_for_now = found.reason == "held" or (found.reason == "concurrent" and int(limit) > 0)
+    return verdicts.SOON_S if is_for_now else None

@@ -1,0 +1,184 @@
+"""The limiter: what answers the workers of a node, over a Unix socket."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Coroutine
+from typing import Any, Literal, cast
+
+import msgspec
+from typing_extensions import override
+
+from standpipe.drain.prices import Prices, Used
+from standpipe.limits import messages
+from standpipe.limits.alerts import Alerts
+from standpipe.limits.ledger import Ledger
+from standpipe.limits.messages import Done, End, Verdict, Want
+from standpipe.limits.spent import Spent
+from standpipe.wire.record import Usage
+
+log = logging.getLogger(__name__)
+
+#: Seconds between two words that calls are still there.
+KEEP_S = 5.0
+#: What becomes of a call whose price nobody knows where its money is counted.
+Unpriced = Literal["allow", "refuse"]
+
+
+class Service:
+    """Prices calls, and asks the ledger."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        prices: Prices,
+        spent: Spent,
+        alerts: Alerts,
+        *,
+        unpriced: Unpriced = "allow",
+    ) -> None:
+        self._ledger = ledger
+        self._prices = prices
+        self._spent = spent
+        self._alerts = alerts
+        self._refuses_unpriced = unpriced == "refuse"
+        #: The connections there are.
+        self.links: set[Link] = set()
+
+    def link(self) -> Link:
+        """Return what serves one connection."""
+        return Link(self)
+
+    async def keep_calls(self) -> None:
+        """Say again and again which calls are there, until cancelled."""
+        while True:
+            await asyncio.sleep(KEEP_S)
+            await self._ledger.keep([want for link in self.links for want in link.open.values()])
+
+    async def begin(self, want: Want) -> tuple[Want, Verdict]:
+        """Let a call begin, or not; return it with its price."""
+        if not want.has_budget:
+            return want, await self._ledger.begin(want)
+        cost = self._most(want)
+        if cost is None and self._refuses_unpriced and not want.has_begun:
+            return want, Verdict(want.call, "unpriced")
+        want = msgspec.structs.replace(want, cost=cost or 0)
+        if not await self._know(want) and not want.has_begun:
+            return want, Verdict(want.call, "away", wait=1.0)
+        return want, await self._ledger.begin(want)
+
+    async def end(self, want: Want, end: End) -> None:
+        """Count what a call took."""
+        # What cannot be priced cannot be counted.
+        cost = self._prices.cost(end.answers, want.at) if want.has_budget else None
+        spent = 0 if cost is None else int(cost.dollars.scaleb(messages.PLACES))
+        for crossing in await self._ledger.end(want, end, spent):
+            self._alerts.tell(crossing)
+
+    async def _know(self, want: Want) -> bool:
+        """Let all that its budgets have spent be known; False if nobody can say."""
+        spans = await self._ledger.unknown(want)
+        told = [await self._spent.ask(span, self._ledger.know) for span in spans]
+        return all(told)
+
+    def _most(self, want: Want) -> int | None:
+        """Return the most that a call may cost; None if the price of any target is not known."""
+        usage = Usage(prompt_tokens=want.prompt_tokens, completion_tokens=want.answer_tokens)
+        most = 0
+        for provider, model in want.targets:
+            cost = self._prices.cost([Used(provider, (model,), usage, None)], want.at)
+            if cost is None:
+                return None
+            most = max(most, int(cost.dollars.scaleb(messages.PLACES)))
+        return most
+
+
+class Link(asyncio.Protocol):
+    """One worker's connection; what it had open comes back when it is gone."""
+
+    def __init__(self, service: Service) -> None:
+        #: Calls that have begun.
+        self.open: dict[str, Want] = {}
+        self._service = service
+        self._splitter = messages.Splitter()
+        self._loop = asyncio.get_running_loop()
+        self._transport: asyncio.Transport | None = None
+        #: What is being done, by call: one after the other.
+        self._doing: dict[str, asyncio.Task[None]] = {}
+
+    @override
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        # Of no such class in uvloop, but one of its kind.
+        self._transport = cast("asyncio.Transport", transport)
+        self._service.links.add(self)
+
+    @override
+    def data_received(self, data: bytes) -> None:
+        try:
+            for message in self._splitter.feed(data):
+                self._take(message)
+        except ValueError:  # a decoder's errors are ones
+            log.exception("a worker says what nobody understands")
+            if self._transport is not None:
+                self._transport.abort()
+
+    @override
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._transport = None
+        for call in {*self.open, *self._doing}:
+            self._do(call, self._give_back(call))
+        if not self._doing:
+            self._service.links.discard(self)
+
+    def _take(self, message: messages.Message) -> None:
+        if isinstance(message, End):
+            self._do(message.call, self._end(message))
+        elif isinstance(message, Want):
+            self._do(message.call, self._begin(message))
+
+    def _do(self, call: str, what: Coroutine[Any, Any, None]) -> None:
+        before = self._doing.get(call)
+        task = self._loop.create_task(self._after(before, what))
+        self._doing[call] = task
+        task.add_done_callback(lambda done: self._done(call, done))
+
+    async def _after(
+        self, before: asyncio.Task[None] | None, what: Coroutine[Any, Any, None]
+    ) -> None:
+        if before is not None:
+            await asyncio.wait([before])
+        await what
+
+    def _done(self, call: str, task: asyncio.Task[None]) -> None:
+        if self._doing.get(call) is task:
+            del self._doing[call]
+        if self._transport is None and not self._doing:
+            self._service.links.discard(self)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("call %s: a bug", call, exc_info=error)
+
+    async def _begin(self, want: Want) -> None:
+        # A caller who has its answer may ask again at another worker: what has ended by now is
+        # counted first, whichever connection it came on.
+        await asyncio.sleep(0)
+        want, verdict = await self._service.begin(want)
+        if verdict.reason is None:
+            self.open[want.call] = want
+        self._say(verdict)
+
+    async def _end(self, end: End) -> None:
+        want = self.open.get(end.call)
+        if want is not None:
+            await self._service.end(want, end)
+            self.open.pop(end.call, None)
+        self._say(Done(end.call))
+
+    async def _give_back(self, call: str) -> None:
+        want = self.open.pop(call, None)
+        if want is not None:
+            await self._service.end(want, End(call, want.project, counts=False))
+
+    def _say(self, message: Verdict | Done) -> None:
+        if self._transport is not None:
+            self._transport.write(messages.encode(message))
