@@ -1,0 +1,1 @@
+"""A LiteLLM configuration read as one of ours."""
