@@ -53,3 +53,9 @@ def test_installed_package_runs(installed: Path, tmp_path: Path) -> None:
         check=True,
     )
     assert Path(done.stdout).is_relative_to(installed)
+
+
+def test_poisoned_release_litellm_1_82_7_nothing_of_ours_runs_at_the_start_of_python(
+    installed: Path,
+) -> None:
+    assert not [path for path in installed.rglob("*") if path.suffix in {".pth", ".so"}]
