@@ -12,11 +12,14 @@ import sys
 import threading
 import traceback
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any
 
+import msgspec
 from typing_extensions import override
 
+from standpipe.config import Logging
 from standpipe.errors import ConfigError, StoreUnavailable
 from standpipe.wire.known_secrets import KnownSecrets
 from standpipe.wire.redaction import Redaction
@@ -27,11 +30,12 @@ log = logging.getLogger(__name__)
 _TELLING = (OSError, ConfigError, StoreUnavailable)
 
 
-def set_up(secrets: KnownSecrets | None = None) -> None:
-    """Log warnings and worse to standard error; may be called again when the secrets are known."""
+def set_up(secrets: KnownSecrets | None = None, wanted: Logging | None = None) -> None:
+    """Log to standard error; may be called again when the secrets and what is wanted are known."""
+    wanted = wanted or Logging()
     handler = logging.StreamHandler()
-    handler.setFormatter(_Formatter(secrets or KnownSecrets()))
-    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
+    handler.setFormatter(_FORMATS[wanted.format](secrets or KnownSecrets()))
+    logging.basicConfig(level=wanted.level.upper(), handlers=[handler], force=True)
     sys.excepthook = _uncaught
     threading.excepthook = _uncaught_in_thread
 
@@ -49,11 +53,36 @@ class _Formatter(logging.Formatter):
 
     @override
     def format(self, record: logging.LogRecord) -> str:
-        return self._forms.text(self._secrets.hide_in(super().format(record)))
+        return self._hidden(super().format(record))
 
     @override
     def formatException(self, ei: Any) -> str:
         return "".join(_trace(ei[1])).rstrip("\n")
+
+    def _hidden(self, text: str) -> str:
+        return self._forms.text(self._secrets.hide_in(text))
+
+
+class _JsonFormatter(_Formatter):
+    """One object a line."""
+
+    @override
+    def format(self, record: logging.LogRecord) -> str:
+        # Before it is JSON: in there, a secret may be spelt in another way.
+        said = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": self._hidden(record.getMessage()),
+        }
+        if request_id := getattr(record, "request_id", None):
+            said["request_id"] = request_id
+        if record.exc_info:
+            said["trace"] = self._hidden(self.formatException(record.exc_info))
+        return msgspec.json.encode(said).decode()
+
+
+_FORMATS = {"text": _Formatter, "json": _JsonFormatter}
 
 
 def _trace(error: BaseException) -> Iterator[str]:

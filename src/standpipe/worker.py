@@ -61,7 +61,7 @@ def main() -> int:
     _allow_files()
     try:
         settings = completed(config.load(spec.config, text=spec.text))
-        log.set_up(KnownSecrets(config.secrets(settings)))
+        log.set_up(KnownSecrets(config.secrets(settings)), settings.logging)
         uvloop.run(_serve(settings, spec))
     except ConfigError as error:
         _say({"ready": False, "error": str(error)})

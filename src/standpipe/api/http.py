@@ -153,4 +153,4 @@ class RequestIds:
             raise
         except Exception:
             # Answered by `on_bug`, unless the answer had begun: then it stays without an end.
-            log.exception("request %s: a bug", request_id)
+            log.exception("request %s: a bug", request_id, extra={"request_id": request_id})

@@ -101,7 +101,7 @@ class Lifetime(ABC, Generic[Asked]):
                 await self._fail(call, Unavailable("the server is stopping"), reply)
             raise
         except Exception:
-            log.exception("call %s: a bug", call.id)
+            log.exception("call %s: a bug", call.id, extra={"request_id": call.id})
             if call.kept:  # its record is one, and what was sent cannot be taken back
                 raise
             await self._fail(call, InternalError(f"internal error; request id {call.id}"), reply)

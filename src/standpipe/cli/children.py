@@ -48,6 +48,7 @@ def _drain(settings: Settings) -> ChildSpec:
         "prices": msgspec.to_builtins(settings.prices),
         "urls": {name: row.base_url for name, row in settings.providers.items()},
         "retention": msgspec.to_builtins(settings.retention),
+        "logging": msgspec.to_builtins(settings.logging),
     }
     drain = ChildSpec(
         "drain", _module("standpipe.drain"), spec, stop_order=2, grace=60.0, finishes=True
@@ -68,6 +69,7 @@ def _limiter(settings: Settings) -> ChildSpec:
         "unpriced": limits.unpriced,
         "webhook": limits.webhook.reveal() if limits.webhook else "",
         "webhook_secret": limits.webhook_secret.reveal() if limits.webhook_secret else "",
+        "logging": msgspec.to_builtins(settings.logging),
     }
     limiter = ChildSpec("limiter", _module("standpipe.limits"), spec, essential=False, stop_order=1)
     return limiter._replace(environment=shared_environment(settings))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -10,7 +11,7 @@ import msgspec
 import typer
 from typing_extensions import override
 
-from standpipe import config
+from standpipe import config, log
 from standpipe.api import worker_state
 from standpipe.cli import engines
 from standpipe.cli.children import children, worker_count
@@ -22,6 +23,9 @@ from standpipe.errors import ConfigError, StandpipeError
 from standpipe.providers.rows import completed
 from standpipe.server.sockets import bind_beside, bind_each
 from standpipe.supervisor import ChildSpec, Notifier, Owner, Ready, Supervisor
+from standpipe.wire.known_secrets import KnownSecrets
+
+logger = logging.getLogger(__name__)
 
 #: Seconds that the store has to answer before the start goes on without it.
 PREPARE_S = 30.0
@@ -32,9 +36,14 @@ FIXED = ("server.host", "server.port", "server.home", "store.url")
 def serve(config_path: str | None = None, workers: int | None = None) -> None:
     """Serve the API until Ctrl-C; `workers` beats the configuration."""
     settings = _read(config_path, workers)
+    _log_as_wanted(settings)
     prepared = _prepare(settings)
     served = _Served(settings, prepared, config_path, workers)
     raise typer.Exit(Supervisor(served.wanted(), served).run())
+
+
+def _log_as_wanted(settings: Settings) -> None:
+    log.set_up(KnownSecrets(config.secrets(settings)), settings.logging)
 
 
 def _read(config_path: str | None, workers: int | None) -> Settings:
@@ -102,17 +111,18 @@ class _Served(Owner):
             more = worker_count(settings) - len(self._sockets)
             self._sockets += bind_beside(self._sockets[0], more)
         except ConfigError as error:
-            _say(f"not reloaded, all stays as it is: {error}")
+            self._say(f"not reloaded, all stays as it is: {error}")
             self._notifier.ready()
             return None
-        _say("reloading: each worker leaves once its replacement is ready")
         self._settings = settings
+        _log_as_wanted(settings)
+        self._say("reloading: each worker leaves once its replacement is ready")
         self._engines = engines.plan(settings, self._engines)
         return self.wanted()
 
     @override
     def on_reloaded(self, *, is_whole: bool) -> None:
-        _say("reloaded" if is_whole else "not reloaded as a whole, for the reason above")
+        self._say("reloaded" if is_whole else "not reloaded as a whole, for the reason above")
         self._notifier.ready()
 
     @override
@@ -124,7 +134,14 @@ class _Served(Owner):
         self._notifier.stopping()
         for each in self._sockets:
             each.close()
-        _say("\nstopping: running calls may finish, then the records are stored")
+        self._say("\nstopping: running calls may finish, then the records are stored")
+
+    def _say(self, what: str) -> None:
+        """Tell who watches, in the form that the log has."""
+        if self._settings.logging.format == "json":
+            logger.warning(what.strip())
+        else:
+            sys.stderr.write(f"{what}\n")
 
 
 def _check_fixed(before: Settings, after: Settings) -> None:
@@ -136,10 +153,6 @@ def _check_fixed(before: Settings, after: Settings) -> None:
 def _setting(settings: Settings, dotted: str) -> object:
     section, name = dotted.split(".")
     return getattr(getattr(settings, section), name)
-
-
-def _say(what: str) -> None:
-    sys.stderr.write(f"{what}\n")
 
 
 def _lacking(planned: Engines, ready: Ready) -> dict[str, str]:

@@ -152,11 +152,15 @@ Content = Literal["full", "redacted", "none"]
 
 
 class Logging(Section, frozen=True, kw_only=True):
-    """Which calls keep their text, and in what form."""
+    """Which calls keep their text, and in what form; and what our processes say themselves."""
 
     default: Literal["openpipe", "all", "store-only", "none"] = "openpipe"
     #: What is kept of the text of a call that is logged; a key may say otherwise.
     content: Content = "full"
+    #: How our processes say on standard error what they notice: lines to read, or JSON.
+    format: Literal["text", "json"] = "text"
+    #: The least of what they say.
+    level: Literal["info", "warning", "error"] = "warning"
 
 
 Pattern = Literal["email", "phone", "card", "iban", "secret"]

@@ -11,7 +11,6 @@ from standpipe import config, log
 from standpipe.drain.process import DrainSpec, run_process
 from standpipe.wire.known_secrets import KnownSecrets
 
-
 #: Objects made between two looks for cycles: a batch makes some ten thousand, and none of them is in
 #: one.
 _OBJECTS = 100_000
@@ -22,7 +21,7 @@ def main() -> int:
     gc.set_threshold(_OBJECTS)
     log.set_up()
     spec = msgspec.json.decode(sys.stdin.buffer.readline(), type=DrainSpec)
-    log.set_up(KnownSecrets(config.passwords(spec.store_url)))
+    log.set_up(KnownSecrets(config.passwords(spec.store_url)), spec.logging)
     return run_process(spec, on_ready=_ready)
 
 

@@ -16,7 +16,7 @@ from types import FrameType
 import msgspec
 from typing_extensions import override
 
-from standpipe.config import Price, Retention
+from standpipe.config import Logging, Price, Retention
 from standpipe.drain.drain import Drain, Stop
 from standpipe.drain.housekeeping import Housekeeping
 from standpipe.drain.metrics import Counts
@@ -45,6 +45,7 @@ class DrainSpec(msgspec.Struct, frozen=True):
     urls: dict[str, str] = {}
     #: How long what is kept, where the project does not say.
     retention: Retention = Retention()
+    logging: Logging = Logging()
 
     @override
     def __repr__(self) -> str:

@@ -19,7 +19,7 @@ def main() -> int:
     spec = msgspec.json.decode(sys.stdin.buffer.readline(), type=LimiterSpec)
     hidden = [word for url in (spec.store_url, spec.redis) for word in config.passwords(url)]
     told = [word for word in (spec.webhook, spec.webhook_secret) if word]
-    log.set_up(KnownSecrets([*hidden, *told]))
+    log.set_up(KnownSecrets([*hidden, *told]), spec.logging)
     try:
         asyncio.run(run(spec, on_ready=lambda: _say({"ready": True})))
     except ConfigError as error:

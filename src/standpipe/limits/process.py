@@ -12,7 +12,7 @@ from typing import Literal
 import msgspec
 from typing_extensions import override
 
-from standpipe.config import Price
+from standpipe.config import Logging, Price
 from standpipe.drain.prices import Prices
 from standpipe.limits.address import bind
 from standpipe.limits.alerts import Alerts
@@ -40,6 +40,7 @@ class LimiterSpec(msgspec.Struct, frozen=True):
     #: Empty for nobody.
     webhook: str = ""
     webhook_secret: str = ""
+    logging: Logging = Logging()
 
     @override
     def __repr__(self) -> str:

@@ -158,7 +158,7 @@ class Exchange:
             raise
         except Exception:
             request_id = new_id()
-            logger.exception("request %s failed", request_id)
+            logger.exception("request %s failed", request_id, extra={"request_id": request_id})
             self._fail(errors.InternalError(_BUG), request_id)
         else:
             self._expect_complete()
@@ -283,7 +283,9 @@ class Exchange:
     def _expect_complete(self) -> None:
         if not self.complete and not self.connection.lost:
             request_id = new_id()
-            logger.error("request %s got no whole answer", request_id)
+            logger.error(
+                "request %s got no whole answer", request_id, extra={"request_id": request_id}
+            )
             self._fail(errors.InternalError(_BUG), request_id)
 
     def _fail(self, error: errors.ApiError, request_id: str | None = None) -> None:
