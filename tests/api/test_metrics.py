@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from contextlib import closing
@@ -22,6 +23,7 @@ from standpipe.store import Store
 from standpipe.store.tokens import new_token
 
 PAGE = (serving.REPOSITORY / "docs" / "metrics.md").read_text()
+DASHBOARD = serving.REPOSITORY / "deploy" / "grafana" / "standpipe.json"
 
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
@@ -115,3 +117,24 @@ def test_page_has_every_metric_and_no_other() -> None:
     row = re.compile(r"^\| `(standpipe_\w+)` \| (\w+) \| ([^|]*)\|", re.MULTILINE)
     told = {name: (kind, tuple(re.findall(r"`(\w+)`", of))) for name, kind, of in row.findall(PAGE)}
     assert told == {each.name: (each.type, each.labels) for each in METRICS}
+
+
+#: A metric in a query, and the labels that are asked of it.
+SELECTOR = re.compile(r"\b(standpipe_\w+)(?:\{([^}]*)\})?")
+
+
+def test_dashboard_asks_only_for_what_there_is() -> None:
+    dashboard = json.loads(DASHBOARD.read_text())
+    panels = [each for each in dashboard["panels"] if each["type"] != "row"]
+    queries = [target["expr"] for panel in panels for target in panel["targets"]]
+    queries += [each["query"]["query"] for each in dashboard["templating"]["list"][1:]]
+    known = {}
+    for each in METRICS:
+        ends = ("_bucket", "_sum", "_count") if each.type == "histogram" else ("",)
+        known |= {each.name + end: {*each.labels, "instance", "job"} for end in ends}
+    for query in queries:
+        for name, selectors in SELECTOR.findall(query):
+            asked = re.findall(r"(\w+)\s*(?:=~|!~|!=|=)", selectors)
+            assert set(asked) <= known[name], query
+    ids = [panel["id"] for panel in dashboard["panels"]]
+    assert len(ids) == len(set(ids))
