@@ -64,6 +64,11 @@ def _entries(state: Snapshot, undrained: Undrained, known: Prices) -> Iterator[E
         yield from (row for row in some if not {row.id, row.project} & buried)
 
 
+def checked(path: Path, tell: Tell) -> list[Project]:
+    """Read all of a file and return its projects; Damaged where it is not whole."""
+    return [each for each in _told(path, tell) if isinstance(each, Project)]
+
+
 class Restoring:
     """Puts the entries of one file back, in their order; to do so again does no harm."""
 
@@ -84,13 +89,11 @@ class Restoring:
             Hour: self._hours,
         }
 
-    def check(self, path: Path, tell: Tell) -> None:
-        """Read all of a file before anything is changed.
+    def name(self, projects: list[Project]) -> None:
+        """Settle by what names the backup's projects will go.
 
-        Raises Damaged where it is not whole, and ConfigError for a project whose name is another's
-        here, unless such are to be renamed.
+        Raises ConfigError for one whose name is another's here, unless such are to be renamed.
         """
-        projects = [each for each in _told(path, tell) if isinstance(each, Project)]
         taken = {each.name: each.id for each in self._store.projects()}
         clashing = [each for each in projects if taken.get(each.name, each.id) != each.id]
         if clashing and not self._rename:

@@ -56,13 +56,14 @@ def restore(
     What is there stays as it is. Nothing is changed unless the whole file can be read.
     """
     from standpipe.cli import stores
-    from standpipe.cli.backing_up import Restoring
+    from standpipe.cli.backing_up import Restoring, checked
 
     settings = config.load(config_path)
+    with _progress("checking") as tell:
+        projects = checked(file, tell)
     with stores.migrated(settings) as store:
         restoring = Restoring(store, rename=rename)
-        with _progress("checking") as tell:
-            restoring.check(file, tell)
+        restoring.name(projects)
         with _progress("restoring") as tell:
             restoring.run(file, tell)
     table = output.table(
