@@ -206,6 +206,8 @@ def test_name_that_is_another_projects_is_refused_or_changed(
     found = state(url_of(other))
     assert {each.name for each in found[0]} == {"default", "default-restored"}
     assert found[2][row.id].project == project.id
+    assert "default-restored" not in other("restore", file)
+    assert state(url_of(other)) == found
 
 
 HARM: dict[str, Callable[[bytes], bytes]] = {

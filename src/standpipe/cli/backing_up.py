@@ -94,15 +94,16 @@ class Restoring:
 
         Raises ConfigError for one whose name is another's here, unless such are to be renamed.
         """
-        taken = {each.name: each.id for each in self._store.projects()}
-        clashing = [each for each in projects if taken.get(each.name, each.id) != each.id]
+        known = self._store.projects()
+        there, taken = {each.id for each in known}, {each.name for each in known}
+        clashing = [each for each in projects if each.id not in there and each.name in taken]
         if clashing and not self._rename:
             listed = ", ".join(repr(each.name) for each in clashing)
             raise ConfigError(
                 f"there are other projects named {listed} here: rename those by `standpipe "
                 "projects rename`, or give --rename to rename the ones of the backup"
             )
-        names = {*taken, *(each.name for each in projects)}
+        names = taken | {each.name for each in projects}
         for project in clashing:
             names.add(self.names.setdefault(project.id, _free(project.name, names)))
 
