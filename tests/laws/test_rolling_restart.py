@@ -64,6 +64,11 @@ def until_serving(server: Standpipe, count: int) -> None:
     until(lambda: states(server) == wanted, server.log.read_text)
 
 
+def until_written(server: Standpipe, count: int) -> None:
+    """Return once the workers together have written so many records."""
+    until(lambda: health(server)["records"]["written"] == count)
+
+
 def configure(server: Standpipe, text: str) -> None:
     (server.home / "standpipe.toml").write_text(text)
 
@@ -91,7 +96,7 @@ def test_rolling_restart_under_load_refuses_and_cuts_nothing(tmp_path: Path) -> 
 
     with running() as upstream:
         configuration = provider("up", upstream.url)
-        with serving(tmp_path, configuration, SERVER_WORKERS="2", SERVER_GRACE="15") as server:
+        with serving(tmp_path, configuration, SERVER_WORKERS="2", SERVER_GRACE="30") as server:
             load = asyncio.run(scenario(server))
             assert load.failures == []
             until(lambda: len(workers(server)) == 2)
@@ -193,12 +198,17 @@ def test_reload_has_new_settings_and_more_workers_or_fewer(
                 assert re.match(rb"RELOADING=1\nMONOTONIC_USEC=\d+$", notified.recv(99))
                 assert notified.recv(99) == b"READY=1"
                 until_serving(server, count)
+                written = health(server)["records"]["written"]
                 for _ in range(20):
                     assert call(server, "POST", "/chat/completions", asked).status == 200
+                # The sum of all workers, whichever is asked.
+                until_written(server, written + 20)
             # The drain knows the providers' places, for their prices: it was replaced just once.
             assert server.child("standpipe.drain").pid != drain
             configure(server, f"[server]\nworkers = 2\nhost = '0.0.0.0'\n{configuration}")
             reload(server, "not reloaded, all stays as it is: server.host cannot change")
+            for worker in workers(server):
+                worker.kill()
             assert server.stop() == 0
         assert [notified.recv(99)[:9] for _ in range(3)] == [b"RELOADING", b"READY=1", b"STOPPING="]
     assert len(rows_of(server)) == 61

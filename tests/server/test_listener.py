@@ -26,7 +26,7 @@ from starlette.types import Receive, Scope, Send
 from standpipe.errors import ConfigError
 from standpipe.server.listener import serve
 from standpipe.server.protocol import Limits
-from standpipe.server.sockets import bind, bind_each
+from standpipe.server.sockets import bind, bind_beside, bind_each
 
 GET = b"GET /a HTTP/1.1\r\nHost: a\r\n\r\n"
 
@@ -54,6 +54,22 @@ def test_workers_share_a_port() -> None:
     finally:
         for bound in sockets:
             bound.close()
+
+
+def test_socket_that_is_added_takes_connections_once_it_is_served() -> None:
+    with bind("127.0.0.1", 0) as first:
+        assert bind_beside(first, -1) == []
+        (second,) = bind_beside(first, 1)
+        with second:
+            assert second.getsockname() == first.getsockname()
+            for _ in range(20):  # all come to the one that listens
+                with socket.create_connection(first.getsockname(), timeout=DEADLINE):
+                    first.accept()[0].close()
+            first.close()
+            with pytest.raises(ConnectionRefusedError):
+                socket.create_connection(second.getsockname(), timeout=DEADLINE)
+            second.listen()
+            socket.create_connection(second.getsockname(), timeout=DEADLINE).close()
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ _GROUPS = Path("/sys/fs/cgroup")
 def cores() -> int:
     """Return the cores that this process may use, as far as its container is given them."""
     allowed = len(os.sched_getaffinity(0))
-    return max(1, min(allowed, math.ceil(quota(_PROCESS, _GROUPS))))
+    return max(1, math.ceil(min(allowed, quota(_PROCESS, _GROUPS))))
 
 
 def quota(process: Path, groups: Path) -> float:
