@@ -143,7 +143,8 @@ def _written(upstream: Misbehaving, models: Sequence[str]) -> str:
 class SmallDisk:
     """A disk for the spool that can be filled: a tmpfs, or else a folder that can be closed.
 
-    A mount of its own needs a right that not every machine gives.
+    A mount of its own needs a right that not every machine gives. A folder that is closed takes
+    back what was promised to the calls under way, too; they are counted.
     """
 
     spool: Path
@@ -151,7 +152,7 @@ class SmallDisk:
     @property
     def within(self) -> Sequence[str]:
         """The command to run the server with."""
-        if not _may_mount():
+        if not may_mount():
             # Who is root must do without the right to write where nobody may.
             return ("setpriv", "--bounding-set=-dac_override") if os.geteuid() == 0 else ()
         mount = f'mkdir -p "$0" && mount -t tmpfs -o size={_DISK_BYTES} none "$0" && exec "$@"'
@@ -159,7 +160,7 @@ class SmallDisk:
 
     def fill(self, server: Standpipe) -> None:
         """Take all the room that is left."""
-        if not _may_mount():
+        if not may_mount():
             self.spool.chmod(0o500)
             return
         with contextlib.suppress(OSError), self._ballast(server).open("ab", buffering=0) as file:
@@ -168,7 +169,7 @@ class SmallDisk:
 
     def free(self, server: Standpipe) -> None:
         """Give the room back."""
-        if _may_mount():
+        if may_mount():
             self._ballast(server).unlink()
         else:
             self.spool.chmod(0o700)
@@ -182,6 +183,7 @@ _UNSHARE = ("unshare", "--mount") if os.geteuid() == 0 else ("unshare", "--mount
 
 
 @functools.cache
-def _may_mount() -> bool:
+def may_mount() -> bool:
+    """Tell whether a small disk is a real one, with the room that was promised of it."""
     tried = (*_UNSHARE, "mount", "-t", "tmpfs", "none", "/mnt")
     return subprocess.run(tried, capture_output=True, check=False).returncode == 0
