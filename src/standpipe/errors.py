@@ -175,6 +175,7 @@ class RateLimited(RequestError):
     code = "TOO_MANY_REQUESTS"
     openai_type = "requests"
     openai_code = "rate_limit_exceeded"
+    retry_after = 1.0
 
 
 class HeadersTooLarge(RequestError):

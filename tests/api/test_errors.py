@@ -33,6 +33,7 @@ PATH = f"/v1{CHAT}"
 AUTH = b"Authorization: Bearer " + serving.KEY.encode()
 JSON = b"Content-Type: application/json"
 READER = "reader-key-0123456789"
+LIMITED, BROKE = "limited-key-0123456789", "broke-key-0123456789"
 LIMIT = 4096
 
 
@@ -96,6 +97,27 @@ ERRORS: dict[type[ApiError], list[Expected]] = {
             INVALID,
             "invalid_api_key",
             "UNAUTHORIZED",
+        ),
+    ],
+    errors.PaymentRequired: [
+        Expected(
+            chat("ok").replace(serving.KEY.encode(), BROKE.encode()),
+            402,
+            "PAYMENT_REQUIRED",
+            "insufficient_quota",
+            "insufficient_quota",
+            "This key has spent its budget of 0 dollars a day (UTC)",
+        ),
+    ],
+    errors.RateLimited: [
+        Expected(
+            chat("ok").replace(serving.KEY.encode(), LIMITED.encode()),
+            429,
+            "TOO_MANY_REQUESTS",
+            "requests",
+            "rate_limit_exceeded",
+            "this key may make 0 requests a minute",
+            headers={"x-should-retry": "false"},
         ),
     ],
     errors.Forbidden: [
@@ -305,6 +327,11 @@ def server(tmp_path_factory: pytest.TempPathFactory, upstream: Misbehaving) -> I
         with closing(Store.open(f"sqlite:///{home / 'standpipe.db'}")) as store:
             owner = store.projects()[0].id
             store.add_key(owner, name="reader", read_only=True, token=READER)
+            for token, limits in (
+                (LIMITED, '{"requests_per_minute": 0}'),
+                (BROKE, '{"dollars_per_day": "0"}'),
+            ):
+                store.add_key(owner, name=token, read_only=False, token=token, limits=limits)
         yield running
 
 

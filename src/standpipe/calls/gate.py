@@ -57,7 +57,10 @@ class Gate:
         verdict = await self._limiter.begin(self._want(call, request.model))
         call.rates = rates(verdict)
         if verdict.reason is not None:
-            raise _refusal(verdict.reason, verdict)
+            error = _refusal(verdict.reason, verdict)
+            # Over a limit for which no waiting helps: to try again would be in vain.
+            call.retried = isinstance(error, RateLimited) and error.retry_after is None
+            raise error
         call.is_held = True
 
     def settle(self, call: Call) -> None:
@@ -181,7 +184,8 @@ def _refusal(reason: Reason, verdict: Verdict) -> ApiError:
     message = _WORDS[reason].format(kind=verdict.kind, limit=verdict.limit)
     # Clients of OpenAI wait for no more than a minute.
     wait = None if verdict.wait is None else min(60.0, math.ceil(verdict.wait))
-    error = _ERRORS.get(reason, RateLimited)(message, retry_after=wait)
+    error = _ERRORS.get(reason, RateLimited)(message)
+    error.retry_after = wait
     if reason == "tokens":
         error.openai_type = "tokens"
     return error

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+import msgspec
 import typer
 
 from standpipe import config
-from standpipe.cli import output
+from standpipe.cli import limiting, output
+from standpipe.cli.limiting import (
+    ConcurrentOption,
+    DayOption,
+    MonthOption,
+    RequestsOption,
+    TokensOption,
+)
 from standpipe.cli.options import ConfigOption, JsonOption, ProjectOption
 from standpipe.config import Content
 from standpipe.errors import ConfigError
@@ -40,6 +49,7 @@ def create(
     project: ProjectOption = None,
     name: Annotated[str, typer.Option("--name", help="What the key is for.")] = "",
     read_only: Annotated[bool, typer.Option("--read-only", help="No logging, no writing.")] = False,
+    admin: Annotated[bool, typer.Option("--admin", help="It may use the admin API too.")] = False,
     content: ContentOption = None,
     config_path: ConfigOption = None,
 ) -> None:
@@ -48,7 +58,7 @@ def create(
 
     with stores.made(config.load(config_path)) as store:
         owner = stores.project_named(store, project) if project else stores.first(store)
-        _add(store, owner.id, name=name, read_only=read_only, content=content)
+        _add(store, owner.id, name=name, read_only=read_only, admin=admin, content=content)
 
 
 @commands.command("list")
@@ -88,6 +98,55 @@ def set_key(
 
 
 @commands.command()
+def limit(
+    key: KeyArgument,
+    *,
+    requests_per_minute: RequestsOption = None,
+    tokens_per_minute: TokensOption = None,
+    concurrent_calls: ConcurrentOption = None,
+    dollars_per_day: DayOption = None,
+    dollars_per_month: MonthOption = None,
+    models: Annotated[
+        str | None,
+        typer.Option(
+            "--models",
+            metavar="PATTERNS",
+            help="The models it may ask for, such as gpt-4o*,claude-*.",
+            show_default=False,
+        ),
+    ] = None,
+    expires: Annotated[
+        str | None,
+        typer.Option(
+            "--expires", metavar="WHEN", help="When it ends: 30d, or a date.", show_default=False
+        ),
+    ] = None,
+    config_path: ConfigOption = None,
+) -> None:
+    """Say what a key may do; `none` takes a limit away, and without options it is shown."""
+    from standpipe.cli import stores
+
+    limits = limiting.given(
+        requests_per_minute=requests_per_minute,
+        tokens_per_minute=tokens_per_minute,
+        concurrent_calls=concurrent_calls,
+        dollars_per_day=dollars_per_day,
+        dollars_per_month=dollars_per_month,
+    )
+    changes: dict[str, str | int | None] = {}
+    if models is not None:
+        changes["models"] = limiting.patterns(models)
+    if expires is not None:
+        changes["expires_at"] = limiting.moment(expires, datetime.now().astimezone())
+    with stores.opened(config.load(config_path)) as store:
+        found = _find(store, key)
+        if limits:
+            changes["limits"] = limiting.changed(found.limits, limits)
+        found = (store.change_key(found.id, changes) if changes else None) or found
+    typer.echo(f"{found.id}: {_limits(found)}")
+
+
+@commands.command()
 def revoke(key: KeyArgument, *, config_path: ConfigOption = None) -> None:
     """End a key for good; running servers learn of it within 2 seconds."""
     from standpipe.cli import stores
@@ -106,18 +165,21 @@ def rotate(key: KeyArgument, *, config_path: ConfigOption = None) -> None:
     with stores.opened(config.load(config_path)) as store:
         old = _find(store, key)
         # In this order: if the second step fails, its holder still has a key that works.
-        _add(store, old.project, name=old.name, read_only=old.read_only, content=old.content)
+        _add(store, old.project, **{name: getattr(old, name) for name in _KEPT})
         store.revoke_key(old.id)
     typer.echo(f"{old.id} is revoked", err=True)
 
 
-def _add(
-    store: Store, project_id: str, *, name: str, read_only: bool, content: Content | None
-) -> None:
+#: What a key hands down to the one that replaces it.
+_KEPT = ("name", "read_only", "content", "admin", "expires_at", "models", "limits")
+
+
+def _add(store: Store, project_id: str, **chosen: Any) -> None:
+    """Make a key and print it; `chosen` are fields of `Key`."""
     from standpipe.store import new_token
 
     _, token = new_token()
-    store.add_key(project_id, name=name, read_only=read_only, token=token, content=content)
+    store.add_key(project_id, token=token, **chosen)
     typer.echo(token)
     typer.echo(_KEEP, err=True, nl=False)
 
@@ -136,6 +198,16 @@ def _find(store: Store, beginning: str) -> Key:
     raise ConfigError(f"there is no key {beginning!r}; `standpipe keys list` shows their ids")
 
 
+def _limits(key: Key) -> str:
+    """Return in words what a key may do."""
+    told = [limiting.in_words(key.limits)] if key.limits else []
+    if key.models is not None:
+        told.append("models " + ", ".join(msgspec.json.decode(key.models, type=list[str])))
+    if key.expires_at is not None:
+        told.append(f"until {output.local_time(key.expires_at):%Y-%m-%d %H:%M}")
+    return ", ".join(told) or "no limits of its own"
+
+
 def _ids(keys: list[Key]) -> str:
     return ", ".join(key.id for key in keys)
 
@@ -151,17 +223,22 @@ def _print_table(keys: list[Key], names: dict[str, str]) -> None:
 
 
 def _rights(key: Key) -> str:
-    return "read-only" if key.read_only else "read/write"
+    rights = "read-only" if key.read_only else "read/write"
+    return f"admin, {rights}" if key.admin else rights
 
 
-def _as_json(key: Key, project: str) -> dict[str, str | bool | None]:
+def _as_json(key: Key, project: str) -> dict[str, Any]:
     revoked = None if key.revoked_at is None else output.iso(key.revoked_at)
     return {
         "id": key.id,
         "project": project,
         "name": key.name,
         "read_only": key.read_only,
+        "admin": bool(key.admin),
         "content": key.content,
+        "limits": limiting.as_json(key.limits),
+        "models": None if key.models is None else msgspec.json.decode(key.models),
+        "expires_at": None if key.expires_at is None else output.iso(key.expires_at),
         "created_at": output.iso(key.created_at),
         "revoked_at": revoked,
     }

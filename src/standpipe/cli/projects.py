@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from standpipe import config
-from standpipe.cli import output
+from standpipe.cli import limiting, output
+from standpipe.cli.limiting import (
+    ConcurrentOption,
+    DayOption,
+    MonthOption,
+    RequestsOption,
+    TokensOption,
+)
 from standpipe.cli.options import ConfigOption, JsonOption
 from standpipe.errors import ConfigError
 
@@ -134,6 +141,35 @@ def keep(
 
 
 @commands.command()
+def limit(
+    name: NameArgument,
+    *,
+    requests_per_minute: RequestsOption = None,
+    tokens_per_minute: TokensOption = None,
+    concurrent_calls: ConcurrentOption = None,
+    dollars_per_day: DayOption = None,
+    dollars_per_month: MonthOption = None,
+    config_path: ConfigOption = None,
+) -> None:
+    """Say what a project's keys may do together; `none` takes a limit away."""
+    from standpipe.cli import stores
+
+    limits = limiting.given(
+        requests_per_minute=requests_per_minute,
+        tokens_per_minute=tokens_per_minute,
+        concurrent_calls=concurrent_calls,
+        dollars_per_day=dollars_per_day,
+        dollars_per_month=dollars_per_month,
+    )
+    with stores.opened(config.load(config_path)) as store:
+        project = stores.project_named(store, name)
+        if limits:
+            changes = {"limits": limiting.changed(project.limits, limits)}
+            project = store.change_project(project.id, changes) or project
+    typer.echo(f"{project.name}: {limiting.in_words(project.limits) or 'no limits'}")
+
+
+@commands.command()
 def remove(
     name: NameArgument,
     *,
@@ -164,6 +200,7 @@ def _line(project: Project, keys: int, calls: int, texts: int) -> dict[str, Any]
         "content_days": project.content_days,
         "records_days": project.records_days,
         "content_bytes": project.content_bytes,
+        "limits": limiting.as_json(project.limits),
         "created_at": output.iso(project.created_at),
     }
 

@@ -40,8 +40,15 @@ class Crossing(NamedTuple):
     budget: int
 
 
+class Away(Exception):
+    """What counts cannot be reached."""
+
+
 class Ledger(Protocol):
-    """Counts calls in and out; each verb is atomic over all subjects of a call."""
+    """Counts calls in and out; each verb is atomic over all subjects of a call.
+
+    Each raises Away where the counters are elsewhere and cannot be reached.
+    """
 
     async def unknown(self, want: Want) -> list[Span]:
         """Return the spans of a call's budgets of which it is not known what was spent."""
@@ -207,9 +214,9 @@ class Memory(Ledger):
     async def close(self) -> None:
         self._accounts.clear()
 
-    def held(self) -> int:
-        """Return what all calls at this moment may cost together, as often as it is held."""
-        return sum(account.held for account in self._accounts.values())
+    def has_begun(self, call: str) -> bool:
+        """Tell a call that is counted here."""
+        return call in self._open
 
     def _give_back(self, want: Want, began: float, end: End) -> None:
         more = end.tokens - want.tokens

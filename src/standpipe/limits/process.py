@@ -14,6 +14,7 @@ from typing_extensions import override
 
 from standpipe.config import Logging, Price
 from standpipe.drain.prices import Prices
+from standpipe.errors import ConfigError
 from standpipe.limits.address import bind
 from standpipe.limits.alerts import Alerts
 from standpipe.limits.ledger import Ledger, Memory
@@ -70,7 +71,21 @@ async def run(spec: LimiterSpec, *, on_ready: Callable[[], None] = lambda: None)
 
 
 def _ledger(spec: LimiterSpec) -> Ledger:
-    return Memory()
+    if not spec.redis:
+        return Memory()
+    try:
+        from standpipe.limits.shared import Shared
+
+        shared = Shared(spec.redis)
+    except ImportError as error:
+        raise ConfigError("limits.redis: needs the extra `redis`: standpipe[redis]") from error
+    except ValueError as error:  # its message may hold the password
+        raise ConfigError("limits.redis: is no URL of a Redis") from error
+    if spec.when_away == "refuse":
+        return shared
+    from standpipe.limits.either import Either
+
+    return Either(shared, Memory())
 
 
 def _stopping() -> asyncio.Event:

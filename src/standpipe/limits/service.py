@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Coroutine
 from typing import Any, Literal, cast
@@ -11,9 +12,9 @@ import msgspec
 from typing_extensions import override
 
 from standpipe.drain.prices import Prices, Used
-from standpipe.limits import messages
+from standpipe.limits import messages, verdicts
 from standpipe.limits.alerts import Alerts
-from standpipe.limits.ledger import Ledger
+from standpipe.limits.ledger import Away, Crossing, Ledger
 from standpipe.limits.messages import Done, End, Verdict, Want
 from standpipe.limits.spent import Spent
 from standpipe.wire.record import Usage
@@ -22,6 +23,8 @@ log = logging.getLogger(__name__)
 
 #: Seconds between two words that calls are still there.
 KEEP_S = 5.0
+#: Seconds between two tries to count the end of a call where what counts is away.
+AGAIN_S = 0.5
 #: What becomes of a call whose price nobody knows where its money is counted.
 Unpriced = Literal["allow", "refuse"]
 
@@ -54,27 +57,45 @@ class Service:
         """Say again and again which calls are there, until cancelled."""
         while True:
             await asyncio.sleep(KEEP_S)
-            await self._ledger.keep([want for link in self.links for want in link.open.values()])
+            with contextlib.suppress(Away):
+                every = [want for link in self.links for want in link.open.values()]
+                await self._ledger.keep(every)
 
     async def begin(self, want: Want) -> tuple[Want, Verdict]:
         """Let a call begin, or not; return it with its price."""
         if not want.has_budget:
-            return want, await self._ledger.begin(want)
+            return await self._counted(want)
         cost = self._most(want)
         if cost is None and self._refuses_unpriced and not want.has_begun:
             return want, Verdict(want.call, "unpriced")
-        want = msgspec.structs.replace(want, cost=cost or 0)
-        if not await self._know(want) and not want.has_begun:
-            return want, Verdict(want.call, "away", wait=1.0)
-        return want, await self._ledger.begin(want)
+        return await self._counted(msgspec.structs.replace(want, cost=cost or 0))
 
     async def end(self, want: Want, end: End) -> None:
         """Count what a call took."""
         # What cannot be priced cannot be counted.
         cost = self._prices.cost(end.answers, want.at) if want.has_budget else None
         spent = 0 if cost is None else int(cost.dollars.scaleb(messages.PLACES))
-        for crossing in await self._ledger.end(want, end, spent):
+        while (crossings := await self._ended(want, end, spent)) is None:  # noqa: ASYNC110
+            await asyncio.sleep(AGAIN_S)
+        for crossing in crossings:
             self._alerts.tell(crossing)
+
+    async def _ended(self, want: Want, end: End, spent: int) -> list[Crossing] | None:
+        """Count the end of a call; None if that cannot be done now."""
+        try:
+            return await self._ledger.end(want, end, spent)
+        except Away:
+            return None
+
+    async def _counted(self, want: Want) -> tuple[Want, Verdict]:
+        try:
+            if await self._know(want) or want.has_begun:
+                return want, await self._ledger.begin(want)
+        except Away:
+            # One that has begun is counted when it ends.
+            if want.has_begun:
+                return want, Verdict(want.call)
+        return want, Verdict(want.call, "away", wait=verdicts.SOON_S)
 
     async def _know(self, want: Want) -> bool:
         """Let all that its budgets have spent be known; False if nobody can say."""

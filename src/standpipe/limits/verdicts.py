@@ -51,9 +51,9 @@ def _obstacles(limits: Limits, figures: Figures, tokens: int) -> Iterator[Obstac
             continue
         budget = pico(dollars)  # type: ignore[arg-type]
         if spent >= budget:
-            yield Obstacle(period, str(dollars))
+            yield Obstacle(period, limit_of(limits, period))
         elif spent + figures.held >= budget:
-            yield Obstacle("held", str(dollars))
+            yield Obstacle("held", limit_of(limits, "held"))
     counts: tuple[tuple[Reason, int | None, int], ...] = (
         ("concurrent", limits.concurrent_calls, figures.open + 1),
         ("requests", limits.requests_per_minute, figures.requests + 1),
@@ -61,7 +61,20 @@ def _obstacles(limits: Limits, figures: Figures, tokens: int) -> Iterator[Obstac
     )
     for reason, limit, wanted in counts:
         if limit is not None and wanted > limit:
-            yield Obstacle(reason, str(limit))
+            yield Obstacle(reason, limit_of(limits, reason))
+
+
+def limit_of(limits: Limits, reason: Reason) -> str:
+    """Return the limit that is in the way, as one reads it."""
+    found = {
+        "requests": limits.requests_per_minute,
+        "tokens": limits.tokens_per_minute,
+        "concurrent": limits.concurrent_calls,
+        "day": limits.dollars_per_day,
+        "month": limits.dollars_per_month,
+        "held": limits.dollars_per_day or limits.dollars_per_month,
+    }.get(reason)
+    return "" if found is None else str(found)
 
 
 def granted(want: Want, figures: Sequence[Figures]) -> Verdict:

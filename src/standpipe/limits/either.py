@@ -1,0 +1,62 @@
+"""The shared counters while they are there, and this node's own while they are not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from typing_extensions import override
+
+from standpipe.limits.ledger import Away, Crossing, Ledger, Memory, Span, spans
+from standpipe.limits.messages import End, Verdict, Want
+from standpipe.limits.shared import Shared
+
+
+class Either(Ledger):
+    """For an operator who would rather exceed limits than refuse calls."""
+
+    def __init__(self, shared: Shared, own: Memory) -> None:
+        self._shared = shared
+        self._own = own
+        #: What was spent while the shared ones were away: they must ask the store for it.
+        self._unheard: set[Span] = set()
+
+    @override
+    async def unknown(self, want: Want) -> list[Span]:
+        try:
+            if self._unheard:
+                await self._shared.forget(self._unheard)
+                self._unheard.clear()
+            return await self._shared.unknown(want)
+        except Away:
+            return await self._own.unknown(want)
+
+    @override
+    async def know(self, span: Span, spent: int, at: int) -> None:
+        try:
+            await self._shared.know(span, spent, at)
+        except Away:
+            await self._own.know(span, spent, at)
+
+    @override
+    async def begin(self, want: Want) -> Verdict:
+        try:
+            return await self._shared.begin(want)
+        except Away:
+            if await self._own.unknown(want):  # it will be known when the call comes again
+                raise
+            return await self._own.begin(want)
+
+    @override
+    async def end(self, want: Want, end: End, cost: int) -> list[Crossing]:
+        if not self._own.has_begun(end.call):
+            return await self._shared.end(want, end, cost)
+        self._unheard.update(spans(want))
+        return await self._own.end(want, end, cost)
+
+    @override
+    async def keep(self, wants: Iterable[Want]) -> None:
+        await self._shared.keep(want for want in wants if not self._own.has_begun(want.call))
+
+    @override
+    async def close(self) -> None:
+        await self._shared.close()

@@ -1,0 +1,255 @@
+"""What is counted, in memory and in Redis: the same scenes for both."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import random
+from collections.abc import Awaitable, Callable
+from decimal import Decimal
+
+import pytest
+from limits.conftest import Clock, MakeLedger
+
+from standpipe.limits.ledger import Crossing, Ledger, spans
+from standpipe.limits.limits import Limits, checked
+from standpipe.limits.messages import End, Reason, Subject, Want
+from standpipe.wire.ids import new_id
+
+DOLLAR = 10**12
+#: In microseconds: 14 November 2023.
+AT = 1_700_000_000_000_000
+
+Play = Callable[[Ledger], Awaitable[None]]
+
+
+def play(make: MakeLedger, scene: Play) -> None:
+    async def whole() -> None:
+        ledger = make()
+        try:
+            await scene(ledger)
+        finally:
+            await ledger.close()
+
+    asyncio.run(whole())
+
+
+class Caller:
+    """Somebody who is held to limits, with a project that may be too."""
+
+    def __init__(self, ledger: Ledger, limits: Limits, project: Limits | None = None) -> None:
+        self.ledger = ledger
+        self.project = new_id()
+        self.subjects = [Subject("key", new_id(), limits)]
+        if project is not None:
+            self.subjects.append(Subject("project", self.project, project))
+
+    def want(self, tokens: int = 0, cost: int = 0, at: int = AT, *, begun: bool = False) -> Want:
+        return Want(
+            new_id(), self.project, tuple(self.subjects), at, tokens, cost=cost, has_begun=begun
+        )
+
+    async def begin(self, want: Want) -> Reason | None:
+        for span in await self.ledger.unknown(want):
+            await self.ledger.know(span, 0, AT)
+        return (await self.ledger.begin(want)).reason
+
+    async def take(self, tokens: int = 0, cost: int = 0) -> Want:
+        want = self.want(tokens, cost)
+        assert await self.begin(want) is None
+        return want
+
+    async def end(
+        self, want: Want, tokens: int = 0, cost: int = 0, *, counts: bool = True
+    ) -> list[Crossing]:
+        end = End(want.call, self.project, AT + 1, tokens, counts=counts)
+        return await self.ledger.end(want, end, cost)
+
+
+def test_no_more_requests_than_the_limit_begin_in_any_minute(
+    make_ledger: MakeLedger, clock: Clock
+) -> None:
+    async def scene(ledger: Ledger) -> None:
+        caller, rng, began = Caller(ledger, Limits(requests_per_minute=10)), random.Random(7), []
+        for _ in range(150):
+            clock.now += rng.random() * 6
+            want = caller.want()
+            if await caller.begin(want) is None:
+                began.append(clock.now)
+                await caller.end(want)
+        for first in began:
+            assert sum(first <= each < first + 60 for each in began) <= 10
+        assert len(began) > 60  # and no fewer than it should
+
+    play(make_ledger, scene)
+
+
+def test_refused_call_may_begin_after_the_told_wait(make_ledger: MakeLedger, clock: Clock) -> None:
+    async def scene(ledger: Ledger) -> None:
+        caller = Caller(ledger, Limits(requests_per_minute=2, tokens_per_minute=100))
+        await caller.end(await caller.take(60), 60)
+        clock.now += 10.5
+        await caller.end(await caller.take(30), 30)
+        for _ in range(3):
+            verdict = await ledger.begin(caller.want(50))
+            if verdict.reason is None:
+                break
+            assert verdict.wait
+            clock.now += verdict.wait + 0.001
+        else:
+            raise AssertionError("the wait was too short")
+        assert verdict.requests is not None
+        assert verdict.tokens is not None
+        assert (verdict.requests.limit, verdict.requests.remaining) == (2, 0)
+        assert (verdict.tokens.limit, verdict.tokens.remaining) == (100, 20)
+        assert 60 <= verdict.requests.reset <= 61
+
+    play(make_ledger, scene)
+
+
+def test_tokens_count_as_estimated_and_then_as_used(make_ledger: MakeLedger, clock: Clock) -> None:
+    async def scene(ledger: Ledger) -> None:
+        caller = Caller(ledger, Limits(tokens_per_minute=100))
+        first = await caller.take(90)
+        assert await caller.begin(caller.want(20)) == "tokens"
+        await caller.end(first, 10)
+        second = await caller.take(90)
+        clock.now += 30
+        await caller.end(second, 95)
+        # What was more than estimated counts from when it was known.
+        clock.now += 31.5
+        assert await caller.begin(caller.want(96)) == "tokens"
+        assert await caller.begin(caller.want(95)) is None
+        assert (await ledger.begin(caller.want(101))).wait is None
+
+    play(make_ledger, scene)
+
+
+def test_calls_at_a_time_are_those_that_have_not_ended(make_ledger: MakeLedger) -> None:
+    async def scene(ledger: Ledger) -> None:
+        caller = Caller(ledger, Limits(concurrent_calls=2))
+        first, _ = await caller.take(), await caller.take()
+        assert await caller.begin(caller.want()) == "concurrent"
+        await caller.end(first)
+        await caller.end(first)  # told twice
+        await caller.take()
+        assert await caller.begin(caller.want()) == "concurrent"
+
+    play(make_ledger, scene)
+
+
+def test_failed_call_gives_its_request_back(make_ledger: MakeLedger) -> None:
+    async def scene(ledger: Ledger) -> None:
+        caller = Caller(ledger, Limits(requests_per_minute=1, tokens_per_minute=50))
+        for _ in range(3):
+            await caller.end(await caller.take(50), counts=False)
+        await caller.end(await caller.take(50), 1)
+        assert await caller.begin(caller.want(1)) == "requests"
+
+    play(make_ledger, scene)
+
+
+@pytest.mark.parametrize("period", ["day", "month"])
+def test_budget_is_held_by_open_calls_and_spent_by_ended_ones(
+    make_ledger: MakeLedger, period: str
+) -> None:
+    async def scene(ledger: Ledger) -> None:
+        caller = Caller(ledger, checked({f"dollars_per_{period}": "1.00"}))
+        first = await caller.take(cost=DOLLAR * 6 // 10)
+        second = await caller.take(cost=DOLLAR * 6 // 10)
+        assert await caller.begin(caller.want()) == "held"
+        assert await caller.end(first, cost=DOLLAR // 2) == []
+        crossed = await caller.end(second, cost=DOLLAR // 2)
+        assert [each.threshold for each in crossed] == [80, 100]
+        assert {each.spent for each in crossed} == {DOLLAR}
+        assert await caller.begin(caller.want()) == period
+        # The next period is another.
+        assert await caller.begin(caller.want(at=AT + 40 * 86_400_000_000)) is None
+
+    play(make_ledger, scene)
+
+
+def test_key_and_project_must_both_have_room(make_ledger: MakeLedger) -> None:
+    async def scene(ledger: Ledger) -> None:
+        caller = Caller(ledger, Limits(requests_per_minute=5), Limits(requests_per_minute=3))
+        other = Caller(ledger, Limits(requests_per_minute=5), Limits(requests_per_minute=3))
+        other.project, other.subjects[1] = caller.project, caller.subjects[1]
+        for _ in range(2):
+            await caller.take()
+        await other.take()
+        verdict = await ledger.begin(caller.want())
+        assert (verdict.reason, verdict.kind, verdict.limit) == ("requests", "project", "3")
+        # What the project refuses is not counted for the key.
+        assert verdict.requests is not None
+        assert verdict.requests.remaining == 0
+        assert await other.begin(other.want()) == "requests"
+
+    play(make_ledger, scene)
+
+
+def test_call_that_has_begun_is_counted_whatever_its_limits(make_ledger: MakeLedger) -> None:
+    async def scene(ledger: Ledger) -> None:
+        caller = Caller(ledger, Limits(concurrent_calls=1))
+        want = caller.want(begun=True)
+        for _ in range(3):
+            assert (await ledger.begin(want)).reason is None
+        await ledger.begin(caller.want(begun=True))
+        assert await caller.begin(caller.want()) == "concurrent"
+        await caller.end(want)
+        assert await caller.begin(caller.want()) == "concurrent"
+
+    play(make_ledger, scene)
+
+
+def test_large_sums_are_exact(make_ledger: MakeLedger) -> None:
+    async def scene(ledger: Ledger) -> None:
+        caller = Caller(ledger, Limits(dollars_per_day=Decimal(9_000_000)))
+        want = caller.want(cost=1)
+        (span,) = spans(want)
+        # Redis adds with 64 bits and compares with 53: it may be wrong by a billionth of a dollar.
+        await ledger.know(span, 9_000_000 * DOLLAR - 3003, AT)
+        assert await caller.begin(want) is None
+        assert await caller.end(want, cost=2) == []
+        (crossed,) = await caller.end(await caller.take(cost=1), cost=3001)
+        assert (crossed.threshold, crossed.spent) == (100, 9_000_000 * DOLLAR)
+
+    play(make_ledger, scene)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_whatever_happens_nothing_leaks_and_no_budget_is_exceeded_by_more_than_a_call(
+    make_ledger: MakeLedger, clock: Clock, seed: int
+) -> None:
+    rng = random.Random(seed)
+    most = DOLLAR // 50
+
+    async def scene(ledger: Ledger) -> None:
+        limits = Limits(concurrent_calls=5, tokens_per_minute=500, dollars_per_day=Decimal("0.5"))
+        caller = Caller(ledger, limits, Limits(concurrent_calls=6, dollars_per_month=Decimal(1)))
+        there: list[Want] = []
+        spent = 0
+        for _ in range(250):
+            clock.now += rng.choice((0.0, 0.4, 3.0))
+            if there and rng.random() < 0.5:
+                want = there.pop(rng.randrange(len(there)))
+                kind = rng.choice(("settled", "failed", "worker gone"))
+                cost = rng.randint(0, want.cost) if kind == "settled" else 0
+                spent += cost
+                await caller.end(want, rng.randint(0, 40), cost, counts=kind == "settled")
+            else:
+                want = caller.want(rng.randint(0, 60), rng.randint(0, most))
+                if await caller.begin(want) is None:
+                    there.append(want)
+            assert len(there) <= 5
+            assert spent <= DOLLAR // 2 + most
+        for want in there:
+            await caller.end(want, counts=False)
+        clock.now += 61
+        free = caller.subjects[0] = Subject(
+            "key", caller.subjects[0].id, Limits(concurrent_calls=1)
+        )
+        del free
+        wants = [caller.want() for _ in itertools.repeat(None, 2)]
+        assert [await caller.begin(want) for want in wants] == [None, "concurrent"]
+
+    play(make_ledger, scene)
