@@ -57,6 +57,7 @@ lock: ## Make the lock files anew (needs uv and npm).
 	$(COMPILE) --extra local pyproject.toml -o requirements/runtime.lock
 	$(COMPILE) -c requirements/runtime.lock -c requirements/build.lock requirements/dev.in -o requirements/dev.lock
 	$(COMPILE) -c requirements/runtime.lock --extra audio --extra bedrock --extra embeddings --extra litellm --extra postgres --extra redis pyproject.toml -o requirements/extras.lock
+	$(COMPILE) -c requirements/runtime.lock -c requirements/extras.lock --extra local --extra postgres --extra redis pyproject.toml -o requirements/container.lock
 	$(COMPILE) -c requirements/runtime.lock -c requirements/extras.lock -c requirements/dev.lock requirements/fidelity.in -o requirements/fidelity.lock
 	for name in $(basename $(notdir $(wildcard $(CLIENTS)/*.in))); do $(COMPILE) $(CLIENTS)/$$name.in -o $(CLIENTS)/$$name.lock || exit; done
 	for folder in $(dir $(wildcard $(CLIENTS)/*/package.json)); do (cd $$folder && npm install --package-lock-only --omit-lockfile-registry-resolved) || exit; done
