@@ -128,7 +128,7 @@ def test_dashboard_asks_only_for_what_there_is() -> None:
     panels = [each for each in dashboard["panels"] if each["type"] != "row"]
     queries = [target["expr"] for panel in panels for target in panel["targets"]]
     queries += [each["query"]["query"] for each in dashboard["templating"]["list"][1:]]
-    known = {}
+    known: dict[str, set[str]] = {}
     for each in METRICS:
         ends = ("_bucket", "_sum", "_count") if each.type == "histogram" else ("",)
         known |= {each.name + end: {*each.labels, "instance", "job"} for end in ends}

@@ -48,6 +48,11 @@ def _drain(settings: Settings) -> ChildSpec:
         "prices": msgspec.to_builtins(settings.prices),
         "urls": {name: row.base_url for name, row in settings.providers.items()},
         "retention": msgspec.to_builtins(settings.retention),
+        "traces": {
+            "endpoint": settings.telemetry.otlp_endpoint,
+            "headers": {name: each.reveal() for name, each in settings.telemetry.headers.items()},
+            "content": settings.telemetry.content,
+        },
         "logging": msgspec.to_builtins(settings.logging),
     }
     drain = ChildSpec(

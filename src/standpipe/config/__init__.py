@@ -29,6 +29,7 @@ from standpipe.config.settings import (
     SpoolSettings,
     StoreSettings,
     Target,
+    Telemetry,
     Timeouts,
     UsageSettings,
 )
@@ -51,6 +52,7 @@ __all__ = [
     "SpoolSettings",
     "StoreSettings",
     "Target",
+    "Telemetry",
     "Timeouts",
     "UsageSettings",
     "load",

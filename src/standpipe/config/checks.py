@@ -20,6 +20,7 @@ from standpipe.config.settings import (
     Server,
     Settings,
     Target,
+    Telemetry,
     Timeouts,
 )
 from standpipe.errors import ConfigError
@@ -64,6 +65,7 @@ def check(settings: Settings) -> None:
     if "" in settings.usage.metadata:
         raise ConfigError("usage.metadata: a name of metadata cannot be empty")
     _check_redaction(settings.redaction)
+    _check_telemetry(settings.telemetry)
     _check_limits_kept(settings.limits)
     for name, model in settings.local.models.items():
         _check_local(name, model, settings.local.model)
@@ -96,7 +98,7 @@ def _check_provider(name: str, provider: Provider) -> None:
     if not _PROVIDER_NAME.fullmatch(name):
         raise ConfigError(f"{where}: a provider's name is letters, digits, '-', '_' and '.'")
     if provider.base_url:
-        _check_url(where, provider.base_url)
+        _check_url(f"{where}.base_url", provider.base_url)
     if provider.api_key and provider.api_keys:
         raise ConfigError(f"{where}: api_key and api_keys are two ways to say the same; keep one")
     _check_key(f"{where}.api_key", provider.api_key)
@@ -124,13 +126,25 @@ def _check_limits(where: str, provider: Provider) -> None:
 _PROVIDER_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
 
+def _check_telemetry(telemetry: Telemetry) -> None:
+    if telemetry.otlp_endpoint:
+        _check_url("telemetry.otlp_endpoint", telemetry.otlp_endpoint)
+    for name, value in telemetry.headers.items():
+        if not _HEADER.fullmatch(name):
+            raise ConfigError(f"telemetry.headers: {name!r} is no name of a header")
+        _check_key(f"telemetry.headers.{name}", value)
+
+
+_HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+
+
 def _check_url(where: str, text: str) -> None:
     url = urlsplit(text)
     if url.scheme not in ("http", "https") or not url.hostname:
         shown = without_password(text)
-        raise ConfigError(f"{where}.base_url = {shown!r}: not an http(s) URL")
+        raise ConfigError(f"{where} = {shown!r}: not an http(s) URL")
     if url.username or url.password or url.query or url.fragment:
-        raise ConfigError(f"{where}.base_url: must have no user, password, query or fragment")
+        raise ConfigError(f"{where}: must have no user, password, query or fragment")
 
 
 def _check_local(name: str, model: LocalModel, default: str) -> None:

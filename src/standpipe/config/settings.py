@@ -254,6 +254,17 @@ class Retention(Section, frozen=True, kw_only=True):
     content_bytes: int = 50 * 1024**3
 
 
+class Telemetry(Section, frozen=True, kw_only=True):
+    """Traces of calls, by OpenTelemetry's conventions."""
+
+    #: Base URL of an OTLP/HTTP receiver, to which `/v1/traces` is added; empty for no traces.
+    otlp_endpoint: str = ""
+    #: Headers for it by name, each as a provider's `api_key`.
+    headers: dict[str, Secret] = {}
+    #: Put texts and errors into them too, as far as they are kept.
+    content: bool = False
+
+
 class LocalModel(Section, frozen=True, kw_only=True):
     """A model on this machine, in a process of its own."""
 
@@ -324,6 +335,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     redaction: Redaction = Redaction()
     retention: Retention = Retention()
     usage: UsageSettings = UsageSettings()
+    telemetry: Telemetry = Telemetry()
     #: Prices of the operator's own, by `provider/model`.
     prices: dict[str, Price] = {}
     local: Local = Local()
@@ -372,5 +384,6 @@ PLAIN_SECTIONS: dict[str, type[Section]] = {
     "redaction": Redaction,
     "retention": Retention,
     "usage": UsageSettings,
+    "telemetry": Telemetry,
     "local": Local,
 }

@@ -11,8 +11,7 @@ from standpipe import config, log
 from standpipe.drain.process import DrainSpec, run_process
 from standpipe.wire.known_secrets import KnownSecrets
 
-#: Objects made between two looks for cycles: a batch makes some ten thousand, and none of them is in
-#: one.
+#: Objects made between two looks for cycles: a batch makes some ten thousand, and none is in one.
 _OBJECTS = 100_000
 
 
@@ -21,7 +20,8 @@ def main() -> int:
     gc.set_threshold(_OBJECTS)
     log.set_up()
     spec = msgspec.json.decode(sys.stdin.buffer.readline(), type=DrainSpec)
-    log.set_up(KnownSecrets(config.passwords(spec.store_url)), spec.logging)
+    secrets = [*config.passwords(spec.store_url), *spec.traces.headers.values()]
+    log.set_up(KnownSecrets(secrets), spec.logging)
     return run_process(spec, on_ready=_ready)
 
 

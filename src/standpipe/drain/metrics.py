@@ -7,7 +7,7 @@ read again at the next start, so a counter that a scraper has seen never goes ba
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -78,7 +78,10 @@ SKIPPED = Metric(
     "counter",
     "Records of the spool that were in the store already, or were deleted from it.",
 )
-METRICS = (CALLS, DURATION, FIRST_TOKEN, TOKENS, COST, ATTEMPTS, INSERTED, SKIPPED)
+SPANS = Metric(
+    "standpipe_spans_total", "counter", "Spans of traces, by what became of them.", ("result",)
+)
+METRICS = (CALLS, DURATION, FIRST_TOKEN, TOKENS, COST, ATTEMPTS, INSERTED, SKIPPED, SPANS)
 
 
 class Histogram(msgspec.Struct):
@@ -112,7 +115,7 @@ class Counts:
             if each.type == "counter"
         }
         self._histograms = {
-            each.name: dict(former.histograms.get(each.name, ()))
+            each.name: dict(_of_these_buckets(former.histograms.get(each.name) or ()))
             for each in METRICS
             if each.type == "histogram"
         }
@@ -124,11 +127,21 @@ class Counts:
 
         Where only some of them were, which ones is not known, and all are counted.
         """
-        self._count(INSERTED, (), inserted)
-        self._count(SKIPPED, (), len(rows) - inserted)
+        self.count(INSERTED, (), inserted)
+        self.count(SKIPPED, (), len(rows) - inserted)
         if inserted:
             for row in rows:
                 self._take(row)
+
+    def count(self, metric: Metric, labels: Labels, more: float) -> None:
+        """Add to one series of a metric."""
+        if not more:
+            return
+        series = self._counters[metric.name]
+        if labels not in series and len(series) >= MOST_SERIES:
+            labels = (OTHER,) * len(labels)
+        series[labels] = series.get(labels, 0) + more
+        self._has_news = True
 
     def tell(self) -> None:
         """Write it down if there is news; OSError if that cannot be written."""
@@ -145,13 +158,13 @@ class Counts:
     def _take(self, row: Row) -> None:
         place = row.provider or NONE, self._model(row)
         status = NONE if row.status is None else str(row.status)
-        self._count(CALLS, (row.kind, *place, row.outcome, status), 1)
+        self.count(CALLS, (row.kind, *place, row.outcome, status), 1)
         for name, count in _tokens(row.usage):
-            self._count(TOKENS, (row.kind, *place, name), count)
+            self.count(TOKENS, (row.kind, *place, name), count)
         if row.cost is not None:
-            self._count(COST, (row.kind, *place), float(row.cost))
+            self.count(COST, (row.kind, *place), float(row.cost))
         for attempt in row.attempts:
-            self._count(ATTEMPTS, (attempt.provider, _ending(attempt)), 1)
+            self.count(ATTEMPTS, (attempt.provider, _ending(attempt)), 1)
         # What a report tells of was not answered here, and when a lost stream ended nobody saw.
         if row.kind != "report" and row.outcome != "lost":
             self._time(DURATION, place, row.received_at - row.requested_at)
@@ -170,13 +183,6 @@ class Counts:
         self._models.add(name)
         return name
 
-    def _count(self, metric: Metric, labels: Labels, more: float) -> None:
-        series = self._counters[metric.name]
-        if labels not in series and len(series) >= MOST_SERIES:
-            labels = (OTHER,) * len(labels)
-        series[labels] = series.get(labels, 0) + more
-        self._has_news = True
-
     def _time(self, metric: Metric, labels: Labels, length_us: int) -> None:
         series = self._histograms[metric.name]
         if labels not in series and len(series) >= MOST_SERIES:
@@ -190,6 +196,15 @@ def told(directory: Path) -> Counted:
     with suppress(OSError, msgspec.DecodeError):
         return msgspec.json.decode((directory / FILE).read_bytes(), type=Counted)
     return Counted()
+
+
+def _of_these_buckets(
+    series: Iterable[tuple[Labels, Histogram]],
+) -> Iterator[tuple[Labels, Histogram]]:
+    """Yield what another version, with other buckets, has not counted."""
+    for labels, histogram in series:
+        if len(histogram.counts) == len(BUCKETS) + 1:
+            yield labels, histogram
 
 
 def _tokens(usage: Usage | None) -> Iterator[tuple[str, int]]:

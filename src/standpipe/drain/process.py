@@ -8,8 +8,8 @@ import os
 import select
 import signal
 import time
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 
@@ -17,10 +17,11 @@ import msgspec
 from typing_extensions import override
 
 from standpipe.config import Logging, Price, Retention
-from standpipe.drain.drain import Drain, Stop
+from standpipe.drain.drain import Drain, Sink, Stop
 from standpipe.drain.housekeeping import Housekeeping
 from standpipe.drain.metrics import Counts
 from standpipe.drain.prices import Prices
+from standpipe.drain.traces import Traces, TraceSpec
 from standpipe.store.store import Store
 
 #: Held by the one drain of a spool; another waits for it.
@@ -46,6 +47,7 @@ class DrainSpec(msgspec.Struct, frozen=True):
     #: How long what is kept, where the project does not say.
     retention: Retention = Retention()
     logging: Logging = Logging()
+    traces: TraceSpec = TraceSpec()
 
     @override
     def __repr__(self) -> str:
@@ -66,20 +68,35 @@ def run_process(spec: DrainSpec, *, on_ready: Callable[[], None] = lambda: None)
         with _alone(spool, stop) as is_ours:
             if not is_ours:
                 return 0  # another drain is at it and will finish
-            made = Drain(
-                spool,
-                store,
-                Prices(spec.prices, spec.urls),
-                keep_s=spec.keep,
-                housekeeping=Housekeeping(store, spec.retention).step,
-                sinks=[Counts(spool)],
-            )
-            with closing(made) as drain:
-                is_empty = drain.run(stop)
+            with _sinks(spec) as sinks:
+                made = Drain(
+                    spool,
+                    store,
+                    Prices(spec.prices, spec.urls),
+                    keep_s=spec.keep,
+                    housekeeping=Housekeeping(store, spec.retention).step,
+                    sinks=sinks,
+                )
+                with closing(made) as drain:
+                    is_empty = drain.run(stop)
     if is_empty:
         return 0
     log.warning("the spool is not empty; the rest is drained after the next start")
     return 1
+
+
+@contextmanager
+def _sinks(spec: DrainSpec) -> Iterator[Sequence[Sink]]:
+    """Return who hears of what is stored; in the end, they pass on what they heard."""
+    counts = Counts(Path(spec.spool))
+    if not spec.traces.endpoint:
+        yield [counts]
+        return
+    with closing(Traces(spec.traces, spec.urls, counts)) as traces:
+        yield [traces, counts]
+    traces.tell()
+    with suppress(OSError):
+        counts.tell()
 
 
 class _Told:
