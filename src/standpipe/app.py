@@ -16,6 +16,8 @@ from starlette.routing import Match, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from standpipe.api import docs, worker_state
+from standpipe.api.admin import Admin, guarded
+from standpipe.api.admin_views import AdminViews
 from standpipe.api.call import CallRoute
 from standpipe.api.endpoints import CALLS, ENDPOINTS, PREFIXES, ROOT_ENDPOINTS, Endpoint
 from standpipe.api.freshness import Freshness
@@ -155,6 +157,7 @@ def _handlers(
     logs = Logs(callers, store, freshness, labels)
     usage = UsageReports(callers, store, freshness, names=settings.usage.metadata)
     models = Models(callers, routes, since=int(time.time()))
+    admin = Admin(store, freshness).handlers() | AdminViews(settings, store, freshness).handlers()
     health = Health(StoreState(store, callers), callers, settings.spool_dir, presence)
     return {
         "listChatCompletions": stored.list,
@@ -178,6 +181,7 @@ def _handlers(
         "ready": health.ready,
         "openapi": docs.openapi,
         "docs": docs.page,
+        **{name: guarded(callers, handle) for name, handle in admin.items()},
     }
 
 
@@ -233,7 +237,8 @@ def _not_found(request: Request) -> str:
     prefix = request.scope["standpipe.prefix"]
     if prefix is None:
         return "Not found"
-    there = ", ".join(f"{each.method} {each.path}" for each in ENDPOINTS if not each.testing)
+    offered = [each for each in ENDPOINTS if not each.testing and each.auth != "admin"]
+    there = ", ".join(f"{each.method} {each.path}" for each in offered)
     return f"Not found; under {prefix} there is {there}"
 
 

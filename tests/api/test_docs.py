@@ -18,7 +18,7 @@ import pytest
 import serving
 from typing_extensions import override
 
-from standpipe.api import docs, logs, report, stored
+from standpipe.api import admin_forms, docs, logs, report, stored
 from standpipe.api.endpoints import ENDPOINTS, PREFIXES, ROOT_ENDPOINTS
 from standpipe.api.openapi import document, error_classes, operations
 from standpipe.api.operations import ANSWER_HEADERS, CONTROL, OPERATIONS
@@ -29,6 +29,7 @@ from standpipe.providers.openai import CODES
 from standpipe.wire import chat
 
 DOCUMENT = document()
+ADMIN_KEY = "the-key-of-an-administrator"
 GUIDE = serving.REPOSITORY / "docs" / "api.md"
 
 
@@ -80,6 +81,10 @@ FORMS: dict[str, type[msgspec.Struct]] = {
     "TagsUpdate": logs.TagsUpdate,
     "LogDeletion": logs.LogDeletion,
     "Filter": logs.FilterBody,
+    "NewProject": admin_forms.NewProject,
+    "ProjectChange": admin_forms.ProjectChange,
+    "NewKey": admin_forms.NewKey,
+    "KeyChange": admin_forms.KeyChange,
 }
 
 
@@ -194,7 +199,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[serving.Standpi
         configuration = serving.provider(
             "openai", upstream.url, api_key='"upstream-key"', models='["gpt-4o-mini"]'
         )
-        with serving.serving(home, configuration, SERVER_LOCAL_TESTING="true") as running:
+        chosen = {"SERVER_LOCAL_TESTING": "true", "ADMIN_KEY": ADMIN_KEY}
+        with serving.serving(home, configuration, **chosen) as running:
             yield running
 
 
@@ -235,19 +241,21 @@ def examples(operation: dict[str, Any]) -> list[Any]:
 def test_examples_of_the_document_are_answered_as_it_says(
     server: serving.Standpipe, prefix: str
 ) -> None:
-    known = {"models": "gpt-4o-mini"}
+    path = "/admin/projects/default/keys"
+    key = serving.call(server, "POST", path, {}, key=ADMIN_KEY).json["id"]
+    known = {"/models": "gpt-4o-mini", "/admin/keys": key}
     listed = sorted(operations(DOCUMENT["paths"]), key=lambda each: each[0] == "DELETE")
     for method, path, operation, item in listed:
-        name = urllib.parse.quote(known.get(path.split("/")[1], ""))
+        name = urllib.parse.quote(known.get(path.partition("/{id}")[0], ""))
         first = (item.get("servers") or DOCUMENT["servers"])[0]["url"]
         under = "" if first == "/" else prefix
         for body in examples(operation):
             target = under + path.replace("{id}", name)
-            answer = serving.call(server, method, target, body, root=True)
+            answer = serving.call(server, method, target, body, root=True, key=ADMIN_KEY)
             assert answer.status == 200, (method, target, answer.body)
             check_answer(answer, operation)
-            if "store" in (body or ()):
-                known["chat"] = answer.json["id"]
+            if "store" in (body or ()) or operation.get("operationId") == "createProject":
+                known[path] = answer.json["id"]
 
 
 _CHAT = DOCUMENT["paths"]["/chat/completions"]["post"]

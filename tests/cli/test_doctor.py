@@ -103,6 +103,15 @@ def test_first_key_that_is_not_in_the_store_is_wrong(cli: CommandLine, key: str)
     assert "STANDPIPE_API_KEY:" not in told
 
 
+def test_admin_key_that_is_none_is_wrong(cli: CommandLine, key: str) -> None:
+    _, told = doctor(cli, STANDPIPE_ADMIN_KEY=key)
+    assert line(told, "STANDPIPE_ADMIN_KEY").startswith("wrong")
+    admin = cli("keys", "create", "--admin").strip()
+    _, told = doctor(cli, STANDPIPE_ADMIN_KEY=admin)
+    assert "STANDPIPE_ADMIN_KEY:" not in told
+    assert admin not in told
+
+
 def test_store_that_is_none_is_wrong(cli: CommandLine) -> None:
     cli.home.mkdir()
     (cli.home / "standpipe.db").write_bytes(b"no database" * 100)

@@ -78,6 +78,39 @@ def test_key_says_what_is_kept_of_its_calls(cli: CommandLine, store: Store) -> N
     assert store.keys(None)[-1].content is None
 
 
+def test_admin_key_is_made_shown_and_rotated_as_one(cli: CommandLine, store: Store) -> None:
+    token = cli("keys", "create", "--admin", "--read-only").strip()
+    (shown,) = lines(cli("keys", "list", "--json"))
+    assert (shown["admin"], shown["read_only"]) == (True, True)
+    assert "admin, read-only" in cli("keys", "list")
+    new = cli("keys", "rotate", public_id_of(token) or "").strip()
+    found = store.key_by_hash(hash_token(new))
+    assert found is not None
+    assert (found.admin, found.read_only) == (True, True)
+
+
+def test_what_commands_change_is_in_the_audit_log(cli: CommandLine, store: Store) -> None:
+    token = cli("keys", "create").strip()
+    key = public_id_of(token) or ""
+    cli("keys", "set", key, "--content", "none")
+    cli("keys", "revoke", key)
+    cli("projects", "rename", "default", "main")
+    cli("projects", "keep", "main", "--content-days", "7")
+    cli("projects", "remove", "main", "--yes")
+    entries = store.audit_log(None)
+    assert [each.action for each in reversed(entries)] == [
+        "project.created",
+        "key.created",
+        "key.changed",
+        "key.revoked",
+        "project.changed",
+        "project.changed",
+        "project.removed",
+    ]
+    assert {each.actor for each in entries} == {"cli"}
+    assert all(token not in each.detail for each in entries)
+
+
 def test_content_that_there_is_not_is_refused(cli: CommandLine, project: Project) -> None:
     assert cli.run("keys", "create", "--content", "some").returncode == 2
 

@@ -8,7 +8,7 @@ import msgspec
 
 PREFIXES = ("/api/v1", "/v1")
 
-Auth = Literal["key", "none"]
+Auth = Literal["key", "admin", "none"]
 
 
 class Endpoint(msgspec.Struct, frozen=True):
@@ -26,6 +26,26 @@ class Endpoint(msgspec.Struct, frozen=True):
     #: Calls a model; answered in front of the router.
     calls: bool = False
 
+
+#: For those who hold an admin key.
+ADMIN: tuple[Endpoint, ...] = tuple(
+    Endpoint(method, f"/admin{path}", operation, summary, auth="admin")
+    for method, path, operation, summary in (
+        ("GET", "/projects", "listProjects", "List the projects, oldest first."),
+        ("POST", "/projects", "createProject", "Make a project."),
+        ("GET", "/projects/{id}", "getProject", "Return a project."),
+        ("POST", "/projects/{id}", "updateProject", "Change a project."),
+        ("DELETE", "/projects/{id}", "deleteProject", "Delete a project for good."),
+        ("GET", "/projects/{id}/keys", "listKeys", "List a project's keys, revoked ones too."),
+        ("POST", "/projects/{id}/keys", "createKey", "Make a key, which is shown this once."),
+        ("POST", "/keys/{id}", "updateKey", "Change what a key may do."),
+        ("DELETE", "/keys/{id}", "revokeKey", "End a key for good."),
+        ("GET", "/routes", "listRoutes", "List the routes that are configured."),
+        ("GET", "/providers", "listProviders", "List the providers, without their keys."),
+        ("GET", "/usage", "usageOfAll", "Say what all projects used and what it cost."),
+        ("GET", "/audit", "listAudit", "List who changed projects and keys, newest first."),
+    )
+)
 
 #: Under both prefixes.
 ENDPOINTS: tuple[Endpoint, ...] = (
@@ -132,6 +152,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         testing=True,
     ),
     Endpoint("GET", "/openapi.json", "openapi", "Return this description of the API.", auth="none"),
+    *ADMIN,
 )
 
 #: Paths whose POST calls a model.

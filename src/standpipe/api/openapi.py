@@ -10,17 +10,9 @@ from typing import Any
 from standpipe import __version__, errors
 from standpipe.api.answer_schema import ANSWERS
 from standpipe.api.chat_schema import CHAT
-from standpipe.api.endpoints import ENDPOINTS, PREFIXES, ROOT_ENDPOINTS, Endpoint
-from standpipe.api.operations import (
-    ANSWER_HEADERS,
-    CONTROL,
-    JSON,
-    OPERATIONS,
-    SCHEMAS,
-    Header,
-    Operation,
-    Query,
-)
+from standpipe.api.endpoints import ENDPOINTS, PREFIXES, ROOT_ENDPOINTS, Auth, Endpoint
+from standpipe.api.operation import JSON, Header, Operation, Query
+from standpipe.api.operations import ANSWER_HEADERS, CONTROL, OPERATIONS, RATES, SCHEMAS
 from standpipe.api.schema import ref, text
 from standpipe.errors import ApiError, UpstreamError
 
@@ -31,6 +23,11 @@ _ROOT = {"url": "/", "description": "Without a prefix."}
 _SERVERS = [{"url": prefix, "description": _NOTES[prefix]} for prefix in PREFIXES]
 
 _WITH_KEY = (errors.Unauthorized, errors.Unavailable)
+_AUTH: dict[Auth, tuple[type[ApiError], ...]] = {
+    "key": _WITH_KEY,
+    "admin": (*_WITH_KEY, errors.Forbidden),
+    "none": (),
+}
 _WITH_BODY = (
     errors.Unparsable,
     errors.BadRequest,
@@ -172,7 +169,7 @@ def _responses(endpoint: Endpoint, told: Operation) -> Json:
     }
     classes = [
         *(_WITH_BODY if told.body else ()),
-        *(_WITH_KEY if endpoint.auth == "key" else ()),
+        *_AUTH[endpoint.auth],
         *told.errors,
         *_ALWAYS,
     ]
@@ -182,7 +179,9 @@ def _responses(endpoint: Endpoint, told: Operation) -> Json:
     relays = any(issubclass(error, UpstreamError) for error in classes)
     bad = {str(status): _failure(found, relays=relays) for status, found in by_status.items()}
     # Such as 405, and in calls whatever status a provider answered with.
-    other = _error_answer("Any other error.", "x-request-id", "retry-after", "x-should-retry")
+    rates = RATES if relays else ()
+    often = ("x-request-id", "retry-after", "x-should-retry", *rates)
+    other = _error_answer("Any other error.", *often)
     return {"200": good, **bad, "default": other}
 
 
@@ -190,7 +189,7 @@ def _failure(classes: list[type[ApiError]], *, relays: bool) -> Json:
     """Return the answer of one status; `relays` if a provider may have said the same."""
     told = " ".join(f"`{error.code}`: {meaning(error)}" for error in classes)
     waits = relays or any(error.retry_after is not None for error in classes)
-    extra = [*(["retry-after"] if waits else []), *(["x-should-retry"] if relays else [])]
+    extra = [*(["retry-after"] if waits else []), *(["x-should-retry", *RATES] if relays else [])]
     return _error_answer(told, "x-request-id", *extra)
 
 

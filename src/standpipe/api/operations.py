@@ -4,58 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgspec
-
 from standpipe import errors
+from standpipe.api.admin_operations import ADMIN_OPERATIONS
+from standpipe.api.admin_schema import ADMIN
+from standpipe.api.operation import EVENTS, JSON, Header, Operation, Query
 from standpipe.api.passed_schema import PASSED
 from standpipe.api.schema import Schema, either, mapping, one_of, ref, text, whole
 from standpipe.api.usage_schema import USAGE
-from standpipe.errors import ApiError
-
-JSON = "application/json"
-EVENTS = "text/event-stream"
-
-
-class Header(msgspec.Struct, frozen=True):
-    """A header that means something, in a request or in an answer."""
-
-    description: str
-    schema: Schema
-    deprecated: bool = False
-
-
-class Query(msgspec.Struct, frozen=True):
-    """A query parameter; `style` deepObject is `name[key]=value`."""
-
-    name: str
-    description: str
-    schema: Schema
-    style: str = "form"
-
-
-class Operation(msgspec.Struct, frozen=True):
-    """One operation: its group, what it takes, what it gives, how it fails."""
-
-    group: str
-    #: What 200 brings, in words.
-    gives: str
-    #: Content type to schema.
-    answer: dict[str, Schema]
-    more: str = ""
-    #: Name of the body's schema, None where none is read.
-    body: str | None = None
-    #: Bodies to begin with; the first is the simplest.
-    examples: dict[str, Any] = {}
-    query: tuple[Query, ...] = ()
-    #: What `{id}` in the path is.
-    names: str = ""
-    #: Names of CONTROL that are heeded.
-    headers: tuple[str, ...] = ()
-    #: Names of ANSWER_HEADERS on a 200, besides `x-request-id`.
-    answer_headers: tuple[str, ...] = ()
-    #: Besides those that any operation with a key, or with a body, may meet.
-    errors: tuple[type[ApiError], ...] = ()
-
 
 #: Request headers, besides `Authorization` and HTTP's own.
 CONTROL: dict[str, Header] = {
@@ -117,6 +72,20 @@ ANSWER_HEADERS: dict[str, Header] = {
         "joined by commas. Nothing is ignored without being named here.",
         text(),
     ),
+    "x-ratelimit-limit-requests": Header(
+        "Requests a minute, where the key or its project is held to that: of both, what is nearest "
+        "to its limit.",
+        whole(0, 10**9),
+    ),
+    "x-ratelimit-remaining-requests": Header("How many are left.", whole(0, 10**9)),
+    "x-ratelimit-reset-requests": Header("After how long all are there again, as `12.5s`.", text()),
+    "x-ratelimit-limit-tokens": Header(
+        "Tokens a minute, where the key or its project is held to that.", whole(0, 10**9)
+    ),
+    "x-ratelimit-remaining-tokens": Header(
+        "How many are left, with those that this call may take counted.", whole(0, 10**9)
+    ),
+    "x-ratelimit-reset-tokens": Header("After how long all are there again.", text()),
     "retry-after": Header("Seconds to wait before another try.", whole(1, 10**6)),
     "x-should-retry": Header(
         "`false` where the gateway has tried again itself; OpenAI's clients heed it.",
@@ -200,9 +169,13 @@ _PASSES = (
 )
 
 _NOT_FOUND = (errors.NotFound,)
+#: On every answer of a call whose key or project has such limits.
+RATES = tuple(name for name in ANSWER_HEADERS if name.startswith("x-ratelimit-"))
 _CHAT_ERRORS = (
+    errors.PaymentRequired,
     errors.Forbidden,
     errors.NotFound,
+    errors.RateLimited,
     errors.KeyRefused,
     errors.Unreachable,
     errors.NotACompletion,
@@ -238,7 +211,7 @@ OPERATIONS: dict[str, Operation] = {
         body="ChatRequest",
         examples=_CHAT_EXAMPLES,
         headers=_CHAT_HEADERS,
-        answer_headers=("standpipe-model", "standpipe-fidelity"),
+        answer_headers=("standpipe-model", "standpipe-fidelity", *RATES),
         errors=_CHAT_ERRORS,
     ),
     "createMessage": Operation(
@@ -251,7 +224,7 @@ OPERATIONS: dict[str, Operation] = {
         body="AnthropicRequest",
         examples={"simple": {"model": _MODEL, "max_tokens": 100, "messages": _MESSAGES}},
         headers=tuple(CONTROL),
-        answer_headers=("request-id", "standpipe-model", "standpipe-fidelity"),
+        answer_headers=("request-id", "standpipe-model", "standpipe-fidelity", *RATES),
         errors=_CHAT_ERRORS,
     ),
     "createResponse": Operation(
@@ -262,7 +235,7 @@ OPERATIONS: dict[str, Operation] = {
         body="ResponsesRequest",
         examples={"simple": {"model": _MODEL, "input": "Name three rivers."}},
         headers=_PASSED_HEADERS,
-        answer_headers=("standpipe-model",),
+        answer_headers=("standpipe-model", *RATES),
         errors=_CHAT_ERRORS,
     ),
     "createCompletion": Operation(
@@ -273,7 +246,7 @@ OPERATIONS: dict[str, Operation] = {
         body="CompletionsRequest",
         examples={"simple": {"model": _MODEL, "prompt": "Three rivers are"}},
         headers=_PASSED_HEADERS,
-        answer_headers=("standpipe-model",),
+        answer_headers=("standpipe-model", *RATES),
         errors=_CHAT_ERRORS,
     ),
     "createEmbedding": Operation(
@@ -284,7 +257,7 @@ OPERATIONS: dict[str, Operation] = {
         body="EmbeddingsRequest",
         examples={"simple": {"model": _MODEL, "input": ["river", "lake"]}},
         headers=_PASSED_HEADERS,
-        answer_headers=("standpipe-model",),
+        answer_headers=("standpipe-model", *RATES),
         errors=_CHAT_ERRORS,
     ),
     "listChatCompletions": Operation(
@@ -443,7 +416,8 @@ OPERATIONS: dict[str, Operation] = {
         errors=(errors.Forbidden,),
     ),
     "docs": Operation(SERVICE, "The page.", {"text/html": text()}),
+    **ADMIN_OPERATIONS,
 }
 
 #: Schemas that only operations name.
-SCHEMAS: dict[str, Schema] = {"Anything": mapping(), **PASSED, **USAGE}
+SCHEMAS: dict[str, Schema] = {"Anything": mapping(), **PASSED, **USAGE, **ADMIN}

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import reduce
 from operator import add
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 from starlette.requests import Request
@@ -19,7 +19,7 @@ from standpipe.api.usage_form import figures, shown
 from standpipe.calls.callers import Callers
 from standpipe.errors import BadRequest
 from standpipe.store.store import Store
-from standpipe.store.usage import DAY_US, Sums, UsageQuery
+from standpipe.store.usage import DAY_US, Sums, UsageQuery, UsageRow
 
 #: Rows of an answer, at most.
 MOST = 10_000
@@ -61,15 +61,20 @@ class UsageReports:
         asked = query(request.query_params, self._names)
         await self._freshness.wait()
         rows = await self._freshness.ask(self._store.usage, caller.project, asked, limit=MOST + 1)
-        if len(rows) > MOST:
-            raise BadRequest(
-                f"by, group: the answer has more than {MOST} rows; ask for a shorter time, for "
-                "days, or for fewer groups",
-                param="group",
-            )
-        total = reduce(add, (row.sums for row in rows), Sums())
-        data = [shown(row, asked) for row in rows]
-        return Json({"object": "list", "data": data, "total": figures(total)})
+        return Json(reported(rows, asked))
+
+
+def reported(rows: Sequence[UsageRow], asked: UsageQuery) -> dict[str, Any]:
+    """Return the report; BadRequest if it would have too many rows."""
+    if len(rows) > MOST:
+        raise BadRequest(
+            f"by, group: the answer has more than {MOST} rows; ask for a shorter time, for "
+            "days, or for fewer groups",
+            param="group",
+        )
+    total = reduce(add, (row.sums for row in rows), Sums())
+    data = [shown(row, asked) for row in rows]
+    return {"object": "list", "data": data, "total": figures(total)}
 
 
 def query(given: Mapping[str, str], names: Collection[str]) -> UsageQuery:

@@ -12,6 +12,8 @@ from standpipe.wire.usage import dollars
 def shown(row: UsageRow, asked: UsageQuery) -> dict[str, Any]:
     """Return a row: its time, what it is summed by, its figures."""
     groups: dict[str, Any] = {}
+    if asked.by_project:
+        groups["project"] = row.project
     if asked.by_model:
         groups["model"] = row.model or None
     if asked.by_key:

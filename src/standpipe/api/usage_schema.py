@@ -39,6 +39,7 @@ USAGE: dict[str, Schema] = {
     "UsageRow": record(
         {"start": _TIME, "end": _TIME, **_FIGURES},
         {
+            "project": text("Id of the project; for administrators."),
             "model": nullable(text("As it was asked for; null for calls that named none.")),
             "key": nullable(text("Public id of the key; null for calls without one.")),
             "metadata": mapping(

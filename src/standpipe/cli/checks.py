@@ -141,6 +141,12 @@ def keys(patient: Patient) -> Iterator[Finding]:
     if first is not None and patient.store.key_by_hash(hash_token(first.reveal())) is None:
         advice = "callers with it get 401: use one that `standpipe keys create` prints"
         yield Finding("wrong", "STANDPIPE_API_KEY", "is none of the working keys", advice)
+    admin = patient.settings.admin_key
+    if admin is not None:
+        key = patient.store.key_by_hash(hash_token(admin.reveal()))
+        if key is None or not key.admin:
+            advice = "use one that `standpipe keys create --admin` prints"
+            yield Finding("wrong", "STANDPIPE_ADMIN_KEY", "is no admin key that works", advice)
 
 
 def port(patient: Patient) -> Iterator[Finding]:

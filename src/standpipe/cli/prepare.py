@@ -17,7 +17,7 @@ from standpipe import config
 from standpipe.cli import stores
 from standpipe.cli.prepared import Prepared
 from standpipe.config import Settings
-from standpipe.errors import ApiError, BadRequest, StandpipeError, StoreUnavailable
+from standpipe.errors import ApiError, BadRequest, ConfigError, StandpipeError, StoreUnavailable
 from standpipe.server.door import door
 from standpipe.store import tokens
 from standpipe.store.store import Store
@@ -32,7 +32,9 @@ WAIT = "--wait"
 def prepare(settings: Settings) -> Prepared:
     """Make what is missing; leave what is there."""
     with stores.made(settings) as store:
-        return _first_key(store, settings)
+        prepared = _first_key(store, settings)
+        _admin_key(store, settings)
+        return prepared
 
 
 def _first_key(store: Store, settings: Settings) -> Prepared:
@@ -49,6 +51,19 @@ def _first_key(store: Store, settings: Settings) -> Prepared:
     _, token = tokens.new_token()
     store.add_key(project.id, name="first", read_only=False, token=token)
     return Prepared(token=token)
+
+
+def _admin_key(store: Store, settings: Settings) -> None:
+    """Make the first admin key where the environment gives one; ConfigError for a plain key."""
+    if settings.admin_key is None or any(key.admin for key in store.keys(None)):
+        return
+    token = settings.admin_key.reveal()
+    with suppress(BadRequest):  # another node was quicker
+        project = stores.first(store)
+        store.add_key(project.id, name="admin", read_only=False, admin=True, token=token)
+    key = store.key_by_hash(tokens.hash_token(token))
+    if key is None or not key.admin:
+        raise ConfigError("STANDPIPE_ADMIN_KEY: was a key before, which cannot become an admin key")
 
 
 def main() -> int:

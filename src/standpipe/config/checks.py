@@ -55,6 +55,7 @@ def check(settings: Settings) -> None:
         value = getattr(getattr(settings, section), key)
         if not least <= value <= most:
             raise ConfigError(f"{dotted} = {value}: must be from {least} to {most}")
+    _check_keys(settings)
     _check_door(settings.server)
     for name, provider in settings.providers.items():
         _check_provider(name, provider)
@@ -171,6 +172,12 @@ def _check_price(name: str, price: Price) -> None:
                 f"prices.{name!r}.{field.name} = {value!r}: must be dollars for a million tokens "
                 'as a string, such as "0.15"'
             )
+
+
+def _check_keys(settings: Settings) -> None:
+    first, admin = settings.first_key, settings.admin_key
+    if first and admin and first.reveal() == admin.reveal():
+        raise ConfigError("STANDPIPE_ADMIN_KEY: must be another than STANDPIPE_API_KEY")
 
 
 def _check_limits_kept(limits: LimitsSettings) -> None:

@@ -25,6 +25,7 @@ SPECIAL_VARIABLES = {
     "STANDPIPE_HOME": "server.home",
     "STANDPIPE_CONFIG": "the path of standpipe.toml",
     "STANDPIPE_API_KEY": "the first key of the default project",
+    "STANDPIPE_ADMIN_KEY": "the first admin key",
     "OPENAI_API_KEY": "the key of the provider `openai`",
     "OPENAI_BASE_URL": "the base URL of the provider `openai`",
     "HTTPS_PROXY": "proxy for https:// providers",
@@ -68,7 +69,8 @@ def load(
         file=str(file) if file is not None else None,
         text=text,
         sources=sources,
-        first_key=_first_key(env),
+        first_key=_key(env, "STANDPIPE_API_KEY"),
+        admin_key=_key(env, "STANDPIPE_ADMIN_KEY"),
         proxies=_proxies(env),
         variables=_variables(env),
     )
@@ -151,7 +153,7 @@ def _check_names(tree: Any, kind: Any, where: str) -> None:
             _check_names(value, inner, f"{where}{label}.")
 
 
-_INTERNAL = frozenset({"first_key", "proxies", "variables", "file", "text", "sources"})
+_INTERNAL = frozenset({"first_key", "admin_key", "proxies", "variables", "file", "text", "sources"})
 
 
 def _items(tree: Any) -> Iterator[tuple[str, Any]]:
@@ -175,7 +177,7 @@ def _from_environment(env: Mapping[str, str]) -> Iterator[tuple[str, str, Any]]:
         if not name.startswith("STANDPIPE_") or _is_not_ours(name):
             continue
         if name not in names:
-            known = [*names, "STANDPIPE_CONFIG", "STANDPIPE_API_KEY"]
+            known = [*names, *_NO_SETTINGS]
             raise ConfigError(_unknown(name, name, known))
         dotted = names[name]
         yield dotted, name, _listed(text) if dotted in lists else text
@@ -185,9 +187,12 @@ def _listed(text: str) -> list[str]:
     return [item for part in text.split(",") if (item := part.strip())]
 
 
+_NO_SETTINGS = ("STANDPIPE_CONFIG", "STANDPIPE_API_KEY", "STANDPIPE_ADMIN_KEY")
+
+
 def _is_not_ours(name: str) -> bool:
     """Tell variables with a meaning of their own, and those Kubernetes sets for a service."""
-    if name in ("STANDPIPE_CONFIG", "STANDPIPE_API_KEY", "STANDPIPE_PORT"):
+    if name in (*_NO_SETTINGS, "STANDPIPE_PORT"):
         return True
     return name.startswith(("STANDPIPE_PORT_", "STANDPIPE_SERVICE_"))
 
@@ -232,14 +237,12 @@ def _reveal(value: str, env: Mapping[str, str]) -> str:
     return found
 
 
-def _first_key(env: Mapping[str, str]) -> Secret | None:
-    text = env.get("STANDPIPE_API_KEY")
+def _key(env: Mapping[str, str], name: str) -> Secret | None:
+    text = env.get(name)
     if not text:
         return None
     if len(text) < 16 or not text.isascii() or not text.isprintable() or " " in text:
-        raise ConfigError(
-            "STANDPIPE_API_KEY: a key is 16 or more printable ASCII characters without spaces"
-        )
+        raise ConfigError(f"{name}: a key is 16 or more printable ASCII characters without spaces")
     return Secret(text)
 
 

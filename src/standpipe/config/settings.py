@@ -341,6 +341,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     local: Local = Local()
     #: STANDPIPE_API_KEY, None if not set.
     first_key: Secret | None = None
+    #: STANDPIPE_ADMIN_KEY, None if not set.
+    admin_key: Secret | None = None
     #: What the environment says of providers: the variables named `*_API_KEY`, `*_BASE_URL` and
     #: `*_ENDPOINT`.
     variables: dict[str, Secret] = {}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -15,9 +16,6 @@ from standpipe.wire.ids import new_id
 
 #: The actor of what the command line changes; the others are ids of keys.
 CLI = "cli"
-
-#: Columns that hold JSON.
-_JSON = frozenset(("limits", "models"))
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -85,7 +83,19 @@ def differences(before: msgspec.Struct, changes: Mapping[str, Any]) -> dict[str,
 
 
 def _told(column: str, value: Any) -> Any:
-    return msgspec.Raw(value) if column in _JSON and value is not None else value
+    return value if value is None or column not in _TOLD else _TOLD[column](value)
+
+
+def _json(text: str) -> msgspec.Raw:
+    return msgspec.Raw(text.encode())
+
+
+def _iso(microseconds: int) -> str:
+    return f"{datetime.fromtimestamp(microseconds / 1e6, UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
+#: Columns that are told otherwise than they are kept.
+_TOLD: Mapping[str, Callable[[Any], Any]] = {"limits": _json, "models": _json, "expires_at": _iso}
 
 
 class AuditLog:

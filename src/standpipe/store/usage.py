@@ -75,6 +75,7 @@ class UsageQuery(msgspec.Struct, frozen=True, kw_only=True):
     since: int
     until: int
     by: By = "day"
+    by_project: bool = False
     by_model: bool = False
     by_key: bool = False
     #: A name of metadata that is summed by.
@@ -96,6 +97,8 @@ class UsageRow(msgspec.Struct, frozen=True):
     #: None for calls without that metadata too.
     value: str | None
     sums: Sums
+    #: Its id, where it is summed by that.
+    project: str | None = None
 
 
 _figures = operator.attrgetter(*Sums.__struct_fields__)
@@ -166,7 +169,7 @@ class UsageSums:
     _database: Database
 
     def usage(self, project_id: str | None, asked: UsageQuery, *, limit: int) -> list[UsageRow]:
-        """Return what was used, ordered by time, model, key and value; `limit` rows at most.
+        """Return what was used, ordered by time and groups; `limit` rows at most.
 
         None for a project is the operator's view of all. Hours and days begin in UTC; those
         without a call are left out.
@@ -180,7 +183,7 @@ class UsageSums:
             if asked.label is not None:
                 return found
             every = _read(connection, project_id, replace(asked, by_name=None), _ALL, limit)
-        return sorted((*found, *_others(every, found)), key=_place)[:limit]
+        return sorted((*found, *_others(every, found)), key=_order)[:limit]
 
 
 def _read(
@@ -193,6 +196,7 @@ def _read(
     columns = usage_hours.c
     start = (columns.hour - columns.hour % LENGTHS[asked.by]).label("start")
     by = {
+        "project": asked.by_project and columns.project_id,
         "model": asked.by_model and columns.model,
         "key": asked.by_key and columns.key_id,
         "value": asked.by_name is not None and columns.value,
@@ -242,12 +246,16 @@ def _row(groups: dict[str, Any], sums: Sequence[int]) -> UsageRow:
 
 def _others(every: Iterable[UsageRow], named: Iterable[UsageRow]) -> Iterator[UsageRow]:
     """Yield what is not in the sums of any value."""
-    left = {(each.start, each.model, each.key): each for each in every}
+    left = {_place(each): each for each in every}
     for each in named:
-        place = (each.start, each.model, each.key)
+        place = _place(each)
         left[place] = replace(left[place], sums=left[place].sums - each.sums)
     return (each for each in left.values() if each.sums.calls)
 
 
 def _place(usage: UsageRow) -> tuple[Any, ...]:
-    return (usage.start, usage.model or "", usage.key or "", usage.value is None, usage.value or "")
+    return (usage.start, usage.project or "", usage.model or "", usage.key or "")
+
+
+def _order(usage: UsageRow) -> tuple[Any, ...]:
+    return (*_place(usage), usage.value is None, usage.value or "")
