@@ -118,9 +118,10 @@ def set_up(
     """Run a server in an empty home and on an empty database until the block ends."""
     home.mkdir(parents=True)
     url = f"sqlite:///{home / 'standpipe.db'}" if server is None else server.create(uuid4().hex)
-    # Small segments, so that faults come between two of them as well.
+    # Small segments, so that faults come between two of them as well; and two workers by turns.
     chosen = {"SPOOL_SEGMENT_BYTES": "65536", "SPOOL_DURABILITY": durability, **(settings or {})}
-    written = _written(upstream, models)
+    chosen["SERVER_WORKERS"] = "1" if server is None else "2"
+    written = configuration(upstream, models)
     scene = Scene(home, upstream, scale, server, url, written, chosen, plan, within)
     try:
         yield scene
@@ -131,7 +132,7 @@ def set_up(
             scene.server.process.wait(PATIENCE)
 
 
-def _written(upstream: Misbehaving, models: Sequence[str]) -> str:
+def configuration(upstream: Misbehaving, models: Sequence[str]) -> str:
     """Return the configuration: both providers are the one upstream, and each model has a price."""
     places = [provider(name, upstream.url, timeouts=_TIMEOUTS) for name in ("up", "groq")]
     price = "\n".join(f'{name} = "{value}"' for name, value in PRICES.items())
