@@ -38,7 +38,7 @@ class Limiter:
         self._asked: dict[str, tuple[Want, asyncio.Future[Verdict]]] = {}
         #: Calls that have begun, and ends that were not counted yet.
         self._open: dict[str, Want] = {}
-        self._ended: dict[str, tuple[Want, End]] = {}
+        self._ended: dict[str, End] = {}
 
     async def begin(self, want: Want) -> Verdict:
         """Return whether a call may begin; who is told that it may must `end` it.
@@ -65,9 +65,8 @@ class Limiter:
 
     def end(self, end: End) -> None:
         """Tell how a call ended that has begun, without waiting."""
-        want = self._open.pop(end.call)
-        self._ended[end.call] = want, end
         self._say(end)
+        self._ended[end.call] = msgspec.structs.replace(end, want=self._open.pop(end.call))
 
     def close(self) -> None:
         """End the connection, once what was said has gone out."""
@@ -100,10 +99,10 @@ class Limiter:
         link = _Link(self._heard, self._lost)
         await asyncio.get_running_loop().create_unix_connection(lambda: link, sock=found)
         self._link = link
-        for want in (*self._open.values(), *(want for want, _ in self._ended.values())):
-            self._say(msgspec.structs.replace(want, has_begun=True))
-        for _, end in self._ended.values():
+        for end in self._ended.values():
             self._say(end)
+        for want in self._open.values():
+            self._say(msgspec.structs.replace(want, has_begun=True))
         for want, _ in self._asked.values():
             self._say(want)
 
@@ -117,7 +116,7 @@ class Limiter:
         """Let a call be none whose verdict comes too late; who did not hear of it need not."""
         if self._link is not None:
             end = End(want.call, want.project, counts=False)
-            self._ended[want.call] = want, end
+            self._ended[want.call] = end
             self._say(end)
 
     def _say(self, message: Message) -> None:

@@ -67,9 +67,10 @@ class End(msgspec.Struct, frozen=True, array_like=True, tag="end"):
     tokens: int = 0
     #: What it was answered, to be priced.
     answers: tuple[Used, ...] = ()
-    requested_at: int = 0
     #: It counts as a request.
     counts: bool = True
+    #: What began, for a limiter that may not know it because it is a new one.
+    want: Want | None = None
 
 
 class Level(msgspec.Struct, frozen=True, array_like=True):

@@ -189,7 +189,7 @@ class Link(asyncio.Protocol):
         self._say(verdict)
 
     async def _end(self, end: End) -> None:
-        want = self.open.get(end.call)
+        want = self.open.get(end.call) or end.want
         if want is not None:
             await self._service.end(want, end)
             self.open.pop(end.call, None)
