@@ -63,6 +63,10 @@ class Alerts:
             self._telling.add(task)
             task.add_done_callback(self._telling.discard)
 
+    async def wait(self) -> None:
+        """Return once all is told, or given up."""
+        await asyncio.gather(*self._telling)
+
     async def close(self) -> None:
         """Give up what could not be told yet."""
         for task in self._telling:
