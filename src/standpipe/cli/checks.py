@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import http.client
 import shutil
+import ssl
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from standpipe.config import Settings
 from standpipe.engine import weights
 from standpipe.errors import ConfigError, StandpipeError
 from standpipe.providers.known import KNOWN
+from standpipe.server.cores import cores
 from standpipe.server.sockets import bind
 from standpipe.store.store import Store
 from standpipe.store.tokens import hash_token
@@ -83,14 +85,14 @@ def home(patient: Patient) -> Iterator[Finding]:
         return
     made = "" if there == settings.home else ", to be made by `standpipe serve`"
     yield Finding("ok", "Data directory", f"{settings.home}{made}")
-    yield _room(there, settings.spool.segment_bytes)
+    yield _room(there, settings.spool.segment_bytes * (settings.server.workers or cores()))
 
 
-def _room(directory: Path, segment_bytes: int) -> Finding:
+def _room(directory: Path, segments_bytes: int) -> Finding:
     free = shutil.disk_usage(directory).free
     told = f"{free // _MIB:,} MiB free"
-    # A worker holds a segment and a spare one.
-    if free < 2 * segment_bytes:
+    # Each worker holds a segment and a spare one.
+    if free < 2 * segments_bytes:
         return Finding("wrong", "Disk", told, "calls that must be logged get 503: make room")
     if free < _ROOM:
         return Finding("note", "Disk", told, "make room before calls that must be logged get 503")
@@ -175,14 +177,6 @@ def _told(health: dict[str, Any]) -> Iterator[Finding]:
         yield Finding("wrong", "Server", f"{lost:,} records could not be written", "see its log")
 
 
-def exposure(patient: Patient) -> Iterator[Finding]:
-    """Tell an operator that others can reach the server."""
-    host = patient.settings.server.host
-    if not patient.settings.server.is_loopback:
-        advice = "calls and keys travel unencrypted: put a TLS proxy in front"
-        yield Finding("note", "Address", f"server.host = {host!r} is open to the network", advice)
-
-
 def embedded(patient: Patient) -> Iterator[Finding]:
     """Check the embedded model's extra and weights."""
     settings = patient.settings
@@ -256,7 +250,7 @@ def health(settings: Settings) -> dict[str, Any] | None:
     host = settings.server.host
     if host in ("", "0.0.0.0", "::"):
         host = "::1" if host == "::" else "127.0.0.1"
-    connection = http.client.HTTPConnection(host, settings.server.port, timeout=_HEALTH_S)
+    connection = _connection(host, settings)
     try:
         connection.request("GET", "/health")
         said = msgspec.json.decode(connection.getresponse().read(1 << 16))
@@ -265,3 +259,14 @@ def health(settings: Settings) -> dict[str, Any] | None:
     finally:
         connection.close()
     return said if isinstance(said, dict) and {"version", "records"} <= said.keys() else None
+
+
+def _connection(host: str, settings: Settings) -> http.client.HTTPConnection:
+    port = settings.server.port
+    if not settings.server.tls_certificate:
+        return http.client.HTTPConnection(host, port, timeout=_HEALTH_S)
+    # Whoever has our port is who we ask: its certificate is looked at in a check of its own.
+    unverified = ssl.create_default_context()
+    unverified.check_hostname = False
+    unverified.verify_mode = ssl.CERT_NONE
+    return http.client.HTTPSConnection(host, port, timeout=_HEALTH_S, context=unverified)

@@ -43,7 +43,7 @@ def doctor(*, config_path: ConfigOption = None) -> None:
 
 
 def _findings(config_path: str | None, stack: ExitStack) -> Iterator[Finding]:
-    from standpipe.cli import checks, spool_check
+    from standpipe.cli import checks, door_check, nodes_check, spool_check
     from standpipe.providers.rows import completed
 
     try:
@@ -56,12 +56,18 @@ def _findings(config_path: str | None, stack: ExitStack) -> Iterator[Finding]:
     for check in (
         checks.configuration,
         checks.home,
+        nodes_check.files,
         checks.texts,
         checks.store,
+        nodes_check.clock,
         spool_check.spool,
         checks.keys,
         checks.port,
-        checks.exposure,
+        door_check.exposure,
+        door_check.certificate,
+        door_check.proxies,
+        door_check.pages,
+        nodes_check.limits,
         checks.embedded,
         checks.names,
         checks.providers,

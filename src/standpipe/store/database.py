@@ -4,9 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, nullcontext
+from datetime import UTC, datetime
 from typing import Any, Literal, cast
 
-from sqlalchemy import URL, Connection, Dialect, Engine, Table, create_engine, exc, make_url, text
+from sqlalchemy import (
+    URL,
+    Connection,
+    Dialect,
+    Engine,
+    Table,
+    create_engine,
+    exc,
+    func,
+    make_url,
+    select,
+    text,
+)
 from sqlalchemy.engine.default import DefaultDialect
 
 from standpipe.errors import BadRequest, ConfigError, StoreUnavailable
@@ -113,6 +126,12 @@ class Database:
         with self.reading() as connection:
             found = connection.dialect.server_version_info or ()
         return self._engine.dialect.name, int(found[0]) if found else 0
+
+    def clock(self) -> float:
+        """Return the database's wall clock in seconds since the Unix epoch."""
+        with self.reading() as connection:
+            found: datetime = connection.execute(select(func.current_timestamp())).scalar_one()
+        return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
 
     def insert_ignoring(
         self, connection: Connection, table: Table, tuples: list[tuple[Any, ...]]

@@ -78,6 +78,10 @@ class Store(
         """Return what kind of database it is, such as `postgresql`, and its major version."""
         return self._database.version()
 
+    def clock(self) -> float:
+        """Return the database's wall clock in seconds since the Unix epoch."""
+        return self._database.clock()
+
     def drop_empty_partitions(self) -> int:
         """Remove the partitions of past months that are empty; return how many there were."""
         return self._database.drop_empty_partitions()
