@@ -117,9 +117,16 @@ def serving(home: Path, configuration: str = "", **settings: str) -> Iterator[St
 
 
 def start(
-    home: Path, configuration: str = "", *, within: Sequence[str] = (), **settings: str
+    home: Path,
+    configuration: str = "",
+    *arguments: str,
+    within: Sequence[str] = (),
+    **settings: str,
 ) -> Standpipe:
-    """Start a server and return without waiting for it; `within` is a command that runs it."""
+    """Start a server and return without waiting for it; `within` is a command that runs it.
+
+    `arguments` are those of `standpipe serve`.
+    """
     home.mkdir(parents=True, exist_ok=True)
     file = home / "standpipe.toml"
     file.write_text(configuration)
@@ -130,7 +137,7 @@ def start(
     log = home / "serve.log"
     with log.open("ab") as output:
         process = subprocess.Popen(
-            [*within, sys.executable, "-m", "standpipe", "serve"],
+            [*within, sys.executable, "-m", "standpipe", "serve", *arguments],
             env=env,
             stdin=subprocess.DEVNULL,
             stdout=output,

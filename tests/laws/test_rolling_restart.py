@@ -16,7 +16,7 @@ import psutil
 import pytest
 from faults.playing import rows_of
 from misbehaving import running
-from serving import PATIENCE, Standpipe, call, provider, serving
+from serving import PATIENCE, Standpipe, call, kill_tree, provider, serving, start
 from steady import Line, Load, Wish, request
 
 #: Connections at a time that keep asking, and streams among them, of 1 to 5 seconds each.
@@ -212,3 +212,16 @@ def test_reload_has_new_settings_and_more_workers_or_fewer(
             assert server.stop() == 0
         assert [notified.recv(99)[:9] for _ in range(3)] == [b"RELOADING", b"READY=1", b"STOPPING="]
     assert len(rows_of(server)) == 61
+
+
+def test_workers_of_the_command_line_beat_the_settings_at_every_reload(tmp_path: Path) -> None:
+    server = start(tmp_path, "", "--workers", "2", SERVER_WORKERS="1")
+    try:
+        server.wait()
+        until_serving(server, 2)
+        reload(server)
+        until_serving(server, 2)
+        assert server.stop() == 0
+    finally:
+        kill_tree(server.process.pid)
+        server.process.kill()

@@ -42,7 +42,7 @@ class Reload:
         """Yield where something has to happen first."""
         for spec in self._wanted:
             if spec.overlaps:
-                replacement = self._started(spec, is_trial=True)
+                replacement = self._tried(spec)
                 while replacement.phase == "starting":
                     yield
                 if replacement.phase != "ready":
@@ -86,9 +86,9 @@ class Reload:
             if child.spec.overlaps is overlaps and not is_wanted:
                 child.leave(signal.SIGUSR1 if overlaps else signal.SIGTERM)
 
-    def _started(self, spec: ChildSpec, *, is_trial: bool) -> Child:
+    def _tried(self, spec: ChildSpec) -> Child:
         child = self._make(spec)
-        child.is_trial = is_trial
+        child.is_trial = True
         self._children.append(child)
         child.start()
         return child
