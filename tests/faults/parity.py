@@ -9,6 +9,8 @@ The ledger, call by call: what a row must say of usage, to the last token, and s
 - Refused or failed, left or cut before an answer began: nothing, for nothing was delivered.
 - Lost: nothing, for nobody knows what was.
 
+An attempt that was given up before its answer began counts nothing either, whatever became of it.
+
 A call may be without a row only if its client has no more than a refusal, or nothing, of it.
 """
 
@@ -37,9 +39,9 @@ _NOTHING = Decimal(0)
 _MAY_SAY = {
     "whole": {"complete"},
     "failed": {"cut"},
-    "cut": {"lost", "complete"},
-    "left": {"abandoned", "complete", "lost", "failed", "cut"},
-    "none": {"abandoned", "complete", "failed", "lost"},
+    "cut": {"complete", "cut", "lost"},
+    "left": {"abandoned", "complete", "cut", "failed", "lost", "refused"},
+    "none": {"abandoned", "complete", "cut", "failed", "lost", "refused"},
 }
 
 
@@ -89,6 +91,11 @@ class Pair:
         answer = json.loads(self.row.response or "null") or {}
         messages = (choice["message"] for choice in answer.get("choices", ()))
         return "".join(message.get("content") or "" for message in messages)
+
+    @property
+    def wanted(self) -> int:
+        """How many answers the call takes."""
+        return int(self.call.more.get("n", 1))
 
     @property
     def due(self) -> Usage | None:
@@ -236,6 +243,13 @@ def _first_choice(call: Call) -> str:
     return "" if call.more.get("n") else call.text
 
 
+def _bills(pair: Pair) -> bool:
+    if pair.row.outcome != "complete" or not pair.billed:
+        return True
+    given_up = sum(attempt.status is None for attempt in pair.row.attempts)
+    return pair.wanted <= pair.billed <= pair.wanted + given_up
+
+
 def _source(pair: Pair) -> bool:
     return pair.row.usage_source in _SOURCES.get(pair.row.outcome, {None})
 
@@ -265,6 +279,7 @@ _LAWS: dict[str, Callable[[Pair], bool]] = {
     "another id": _same_id,
     "another outcome": _outcome,
     "another text": _text,
+    "more or fewer answers": _bills,
     "usage of another source": _source,
     "another usage than billed": _usage,
     "another usage than told": _told,
@@ -278,7 +293,7 @@ _LAWS: dict[str, Callable[[Pair], bool]] = {
 def _dues(pair: Pair) -> Iterator[Usage]:
     """Yield the usage of each answer that counts."""
     if pair.row.outcome == "complete":
-        yield from [_bill(pair)] * max(1, pair.billed)
+        yield from [_bill(pair)] * pair.wanted
     elif pair.row.outcome in ("abandoned", "cut"):
         begun = (attempt for attempt in pair.row.attempts if attempt.status == 200)
         yield from (_broken_off(pair, attempt) for attempt in begun)
