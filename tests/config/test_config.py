@@ -185,6 +185,8 @@ BAD = [
     ("[server]\nport = 70000\n", {}, "server.port = 70000: must be from 0 to 65535"),
     ("[logging]\ndefault = 'yes'\n", {}, "logging.default: invalid enum value 'yes'"),
     ("[providers.x]\nbase_url = 'ftp://h'\n", {}, "not an http(s) URL"),
+    ("[telemetry]\notlp_endpoint = 'h:1'\n", {}, "telemetry.otlp_endpoint = 'h:1': not an http"),
+    ("[telemetry]\nheaders = { 'a b' = 'x' }\n", {}, "'a b' is no name of a header"),
     ("[providers.x]\nbase_url = 'http://u:p@h'\n", {}, "must have no user, password"),
     ("[providers.local]\nbase_url = 'http://h'\n", {}, "the name `local` is the embedded"),
     ("[providers.'a b']\nbase_url = 'http://h'\n", {}, "a provider's name is letters"),
@@ -273,7 +275,8 @@ def test_every_setting_of_a_table_is_documented(struct: type[Any]) -> None:
 
 def test_documentation_names_no_setting_that_is_not_there() -> None:
     known = {dotted for dotted, _ in config.plain_settings()}
-    known |= {"local.adapters", "redaction.patterns"}  # tables, for the file alone
+    # Tables, for the file alone.
+    known |= {"local.adapters", "redaction.patterns", "telemetry.headers"}
     sections = "|".join(name.partition(".")[0] for name in known)
     named = re.findall(rf"^\| `((?:{sections})\.\w+)`", DOCS, re.MULTILINE)
     assert set(named) == known
