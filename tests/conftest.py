@@ -1,4 +1,4 @@
-"""The one PostgreSQL of a test run, and databases in it; it starts with the first test to ask."""
+"""The one PostgreSQL and the one Redis of a test run; each starts with the first test to ask."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from itertools import count
 
 import postgres
 import pytest
+import redis_server
 
 from standpipe.store.store import Store
 
@@ -51,3 +52,10 @@ def new_postgres(
     yield make
     for name in made:
         postgres_server.drop(name)
+
+
+@pytest.fixture(scope="session")
+def redis_run() -> Iterator[redis_server.Server]:
+    """Return the run's own Redis; who stops it wants another."""
+    with redis_server.running() as server:
+        yield server

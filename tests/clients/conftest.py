@@ -68,7 +68,7 @@ def read_only_key(server: Standpipe) -> str:
     """Return a key of the default project that may only read."""
     store = Store.open(f"sqlite:///{server.home / 'standpipe.db'}")
     _, token = new_token()
-    (first,) = store.keys(None)
+    first, *_ = store.keys(None)
     store.add_key(first.project, name="reader", read_only=True, token=token)
     store.close()
     return token

@@ -185,6 +185,17 @@ async def refused(client: Any, arguments: SimpleNamespace) -> Any:
     return told(error)
 
 
+async def limited(client: Any, arguments: SimpleNamespace) -> Any:
+    """Return the headers of a call that is answered, and what the next one's error tells."""
+    ask = client.chat.completions.with_raw_response.create
+    answer = await done(ask(model="ok", messages=MESSAGES))
+    error = await error_of(
+        lambda: client.chat.completions.create(model="ok", messages=MESSAGES, stream=True)
+    )
+    assert isinstance(error, openai.RateLimitError), error
+    return {"headers": dict(answer.headers), **told(error), "told": dict(error.response.headers)}
+
+
 async def retried(client: Any, arguments: SimpleNamespace) -> Any:
     """Return the error of a client that would try again if the server let it."""
     eager = client.with_options(max_retries=2)
@@ -284,6 +295,7 @@ SCENARIOS = {
         round_trip,
         raw,
         refused,
+        limited,
         retried,
         broken_stream,
         missing,

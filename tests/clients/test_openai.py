@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from typing import Any, Protocol
 
 import pytest
@@ -10,6 +11,8 @@ from clients import obliging
 from clients.programs import python_program
 from misbehaving import Misbehaving
 from serving import KEY, Standpipe, call
+
+from standpipe.store import Store, new_token
 
 #: The second brings openai 1.97.1.
 ENVIRONMENTS = ("openai-current", "openpipe")
@@ -216,6 +219,27 @@ def test_read_only_key_is_denied_permission(play: Play, read_only_key: str) -> N
     body = {"model": "ok", "messages": HI}
     saw = play("refused", error="PermissionDeniedError", body=body, key=read_only_key)
     assert saw["status_code"] == 403
+
+
+def test_limit_of_a_key_is_a_rate_limit_error_with_its_headers(
+    play: Play, server: Standpipe
+) -> None:
+    with closing(Store.open(f"sqlite:///{server.home / 'standpipe.db'}")) as store:
+        _, token = new_token()
+        owner = store.projects()[0].id
+        limits = '{"requests_per_minute": 1, "tokens_per_minute": 5000}'
+        store.add_key(owner, name="limited", read_only=False, token=token, limits=limits)
+    saw = play("limited", key=token)
+    assert saw["headers"]["x-ratelimit-remaining-requests"] == "0"
+    assert saw["headers"]["x-ratelimit-limit-tokens"] == "5000"
+    assert (saw["status_code"], saw["code"], saw["type"]) == (
+        429,
+        "rate_limit_exceeded",
+        "requests",
+    )
+    assert 1 <= int(saw["told"]["retry-after"]) <= 60
+    assert saw["told"]["x-ratelimit-limit-requests"] == "1"
+    assert saw["told"]["x-ratelimit-reset-requests"].endswith("s")
 
 
 def test_client_does_not_try_again_what_the_server_has_tried_again(

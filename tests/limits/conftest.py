@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator
-from itertools import count
+from collections.abc import Callable
 
 import pytest
 import redis_server
@@ -22,18 +21,6 @@ class Clock:
         return self.now
 
 
-@pytest.fixture(scope="session")
-def redis_run() -> Iterator[redis_server.Server]:
-    """Return the run's own Redis; who stops it wants another."""
-    with redis_server.running() as server:
-        yield server
-
-
-@pytest.fixture(scope="session")
-def numbers() -> Iterator[int]:
-    return count()
-
-
 @pytest.fixture
 def clock() -> Clock:
     return Clock()
@@ -41,7 +28,6 @@ def clock() -> Clock:
 
 #: Makes counters; to be called where a loop runs.
 MakeLedger = Callable[[], Ledger]
-Play = Callable[[Ledger], Awaitable[None]]
 
 
 @pytest.fixture(params=["memory", "redis"])

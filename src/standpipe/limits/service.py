@@ -22,7 +22,7 @@ from standpipe.wire.record import Usage
 log = logging.getLogger(__name__)
 
 #: Seconds between two words that calls are still there.
-KEEP_S = 5.0
+KEEP_S = 2.0
 #: Seconds between two tries to count the end of a call where what counts is away.
 AGAIN_S = 0.5
 #: What becomes of a call whose price nobody knows where its money is counted.

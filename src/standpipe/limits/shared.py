@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 #: Seconds after which a call of which nothing is heard is none.
-LEASE_S = 15.0
+LEASE_S = 10.0
 #: Seconds that Redis has for a batch.
 TIMEOUT_S = 1.0
 #: Seconds for which one that is away is left alone.
