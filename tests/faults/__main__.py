@@ -29,7 +29,7 @@ from standpipe import __version__
 
 PAGE = Path(__file__).parents[2] / "docs" / "durability.md"
 BEGIN, END = "<!-- results -->\n", "<!-- /results -->\n"
-LONG = Scale(answers=300, away=30.0, calls=10_000)
+LONG = Scale(answers=200, away=30.0, calls=10_000)
 
 _RUN = ("what goes wrong", "database", "durability")
 _COLUMNS = (
