@@ -186,8 +186,9 @@ def _handlers(
 
 
 def _metrics(settings: Settings, presence: Presence, callers: Callers) -> Metrics:
-    # Behind a proxy, whoever comes from this machine may come from anywhere.
-    is_open = settings.server.is_loopback and not settings.server.trusted_proxies
+    # Behind a proxy, or in a page, whoever comes from this machine may come from anywhere.
+    server = settings.server
+    is_open = server.is_loopback and not (server.trusted_proxies or server.cors_origins)
     return Metrics(settings.spool_dir, presence, callers, is_open=is_open)
 
 

@@ -148,7 +148,7 @@ class MethodNotAllowed(RequestError):
 
 
 class BodyTimeout(RequestError):
-    """The request's headers or body stopped coming."""
+    """The request's headers or body stopped coming, or took too long."""
 
     status = 408
     code = "TIMEOUT"
