@@ -86,7 +86,10 @@ def test_calls_of_all_workers_are_counted_once_each(tmp_path: Path, upstream: Mi
         server.child("standpipe.drain").kill()
         serving.call(server, "POST", CHAT, {"model": "ok", "messages": HI})
         until(lambda: total(scraped(server), "standpipe_calls_total", model="ok") >= 21)
-        assert total(scraped(server), "standpipe_calls_total", model="ok") == 21
+        found = scraped(server)
+        assert total(found, "standpipe_calls_total", model="ok") == 21
+        assert total(found, "standpipe_processes_ended_total", child="drain") == 1
+        assert total(found, "standpipe_processes_ended_total") == 1
 
 
 def test_whoever_others_can_reach_wants_an_admin_key(tmp_path: Path, upstream: Misbehaving) -> None:

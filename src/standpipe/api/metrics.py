@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from standpipe import __version__
+from standpipe.api import ended
 from standpipe.api.http import reader
 from standpipe.api.presence import Presence
 from standpipe.api.worker_state import WorkerState, now_us
@@ -77,10 +78,22 @@ POOL_WAITING = Metric(
     "Calls that wait for a connection to a provider.",
     (*_PROCESS, "provider"),
 )
+LATE = Metric(
+    "standpipe_event_loop_late_seconds",
+    "gauge",
+    "By how much a worker's event loop was late when it was last looked at.",
+    _PROCESS,
+)
+ENDED = Metric(
+    "standpipe_processes_ended_total",
+    "counter",
+    "Processes of each child that have ended, also those that a reload replaced.",
+    ("child",),
+)
 #: Every metric there is.
 METRICS: tuple[Metric, ...] = (
     *(*metrics.METRICS, BUILD, STORE_UP, DRAIN_AGE, WAITING_BYTES, LAG, LOST, TORN, DAMAGED),
-    *(CONNECTIONS, REQUESTS, WORKER_AGE, SPOOL_OK, RECORDS, POOL, POOL_WAITING),
+    *(CONNECTIONS, REQUESTS, WORKER_AGE, LATE, SPOOL_OK, RECORDS, POOL, POOL_WAITING, ENDED),
 )
 
 #: One value of a metric, and those of its labels.
@@ -103,10 +116,11 @@ class Metrics:
         if not self._is_open:
             await self._check(request)
         workers = await self._presence.all()
-        counted, told = await asyncio.to_thread(self._read)
+        counted, told, gone = await asyncio.to_thread(self._read)
         here = [
             (BUILD, (__version__,), 1.0),
             (STORE_UP, (), float(self._callers.away is None)),
+            *((ENDED, (child,), float(number)) for child, number in gone.items()),
         ]
         samples = [*here, *_of_drain(told), *_of_workers(workers)]
         return Response(text(counted, samples), headers={"content-type": CONTENT_TYPE})
@@ -117,8 +131,9 @@ class Metrics:
         if not caller.admin:
             raise Forbidden("/metrics tells of all projects: it wants an admin key")
 
-    def _read(self) -> tuple[Counted, Progress | None]:
-        return metrics.told(self._spool_dir), progress.told(self._spool_dir)
+    def _read(self) -> tuple[Counted, Progress | None, dict[str, int]]:
+        gone = ended.told(self._presence.directory)
+        return metrics.told(self._spool_dir), progress.told(self._spool_dir), gone
 
 
 def text(counted: Counted, samples: Iterable[Sample]) -> bytes:
@@ -155,6 +170,7 @@ def _of_workers(workers: Iterable[WorkerState]) -> Iterator[Sample]:
         yield CONNECTIONS, own, worker.connections
         yield REQUESTS, own, worker.requests
         yield WORKER_AGE, own, max(0, now_us() - worker.at) / 1e6
+        yield LATE, own, worker.late_s
         yield SPOOL_OK, own, float(worker.spool == "ok")
         for result, count in worker.records.items():
             yield RECORDS, (*own, result), count

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -27,11 +28,13 @@ class Presence:
         self.is_leaving = False
         #: Set when it finishes what it has begun and takes nothing new.
         self.is_stopping = False
-        self._directory = directory
+        #: Where all say how they are.
+        self.directory = directory
         self._name = name
         self._spool = keeper.spool
         self._contents = keeper.contents
         self._pools = pools
+        self._late_s = 0.0
 
     def now(self) -> WorkerState:
         """Return what there is to say now."""
@@ -46,11 +49,12 @@ class Presence:
             spool=self._spool_state(),
             records=self._records(),
             pools={name: _pool_state(pool) for name, pool in self._pools.items()},
+            late_s=self._late_s,
         )
 
     async def all(self) -> list[WorkerState]:
         """Return every worker: this one as it is now, the others as they were a moment ago."""
-        told = await asyncio.to_thread(worker_state.told, self._directory)
+        told = await asyncio.to_thread(worker_state.told, self.directory)
         own = self.now()
         return [own, *(state for state in told if state.pid != own.pid)]
 
@@ -58,12 +62,14 @@ class Presence:
         """Say it again and again, until cancelled."""
         while True:
             with contextlib.suppress(OSError):  # a full disk; who reads it sees that we are silent
-                await asyncio.to_thread(worker_state.tell, self._directory, self.now())
+                await asyncio.to_thread(worker_state.tell, self.directory, self.now())
+            due = time.monotonic() + worker_state.TELL_S
             await asyncio.sleep(worker_state.TELL_S)
+            self._late_s = max(0.0, time.monotonic() - due)
 
     def forget(self) -> None:
         """Remove what was said: this process ends."""
-        worker_state.forget(self._directory, self._name, os.getpid())
+        worker_state.forget(self.directory, self._name, os.getpid())
 
     def _spool_state(self) -> str:
         if self._spool.is_failing():

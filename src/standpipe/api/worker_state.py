@@ -43,6 +43,8 @@ class WorkerState(msgspec.Struct, frozen=True, kw_only=True):
     records: dict[str, int]
     #: By provider.
     pools: dict[str, PoolState]
+    #: By how many seconds its event loop was late when it was last looked at.
+    late_s: float = 0.0
 
     def is_silent(self) -> bool:
         """Whether nothing was heard of it for long."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Sequence
 
 import msgspec
@@ -12,7 +13,7 @@ import typer
 from typing_extensions import override
 
 from standpipe import config, log
-from standpipe.api import worker_state
+from standpipe.api import ended, worker_state
 from standpipe.cli import engines
 from standpipe.cli.children import children, worker_count
 from standpipe.cli.prepared import Prepared
@@ -89,6 +90,8 @@ class _Served(Owner):
         host, port = settings.server.host, settings.server.port
         self._sockets = bind_each(host, port, worker_count(settings))
         worker_state.forget(self._run)
+        self._ended: Counter[str] = Counter()
+        ended.tell(self._run, self._ended)
 
     def wanted(self) -> list[ChildSpec]:
         """Return the children to have."""
@@ -128,6 +131,8 @@ class _Served(Owner):
     @override
     def on_end(self, name: str, pid: int) -> None:
         worker_state.forget(self._run, name, pid)
+        self._ended[name] += 1
+        ended.tell(self._run, self._ended)
 
     @override
     def on_stop(self) -> None:
