@@ -219,6 +219,8 @@ BAD = [
     ("", {"STANDPIPE_SERVER_PORT": "x"}, "server.port"),
     ("", {"STANDPIPE_API_KEY": "short"}, "16 or more"),
     ("first_key = 'x'\n", {}, "unknown setting 'first_key'"),
+    ("", {"STANDPIPE_ADMIN_KEY": "short"}, "STANDPIPE_ADMIN_KEY: a key is 16 or more"),
+    ("admin_key = 'x'\n", {}, "unknown setting 'admin_key'"),
 ]
 
 

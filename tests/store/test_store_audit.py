@@ -67,6 +67,20 @@ def test_changes_of_a_key_are_noted_and_its_token_never(store: Store, project: P
     assert token.rpartition("_")[2].encode() not in kept
 
 
+def test_what_comes_back_out_of_a_backup_is_noted(store: Store, project: Project) -> None:
+    _, token = new_token()
+    key = store.add_key(project.id, name="k", read_only=False, token=token, admin=True)
+    back = msgspec.structs.replace(key, id="x" * 10, token_hash=b"x" * 32)
+    assert store.restore_key(back) == "new"
+    assert store.restore_key(back) == "there"
+    away = msgspec.structs.replace(project, id="an id", name="another")
+    assert store.restore_project(away) == "new"
+    there, restored, *_ = store.audit_log(None)
+    assert (there.action, there.target) == ("project.restored", "an id")
+    assert (restored.action, restored.target) == ("key.restored", back.id)
+    assert told(restored) == {"name": "k", "admin": True}
+
+
 CHANGING_NOTHING: dict[str, Callable[[Store, Project], object]] = {
     "the same name": lambda store, project: store.rename_project(project.id, project.name),
     "no such project": lambda store, _: store.change_project("unknown", {"name": "x"}),

@@ -10,6 +10,7 @@ from contextlib import closing
 from decimal import Decimal
 
 import pytest
+from msgspec.structs import replace
 from sqlalchemy.exc import SQLAlchemyError
 
 from standpipe.store import Batch, Project, Row, Store
@@ -157,6 +158,28 @@ def test_calls_without_the_label_are_a_row_of_their_own(
     asked = UsageQuery(since=0, until=2**62, by_name="team", label=("team", "a"))
     (row,) = store.usage(project.id, asked, limit=LIMIT)
     assert (row.value, row.sums.calls) == ("a", 1)
+
+
+def test_projects_are_rows_of_their_own_where_that_is_wanted(
+    store: Store, project: Project, other: Project, row_of: RowMaker
+) -> None:
+    owners = (project.id, other.id, other.id)
+    labels: list[dict[str, str]] = [{"team": "a"}, {"team": "a"}, {}]
+    both = zip(owners, labels, strict=True)
+    store.add(
+        Batch(rows=[row_of(n, project=who, metadata=label) for n, (who, label) in enumerate(both)])
+    )
+    by_project = UsageQuery(since=0, until=2**62, by_project=True)
+    rows = store.usage(None, by_project, limit=LIMIT)
+    assert {row.project: row.sums.calls for row in rows} == {project.id: 1, other.id: 2}
+    rows = store.usage(None, replace(by_project, by_name="team"), limit=LIMIT)
+    assert {(row.project, row.value, row.sums.calls) for row in rows} == {
+        (project.id, "a", 1),
+        (other.id, "a", 1),
+        (other.id, None, 1),
+    }
+    (row,) = store.usage(project.id, by_project, limit=LIMIT)
+    assert (row.project, row.sums.calls) == (project.id, 1)
 
 
 def test_no_more_rows_are_read_than_wanted(

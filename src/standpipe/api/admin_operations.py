@@ -7,6 +7,7 @@ from typing import Any
 from standpipe import errors
 from standpipe.api.operation import JSON, Operation, Query
 from standpipe.api.schema import Schema, ref, text, whole
+from standpipe.api.usage_schema import USAGE_QUERY
 
 ADMINISTRATION = "Administration"
 
@@ -96,12 +97,8 @@ ADMIN_OPERATIONS: dict[str, Operation] = {
         ADMINISTRATION,
         "What was used, and what that cost.",
         _json("UsageReport"),
-        more="As `/usage`, of all projects. It takes the same parameters; `group` may have "
-        "`project` too.",
-        query=(
-            Query("project", "Only of the project with this id.", text()),
-            Query("group", "As for `/usage`, and `project`.", text()),
-        ),
+        more="As `/usage`, of all projects; `group` may have `project` too.",
+        query=(Query("project", "Only of the project with this id.", text()), *USAGE_QUERY),
         errors=(errors.BadRequest,),
     ),
     "listAudit": Operation(

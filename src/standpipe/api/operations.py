@@ -10,7 +10,7 @@ from standpipe.api.admin_schema import ADMIN
 from standpipe.api.operation import EVENTS, JSON, Header, Operation, Query
 from standpipe.api.passed_schema import PASSED
 from standpipe.api.schema import Schema, either, mapping, one_of, ref, text, whole
-from standpipe.api.usage_schema import USAGE
+from standpipe.api.usage_schema import USAGE, USAGE_QUERY
 
 #: Request headers, besides `Authorization` and HTTP's own.
 CONTROL: dict[str, Header] = {
@@ -148,17 +148,6 @@ _LIMIT = Query("limit", "How many.", whole(1, 100) | {"default": 20})
 _ORDER = Query("order", "By time.", one_of("asc", "desc") | {"default": "asc"})
 _LABELS = Query(
     "metadata", "Only those with this label: `metadata[name]=value`.", mapping(text()), "deepObject"
-)
-
-_USAGE_QUERY = (
-    Query("from", "Seconds since the Unix epoch, or a date and time; 30 days at first.", text()),
-    Query("to", "The same; calls before this. Now, if it is not given.", text()),
-    Query("by", "How long a row is.", one_of("hour", "day") | {"default": "day"}),
-    Query(
-        "group", "A row for each `model`, `key` or name of metadata; several with commas.", text()
-    ),
-    Query("model", "Only of this model, as it was asked for.", text()),
-    Query("key", "Only of the key with this public id.", text()),
 )
 
 _CHAT_HEADERS = tuple(name for name in CONTROL if name != "x-api-key")
@@ -364,7 +353,7 @@ OPERATIONS: dict[str, Operation] = {
         "number. Days and hours begin in UTC; those at the edges count from `from` and to `to`, "
         "in whole hours. `metadata.NAME=value` narrows it to calls with that label, for a name "
         "that the setting `usage.metadata` has.",
-        query=_USAGE_QUERY,
+        query=USAGE_QUERY,
         errors=(errors.BadRequest,),
     ),
     "deleteLogs": Operation(

@@ -1,8 +1,9 @@
-"""What `GET /usage` gives, as JSON Schema."""
+"""What `GET /usage` takes and gives, as JSON Schema."""
 
 from __future__ import annotations
 
-from standpipe.api.schema import Schema, array, mapping, nullable, of, record, ref, text
+from standpipe.api.operation import Query
+from standpipe.api.schema import Schema, array, mapping, nullable, of, one_of, record, ref, text
 
 _COUNT = of("integer", minimum=0)
 _TIME = text(format="date-time")
@@ -27,6 +28,17 @@ _FIGURES: dict[str, Schema] = {
         text("US dollars, every digit of them; null where nothing has a price.", pattern=r"^\d")
     ),
 }
+
+USAGE_QUERY = (
+    Query("from", "Seconds since the Unix epoch, or a date and time; 30 days at first.", text()),
+    Query("to", "The same; calls before this. Now, if it is not given.", text()),
+    Query("by", "How long a row is.", one_of("hour", "day") | {"default": "day"}),
+    Query(
+        "group", "A row for each `model`, `key` or name of metadata; several with commas.", text()
+    ),
+    Query("model", "Only of this model, as it was asked for.", text()),
+    Query("key", "Only of the key with this public id.", text()),
+)
 
 USAGE: dict[str, Schema] = {
     "UsageReport": record(

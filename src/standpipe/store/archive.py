@@ -11,6 +11,7 @@ from msgspec.structs import astuple
 from sqlalchemy import Connection, Table, exc, func, or_, select, text, tuple_
 
 from standpipe.errors import BadRequest
+from standpipe.store import audit
 from standpipe.store.conditions import rows_of
 from standpipe.store.database import Database
 from standpipe.store.many import present
@@ -123,6 +124,7 @@ class Archive:
     """The verbs of backup and restore; records come back by `add`."""
 
     _database: Database
+    _actor: str
 
     @contextmanager
     def snapshot(self) -> Iterator[Snapshot]:
@@ -139,6 +141,8 @@ class Archive:
                 if present(connection, projects.c.id, [project.id]):
                     return "there"
                 connection.execute(projects.insert(), _values(projects, project))
+                noted = ("project.restored", project.id, project.id, {"name": project.name})
+                audit.note(connection, self._actor, *noted)
         except exc.IntegrityError as error:
             message = f"there is another project named {project.name!r}"
             raise BadRequest(message, param="name") from error
@@ -153,6 +157,9 @@ class Archive:
             if not present(connection, projects.c.id, [key.project]):
                 return "removed"
             connection.execute(api_keys.insert(), _values(api_keys, key))
+            detail = audit.made({"name": key.name, "admin": key.admin or None})
+            noted = ("key.restored", key.project, key.id, detail)
+            audit.note(connection, self._actor, *noted)
         return "new"
 
     def restore_hours(self, hours: Iterable[Hour]) -> None:
