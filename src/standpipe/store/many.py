@@ -6,8 +6,7 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any, TypeVar
 
-from sqlalchemy import Column, Connection, any_, bindparam, select
-from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy import Column, Connection
 
 T = TypeVar("T")
 
@@ -32,10 +31,9 @@ def present(connection: Connection, column: Column[Any], keys: Iterable[T]) -> s
 
 def _among(connection: Connection, column: Column[Any], keys: list[T]) -> Iterable[T]:
     # As the drivers have it: with parameters of SQLAlchemy's, five hundred of them take several
-    # times as long as the look-up.
+    # times as long as the look-up; and psycopg writes an array in binary four times as fast.
+    query = f"SELECT {column.name} FROM {column.table} WHERE {column.name}"  # noqa: S608
     if connection.dialect.name == "postgresql":
-        is_among = column == any_(bindparam("keys", type_=ARRAY(column.type)))
-        return connection.scalars(select(column).where(is_among), {"keys": keys})
+        return connection.exec_driver_sql(f"{query} = ANY(%b)", (keys,)).scalars()
     marks = ", ".join("?" * len(keys))
-    query = f"SELECT {column.name} FROM {column.table} WHERE {column.name} IN ({marks})"  # noqa: S608
-    return connection.exec_driver_sql(query, tuple(keys)).scalars()
+    return connection.exec_driver_sql(f"{query} IN ({marks})", tuple(keys)).scalars()

@@ -13,6 +13,7 @@ from typing import Any, TypeVar, cast
 
 import psycopg
 from psycopg.conninfo import make_conninfo
+from psycopg.types.numeric import Int8BinaryDumper
 from sqlalchemy import (
     URL,
     Connection,
@@ -47,8 +48,9 @@ _PARTITIONS = 2
 _CONTENTS = 3
 
 _SET = text("SELECT set_config(:name, :value, :here)")
-_LOCK = text("SELECT pg_advisory_xact_lock(:ours, :which)")
-_SHARED_LOCK = text("SELECT pg_advisory_xact_lock_shared(:ours, :which)")
+_WHICH = "(CAST(:ours AS integer), CAST(:which AS integer))"
+_LOCK = text(f"SELECT pg_advisory_xact_lock{_WHICH}")
+_SHARED_LOCK = text(f"SELECT pg_advisory_xact_lock_shared{_WHICH}")
 
 # How long all who use the records may be held up by the removal of a partition, in milliseconds.
 _BRIEFLY_MS = 200
@@ -91,6 +93,8 @@ class Postgres(Kind):
         ) -> DBAPIConnection:
             connection = _Connection.connect(*args, **options)
             connection.patience = patience + 1
+            # One type for all numbers: else each size of them is a statement to prepare anew.
+            connection.adapters.register_dumper(int, Int8BinaryDumper)
             return connection  # type: ignore[return-value]
 
         def set_up(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
