@@ -11,7 +11,7 @@ serve: $(VENV)/runtime.done weights ## Serve on http://127.0.0.1:8787 with the e
 	@exec $(BIN)/standpipe serve
 
 test: check weights ## Run every check and every test.
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2 --dist loadfile
 
 check: $(VENV)/dev.done ## Format, lint, types, import layers.
 	$(BIN)/ruff format --check .
