@@ -52,8 +52,8 @@ def play(
         asyncio.run(_strike(scenario, scene))
         records = scene.records()
         status = scene.server.stop()
-        parity = compare(scene.crowd.calls, _told(scene, records), scenario.may_miss)
-    parity.wrong += [*_left_behind(scene, status), *scenario.strange(parity)]
+        parity = compare(scene.crowd.calls, told(scene, records), scenario.may_miss)
+    parity.wrong += [*left_behind(scene, status), *scenario.strange(parity)]
     return parity
 
 
@@ -64,7 +64,8 @@ async def _strike(scenario: Scenario, scene: Scene) -> None:
         scene.crowd.stopped = True
 
 
-def _left_behind(scene: Scene, status: int) -> list[str]:
+def left_behind(scene: Scene, status: int) -> list[str]:
+    """Return what a server that has ended should not have left, a line each."""
     wrong = [] if status == 0 else [f"the server ended with {status}"]
     return wrong + [f"left in the spool: {name}" for name in segments(scene.server)]
 
@@ -84,7 +85,7 @@ def _rows(url: str) -> list[Row]:
         return list(store.each_log(None))
 
 
-def _told(scene: Scene, records: dict[str, int]) -> Told:
+def told(scene: Scene, records: dict[str, int]) -> Told:
     """Return what store, provider and server tell."""
     ever = UsageQuery(since=0, until=now_us() + HOUR_US, by_model=True)
     with closing(Store.open(scene.url)) as store:

@@ -1,0 +1,286 @@
+"""Two nodes, two workers each, one PostgreSQL, one Redis: limits that hold across all of them.
+
+What clients, provider and store must agree on is in `parity`; what must hold of limits is in
+`standing`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import time
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from uuid import uuid4
+
+import postgres
+import redis_server
+from faults import blows
+from faults.clients import Call, together
+from faults.parity import Parity, compare
+from faults.playing import left_behind, told
+from faults.scenarios import LEDGER
+from faults.scene import Durability, Scale, Scene, configuration
+from faults.standing import ANSWER_TOKENS, Held, Standing, figures
+from misbehaving import Misbehaving, running
+from serving import KEY, PATIENCE, Standpipe, kill_tree
+from typing_extensions import override
+
+from standpipe.limits import limits
+from standpipe.limits.shared import LEASE_S
+from standpipe.store import Store, new_token
+
+#: A model that answers at once.
+WELL = "up:ok+bills"
+#: One that takes its time.
+SLOW = "up:slow:500+bills"
+AT_ONCE = 2
+#: Seconds that Redis has to see the end of a lease.
+_AFTER_S = 1.0
+
+
+def everyone(scale: Scale) -> list[Held]:
+    """Return who is held to what: so little that all of it is soon used up."""
+    most = scale.calls // 40
+    dollars = str(Decimal(scale.calls) / 7_000)
+    return [
+        Held("requests", {"requests_per_minute": most}),
+        Held("concurrent", {"concurrent_calls": AT_ONCE}),
+        Held("day", {"dollars_per_day": dollars}),
+        Held("project", {"dollars_per_day": dollars, "concurrent_calls": 4}, "project"),
+    ]
+
+
+@dataclass
+class KeyedCall(Call):
+    """A call with a key of its own."""
+
+    token: str = KEY
+
+    @override
+    def request(self, server: Standpipe) -> bytes:
+        return super().request(Standpipe(server.home, server.port, server.process, self.token))
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Calls of a ledger, half of them with keys that have limits."""
+
+    held: Sequence[Held]
+
+    def __call__(self, chance: random.Random) -> Call:
+        found = LEDGER.mix(chance)
+        token = KEY
+        if chance.random() < 0.5:
+            token = chance.choice(chance.choice(self.held).tokens)
+            found.more["max_tokens"] = ANSWER_TOKENS
+        return KeyedCall(found.model, found.stream, found.leave, more=found.more, token=token)
+
+
+@dataclass
+class Pair:
+    """Two nodes and what they share."""
+
+    nodes: list[Scene]
+    redis: redis_server.Server
+    scale: Scale
+    held: list[Held]
+    #: When a node was killed last, by the monotonic clock.
+    killed_at: float = float("-inf")
+
+    @property
+    def calls(self) -> list[Call]:
+        """All calls; both nodes' clients write into one list."""
+        return self.nodes[0].crowd.calls
+
+    async def seen(self, count: int) -> None:
+        """Return once so many calls were answered or refused; 503, of no limit's, is neither."""
+        async with asyncio.timeout(10 * PATIENCE):
+            while sum(call.status not in (None, 503) for call in self.calls) < count:  # noqa: ASYNC110  # no event says it
+                await asyncio.sleep(0.05)
+
+    async def kill(self, node: Scene) -> None:
+        """Kill every process of a node at once, while clients call; start it again."""
+        self.killed_at = time.monotonic()
+        await blows.kill_everything(node)
+
+
+@dataclass(frozen=True)
+class Nodes:
+    """What goes wrong with two nodes."""
+
+    name: str
+    blow: Callable[[Pair], Awaitable[None]]
+    #: Nodes die: see `Scenario`.
+    breaks: bool
+    databases: tuple[str, ...] = ("PostgreSQL",)
+    #: Clients of each node.
+    clients: int = 10
+
+    def may_miss(self, call: Call) -> bool:
+        """Tell whether a call may be without a row."""
+        if call.end == "left":
+            return call.id is None
+        return self.breaks and call.end == "none"
+
+
+async def kill_one(pair: Pair) -> None:
+    """Kill every process of one node at once, in the middle; start it again."""
+    await pair.seen(pair.scale.calls // 3)
+    await pair.kill(pair.nodes[0])
+    await pair.seen(pair.scale.calls)
+
+
+async def kill_each(pair: Pair) -> None:
+    """Kill one node, then the other."""
+    for place, node in enumerate(pair.nodes, start=1):
+        await pair.seen(place * pair.scale.calls // 3)
+        await pair.kill(node)
+    await pair.seen(pair.scale.calls)
+
+
+async def redis_away(pair: Pair) -> None:
+    """Stop Redis for a while, in which calls without limits are answered."""
+    await pair.seen(pair.scale.calls // 3)
+    await asyncio.to_thread(pair.redis.stop)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(asyncio.sleep(pair.scale.away))
+        group.create_task(pair.nodes[0].answered())
+    await asyncio.to_thread(pair.redis.start)
+    await pair.seen(pair.scale.calls)
+
+
+ONE_KILLED = Nodes("one of two nodes killed, started again", kill_one, breaks=True)
+EACH_KILLED = Nodes("two nodes killed by turns, started again", kill_each, breaks=True)
+REDIS_AWAY = Nodes("two nodes, Redis stopped, started", redis_away, breaks=False)
+
+
+def play_nodes(
+    nodes: Nodes,
+    home: Path,
+    scale: Scale,
+    *,
+    server: postgres.Server,
+    durability: Durability = "process",
+) -> tuple[Parity, list[Standing]]:
+    """Play with two new nodes on a new database; return what came of it, and of the limits."""
+    with (
+        running() as upstream,
+        redis_server.running(durable=True) as redis,
+        _pair(home, upstream, scale, server, redis, durability) as pair,
+    ):
+        asyncio.run(_strike(nodes, pair))
+        standings = _standings(pair)
+        again = asyncio.run(_at_once_again(pair))
+        counts = [node.records() for node in pair.nodes]
+        records = {name: sum(each[name] for each in counts) for name in ("lost", "without_text")}
+        statuses = [node.server.stop() for node in pair.nodes]
+        said = told(pair.nodes[0], records)
+        parity = compare(pair.calls, said, nodes.may_miss)
+        for node, status in zip(pair.nodes, statuses, strict=True):
+            parity.wrong += left_behind(node, status)
+        for standing in standings:
+            standing.rows = [row for row in said.rows if standing.held.has(row)]
+            parity.wrong += standing.wrong()
+        parity.wrong += again
+    return parity, standings
+
+
+@contextlib.contextmanager
+def _pair(
+    home: Path,
+    upstream: Misbehaving,
+    scale: Scale,
+    server: postgres.Server,
+    redis: redis_server.Server,
+    durability: Durability,
+) -> Iterator[Pair]:
+    url, held = server.create(uuid4().hex), everyone(scale)
+    _make_keys(url, held)
+    settings = {
+        "SERVER_WORKERS": "2",
+        "LIMITS_REDIS": redis.url,
+        "SPOOL_SEGMENT_BYTES": "65536",
+        "SPOOL_DURABILITY": durability,
+    }
+    text = configuration(upstream, LEDGER.mix.models)
+    with contextlib.ExitStack() as running_nodes:
+        pair = Pair([], redis, scale, held)
+        for name in ("one", "two"):
+            place = home / name
+            place.mkdir(parents=True)
+            node = Scene(place, upstream, scale, server, url, text, settings, Plan(held))
+            running_nodes.callback(_end, node)
+            pair.nodes.append(node)
+        # One list, so that names are those of one call each.
+        pair.nodes[1].crowd.calls = pair.nodes[0].crowd.calls
+        yield pair
+
+
+def _end(node: Scene) -> None:
+    if node.server.process.poll() is None:
+        kill_tree(node.server.process.pid)
+        node.server.process.kill()
+        node.server.process.wait(PATIENCE)
+
+
+def _make_keys(url: str, held: Sequence[Held]) -> None:
+    with closing(Store.open(url)) as store:
+        store.migrate()
+        free = store.add_project("default")
+        store.add_key(free.id, name="free", read_only=False, token=KEY)
+        for each in held:
+            text = limits.text_of(limits.checked(each.limits))
+            of_project = each.of == "project"
+            project = store.add_project(each.name, {"limits": text} if of_project else None)
+            for _ in range(1 + of_project):
+                _, token = new_token()
+                own = None if of_project else text
+                key = store.add_key(
+                    project.id, name=each.name, read_only=False, token=token, limits=own
+                )
+                each.tokens.append(token)
+                each.id = project.id if of_project else key.id
+
+
+async def _strike(nodes: Nodes, pair: Pair) -> None:
+    async with asyncio.TaskGroup() as group:
+        for seed, node in enumerate(pair.nodes):
+            group.create_task(node.crowd.run(nodes.clients, seed))
+        await nodes.blow(pair)
+        for node in pair.nodes:
+            node.crowd.stopped = True
+    # What a node held that died comes back with the end of its lease, and with the next call.
+    await asyncio.sleep(max(0.0, pair.killed_at + LEASE_S + _AFTER_S - time.monotonic()))
+    tokens = [token for each in pair.held for token in each.tokens]
+    last: list[Call] = [
+        KeyedCall(WELL, name=f"last-{number}", more={"max_tokens": ANSWER_TOKENS}, token=token)
+        for number, token in enumerate(tokens)
+    ]
+    pair.calls.extend(last)
+    await together(pair.nodes[0].server, last)
+
+
+async def _at_once_again(pair: Pair) -> list[str]:
+    """Use all of a limit again, on both nodes; return what was refused."""
+    tokens = [token for each in pair.held if "concurrent" in each.name for token in each.tokens]
+    calls = [KeyedCall(SLOW, name=f"again-{n}", token=tokens[0]) for n in range(AT_ONCE)]
+    pair.calls.extend(calls)
+    turns = zip(pair.nodes, ([call] for call in calls), strict=True)
+    await asyncio.gather(*(together(node.server, each) for node, each in turns))
+    return [f"no room for {call}" for call in calls if not call.is_answered]
+
+
+def _standings(pair: Pair) -> list[Standing]:
+    """Return what Redis says once nothing is under way, or after a while."""
+    deadline = time.monotonic() + PATIENCE
+    with pair.redis.client() as client:
+        while True:
+            found = [Standing(each, figures(client, each)) for each in pair.held]
+            if not any(each.figures.leaks for each in found) or time.monotonic() > deadline:
+                return found
+            time.sleep(0.1)
