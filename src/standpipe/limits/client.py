@@ -148,7 +148,7 @@ class _Link(asyncio.Protocol):
 
     def say(self, message: Message) -> None:
         """Send a message, without waiting."""
-        if self._transport is not None:
+        if self._transport is not None and not self._transport.is_closing():
             self._transport.write(messages.encode(message))
 
     def close(self) -> None:

@@ -111,8 +111,8 @@ for place = 1, count do all[place] = subject(place - 1) end
 
 local is_over = redis.call('EXISTS', KEYS[1]) == 1
 local is_there = redis.call('ZSCORE', all[1].calls, call)
+for _, of in ipairs(all) do look(of) end
 if not is_over and not is_there then
-  for place, of in ipairs(all) do look(of) end
   if not has_begun then
     for place, of in ipairs(all) do
       local at = 7 + (place - 1) * 5
@@ -133,6 +133,9 @@ if not is_over and not is_there then
     redis.call('EXPIRE', of.window, 2 * SLOTS)
     redis.call('HSET', of.holds, call, cost .. ':' .. slot)
     redis.call('INCRBY', of.held, cost)
+    of.sums = {r = of.sums.r + 1, t = of.sums.t + tokens}
+    of.newest = {r = slot, t = tokens > 0 and slot or of.newest.t}
+    of.open, of.now_held = of.open + 1, redis.call('GET', of.held)
   end
 end
 local answer = {0, '', ''}
@@ -141,7 +144,6 @@ for _, of in ipairs(all) do
     redis.call('ZADD', of.calls, now * 1000 + lease, call)
     for _, key in ipairs({of.calls, of.holds, of.held}) do redis.call('EXPIRE', key, DAY_S) end
   end
-  look(of)
   for _, figure in ipairs(told(of)) do table.insert(answer, figure) end
 end
 return answer

@@ -201,5 +201,5 @@ class Link(asyncio.Protocol):
             await self._service.end(want, End(call, want.project, counts=False))
 
     def _say(self, message: Verdict | Done) -> None:
-        if self._transport is not None:
+        if self._transport is not None and not self._transport.is_closing():
             self._transport.write(messages.encode(message))

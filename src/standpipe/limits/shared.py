@@ -8,6 +8,7 @@ again; of those of which nothing is heard any more, what they held is given back
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
@@ -23,7 +24,6 @@ from standpipe.limits.verdicts import Figures, Obstacle
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
-    from redis.commands.core import AsyncScript
 
 T = TypeVar("T")
 
@@ -39,8 +39,12 @@ KEPT_S = 40 * 86_400
 MOST = 200
 
 
+_BEGIN, _END = (hashlib.sha1(script.encode()).hexdigest() for script in (BEGIN, END))  # noqa: S324
+
+
 class _Verb(NamedTuple):
-    script: AsyncScript
+    #: Its name: the hash of its text.
+    script: str
     keys: list[str]
     values: list[str | int | float]
     answer: asyncio.Future[Any]
@@ -60,6 +64,7 @@ class Shared(Ledger):
         from redis.asyncio import Redis
         from redis.asyncio.retry import Retry
         from redis.backoff import NoBackoff
+        from redis.exceptions import NoScriptError
 
         self._redis: Redis = Redis.from_url(
             url,
@@ -68,8 +73,7 @@ class Shared(Ledger):
             decode_responses=True,
             retry=Retry(NoBackoff(), 0),
         )
-        self._begin = self._redis.register_script(BEGIN)
-        self._end = self._redis.register_script(END)
+        self._unheard_of = NoScriptError
         self._clock = clock
         self._away_until = 0.0
         self._lease_ms = round(lease_s * 1000)
@@ -81,17 +85,18 @@ class Shared(Ledger):
         wanted = list(spans(want))
         if not wanted:
             return []
-        found = await self._do(self._redis.mget([_spent(span) for span in wanted]))
+        found = await self._do(lambda: self._redis.mget([_spent(span) for span in wanted]))
         return [span for span, spent in zip(wanted, found, strict=True) if spent is None]
 
     @override
     async def know(self, span: Span, spent: int, at: int) -> None:
         del at
-        await self._do(self._redis.set(_spent(span), spent, nx=True, ex=KEPT_S))
+        await self._do(lambda: self._redis.set(_spent(span), spent, nx=True, ex=KEPT_S))
 
     async def forget(self, of: Iterable[Span]) -> None:
         """Let what was spent be asked for again."""
-        await self._do(self._redis.delete(*(_spent(span) for span in of)))
+        keys = [_spent(span) for span in of]
+        await self._do(lambda: self._redis.delete(*keys))
 
     @override
     async def begin(self, want: Want) -> Verdict:
@@ -107,7 +112,7 @@ class Shared(Ledger):
     @override
     async def end(self, want: Want, end: End, cost: int) -> list[Crossing]:
         values = (end.call, want.tokens, end.tokens, cost, int(end.counts))
-        told = await self._put(self._end, want, values)
+        told = await self._put(_END, want, values)
         if not told:
             return []  # counted before
         found = []
@@ -135,11 +140,9 @@ class Shared(Ledger):
         values.append(int(want.has_begun))
         for subject in want.subjects:
             values += _limits(subject)
-        return self._put(self._begin, want, values)
+        return self._put(_BEGIN, want, values)
 
-    def _put(
-        self, script: AsyncScript, want: Want, values: Sequence[str | int]
-    ) -> asyncio.Future[Any]:
+    def _put(self, script: str, want: Want, values: Sequence[str | int]) -> asyncio.Future[Any]:
         """Let a verb go out with the next batch."""
         answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         # Nobody may be there to hear it.
@@ -161,13 +164,13 @@ class Shared(Ledger):
             self._sending = None
 
     async def _send_batch(self, batch: list[_Verb]) -> None:
-        async with self._redis.pipeline(transaction=False) as pipeline:
-            for verb in batch:
-                await verb.script(verb.keys, verb.values, client=pipeline)
-            try:
-                answers = await self._do(pipeline.execute(raise_on_error=False))
-            except Away as away:
-                answers = [away] * len(batch)
+        try:
+            answers = await self._do(lambda: self._answers(batch))
+            if any(isinstance(answer, self._unheard_of) for answer in answers):
+                await self._do(self._teach)
+                answers = await self._do(lambda: self._answers(batch))
+        except Away as away:
+            answers = [away] * len(batch)
         for verb, answer in zip(batch, answers, strict=True):
             if verb.answer.done():
                 continue
@@ -176,12 +179,24 @@ class Shared(Ledger):
             else:
                 verb.answer.set_result(answer)
 
-    async def _do(self, what: Awaitable[T]) -> T:
+    async def _answers(self, batch: list[_Verb]) -> list[Any]:
+        # Not by the client's own scripts, which ask each time whether they are there.
+        async with self._redis.pipeline(transaction=False) as pipeline:
+            for verb in batch:
+                pipeline.evalsha(verb.script, len(verb.keys), *verb.keys, *verb.values)
+            return await pipeline.execute(raise_on_error=False)
+
+    async def _teach(self) -> None:
+        """Let Redis know the scripts: none of a batch was done if it does not."""
+        for script in (BEGIN, END):
+            await self._redis.script_load(script)
+
+    async def _do(self, what: Callable[[], Awaitable[T]]) -> T:
         """Do it; Away if Redis does not, which is asked again a little later."""
         try:
             if time.monotonic() < self._away_until:
                 raise TimeoutError
-            return await what
+            return await what()
         except _errors() as error:
             if time.monotonic() >= self._away_until:
                 self._away_until = time.monotonic() + PAUSE_S
