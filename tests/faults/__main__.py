@@ -18,6 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import postgres
+from faults.nodes import EACH_KILLED, REDIS_AWAY, Nodes, play_nodes
 from faults.parity import Parity
 from faults.playing import play
 from faults.scenarios import LEDGER, SCENARIOS, Scenario
@@ -29,6 +30,8 @@ from standpipe import __version__
 
 PAGE = Path(__file__).parents[2] / "docs" / "durability.md"
 BEGIN, END = "<!-- results -->\n", "<!-- /results -->\n"
+#: The ledger comes last, since it has a table of its own.
+PLAYED: tuple[Scenario | Nodes, ...] = (*SCENARIOS, EACH_KILLED, REDIS_AWAY, LEDGER)
 LONG = Scale(answers=200, away=30.0, calls=10_000)
 
 _RUN = ("what goes wrong", "database", "durability")
@@ -46,7 +49,7 @@ _WIDTHS = (40, 10, 10, 6, 8, 6, 7, 14, 6, 13)
 class Run:
     """A scenario somewhere, and what came of it."""
 
-    scenario: Scenario
+    scenario: Scenario | Nodes
     database: str
     durability: Durability
     parity: Parity
@@ -83,7 +86,7 @@ def main() -> int:
             where = server if database == "PostgreSQL" else None
             home = Path(folder) / str(number)
             with console.status(f"{scenario.name}, {database}, {durability}"):
-                parity = play(scenario, home, LONG, server=where, durability=durability)
+                parity = _played(scenario, home, where, durability)
             run = Run(scenario, database, durability, parity)
             console.print(_grid(run.cells, "green" if parity.is_exact else "red"))
             for line in parity.wrong:
@@ -99,8 +102,17 @@ def main() -> int:
     return 0
 
 
-def _plan(only: str) -> Iterator[tuple[Scenario, str, Durability]]:
-    for scenario in (*SCENARIOS, LEDGER):
+def _played(
+    scenario: Scenario | Nodes, home: Path, server: postgres.Server | None, durability: Durability
+) -> Parity:
+    if not isinstance(scenario, Nodes):
+        return play(scenario, home, LONG, server=server, durability=durability)
+    assert server is not None
+    return play_nodes(scenario, home, LONG, server=server, durability=durability)
+
+
+def _plan(only: str) -> Iterator[tuple[Scenario | Nodes, str, Durability]]:
+    for scenario in PLAYED:
         if only in scenario.name:
             yield from itertools.product([scenario], scenario.databases, DURABILITIES)
 
