@@ -78,6 +78,8 @@ def test_calls_of_all_workers_are_counted_once_each(tmp_path: Path, upstream: Mi
         assert 0 < total(found, f"{durations}_sum", model="ok") < 20 * serving.PATIENCE
         assert total(found, "standpipe_time_to_first_token_seconds_count", model="ok") == 10
         assert total(found, "standpipe_tokens_total", model="ok", type="output") > 0
+        serving.call(server, "POST", CHAT, headers={"x-long": "x" * 100_000})
+        until(lambda: total(scraped(server), "standpipe_refused_requests_total", status="431") == 1)
         workers = {dict(own)["worker"] for name, own in found if name == "standpipe_connections"}
         assert workers == {"worker-0", "worker-1"}
         until(lambda: total(scraped(server), "standpipe_records_total", result="written") >= 22)

@@ -136,7 +136,7 @@ def everything(server: Standpipe, found: Found) -> None:
     if database.exists():
         found.add("database", b"\n".join(_values(database)))
     _processes(server, found)
-    for page in ("/health", "/openapi.json", "/"):
+    for page in ("/health", "/metrics", "/openapi.json", "/"):
         found.add(f"page {page}", call(server, "GET", page, root=True).body)
 
 

@@ -60,6 +60,12 @@ WORKER_AGE = Metric(
 SPOOL_OK = Metric(
     "standpipe_spool_ok", "gauge", "1 if a worker can write records, 0 if not.", _PROCESS
 )
+REFUSED = Metric(
+    "standpipe_refused_requests_total",
+    "counter",
+    "Requests refused before it was known what they ask, since the worker started.",
+    (*_PROCESS, "status"),
+)
 RECORDS = Metric(
     "standpipe_records_total",
     "counter",
@@ -93,7 +99,18 @@ ENDED = Metric(
 #: Every metric there is.
 METRICS: tuple[Metric, ...] = (
     *(*metrics.METRICS, BUILD, STORE_UP, DRAIN_AGE, WAITING_BYTES, LAG, LOST, TORN, DAMAGED),
-    *(CONNECTIONS, REQUESTS, WORKER_AGE, LATE, SPOOL_OK, RECORDS, POOL, POOL_WAITING, ENDED),
+    *(
+        CONNECTIONS,
+        REQUESTS,
+        WORKER_AGE,
+        LATE,
+        SPOOL_OK,
+        REFUSED,
+        RECORDS,
+        POOL,
+        POOL_WAITING,
+        ENDED,
+    ),
 )
 
 #: One value of a metric, and those of its labels.
@@ -172,6 +189,8 @@ def _of_workers(workers: Iterable[WorkerState]) -> Iterator[Sample]:
         yield WORKER_AGE, own, max(0, now_us() - worker.at) / 1e6
         yield LATE, own, worker.late_s
         yield SPOOL_OK, own, float(worker.spool == "ok")
+        for status, count in worker.refused.items():
+            yield REFUSED, (*own, status), count
         for result, count in worker.records.items():
             yield RECORDS, (*own, result), count
         for provider, pool in worker.pools.items():

@@ -50,6 +50,7 @@ class Presence:
             records=self._records(),
             pools={name: _pool_state(pool) for name, pool in self._pools.items()},
             late_s=self._late_s,
+            refused={str(code): n for code, n in traffic.refused.items()} if traffic else {},
         )
 
     async def all(self) -> list[WorkerState]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ssl
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, field
 
 from standpipe.config import Server
 from standpipe.server import tls
@@ -18,6 +19,8 @@ class Door:
     tls: ssl.SSLContext | None = None
     cors: Cors | None = None
     proxies: Proxies | None = None
+    #: Requests that were refused here, before anybody looked at what they ask, by status.
+    refused: Counter[int] = field(default_factory=Counter)
 
 
 def door(server: Server) -> Door:

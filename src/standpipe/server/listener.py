@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-import ssl
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
@@ -61,15 +60,17 @@ async def serve(
         date_header=False,
     )
     ending = _Ending(stop, grace, is_replaced)
-    server = _Server(config, limits=limits, tls=door.tls, ending=ending, on_ready=on_ready)
+    server = _Server(config, limits=limits, door=door, ending=ending, on_ready=on_ready)
     await server.serve(list(sockets))
 
 
 class Traffic:
     """What is going on at the door now."""
 
-    def __init__(self, state: ServerState) -> None:
+    def __init__(self, state: ServerState, door: Door) -> None:
         self._state = state
+        #: Requests that were refused at the door since the start, by status.
+        self.refused = door.refused
 
     @property
     def connections(self) -> int:
@@ -98,15 +99,16 @@ class _Server(uvicorn.Server):
         config: uvicorn.Config,
         *,
         limits: Limits,
-        tls: ssl.SSLContext | None,
+        door: Door,
         ending: _Ending,
         on_ready: Callable[[Traffic], None] | None,
     ) -> None:
         super().__init__(config)
-        self._tls = tls
+        self._door = door
+        self._tls = door.tls
         # A TLS connection has its time to begin and to end beside those of its requests.
         self._tls_times: dict[str, Any] = {}
-        if tls is not None:
+        if self._tls is not None:
             self._tls_times = {
                 "ssl_handshake_timeout": limits.header_timeout,
                 "ssl_shutdown_timeout": limits.keep_alive,
@@ -144,7 +146,7 @@ class _Server(uvicorn.Server):
     @override
     async def main_loop(self) -> None:
         if self._on_ready is not None:
-            self._on_ready(Traffic(self.server_state))
+            self._on_ready(Traffic(self.server_state, self._door))
         await self._stop.wait()
 
     @override
