@@ -106,10 +106,9 @@ class Keys:
             key = _working(connection, key_id)
             detail = audit.differences(key, changes) if key else {}
             if key and detail:
-                key = replace(key, **changes, updated_at=now_us())
-                connection.execute(
-                    update(api_keys).where(api_keys.c.id == key_id).values(_values(key))
-                )
+                changed = {**changes, "updated_at": now_us()}
+                key = replace(key, **changed)
+                connection.execute(update(api_keys).where(api_keys.c.id == key_id).values(changed))
                 self._note_key(connection, "changed", key, detail)
         return key
 
