@@ -6,6 +6,7 @@ import asyncio
 import shutil
 import socket
 import ssl
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -71,6 +72,53 @@ def test_last_answer_of_a_connection_is_whole_and_ends_it() -> None:
             writer.write(head + body)
             (answer,) = parse(await asyncio.wait_for(reader.read(), DEADLINE))
         assert len(answer.json["body"]) == len(body)
+
+    run(scenario())
+
+
+def handshake(server: Running, receive_buffer: int = 0) -> ssl.SSLSocket:
+    """Return a connection that does nothing by itself; call it in a thread."""
+    raw = socket.socket()
+    if receive_buffer:
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+    raw.settimeout(DEADLINE)
+    raw.connect(("127.0.0.1", server.port))
+    trusting = ssl.create_default_context(cafile=FILES / "ca.pem")
+    return trusting.wrap_socket(raw, server_hostname="localhost")
+
+
+def test_last_answer_is_whole_for_a_client_that_reads_late() -> None:
+    size = 6_000_000  # more than the kernel takes of us
+
+    def late(server: Running) -> bytes:
+        head = f"POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: {size}\r\n\r\n"
+        with handshake(server, receive_buffer=65536) as wire:
+            wire.sendall(head.encode() + b"x" * size)
+            pieces: list[bytes] = []
+            time.sleep(1.0)  # five times the linger
+            while piece := wire.recv(65536):
+                pieces.append(piece)
+            return b"".join(pieces)
+
+    async def scenario() -> None:
+        async with listening(Echo(), Limits(linger=0.2), door=behind_tls()) as server:
+            (answer,) = parse(await asyncio.to_thread(late, server))
+        assert len(answer.json["body"]) == size
+
+    run(scenario())
+
+
+def test_client_that_does_not_say_goodbye_holds_up_no_stop() -> None:
+    def idle(server: Running) -> ssl.SSLSocket:
+        kept = handshake(server)
+        kept.sendall(GET)
+        assert kept.recv(65536).startswith(b"HTTP/1.1 200")
+        return kept
+
+    async def scenario() -> None:
+        async with listening(Echo(), door=behind_tls(), grace=3 * DEADLINE) as server:
+            kept = await asyncio.to_thread(idle, server)
+        kept.close()
 
     run(scenario())
 

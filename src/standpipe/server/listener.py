@@ -24,6 +24,8 @@ _LAST_WORDS = 5.0
 _LOOK = 0.02
 #: Seconds for TLS handshakes that have begun: until they are done nobody knows the connection.
 _SHAKE = 1.0
+#: Seconds that are longer than any connection.
+_NEVER = 1e6
 
 
 async def serve(
@@ -106,12 +108,12 @@ class _Server(uvicorn.Server):
         super().__init__(config)
         self._door = door
         self._tls = door.tls
-        # A TLS connection has its time to begin and to end beside those of its requests.
+        # A TLS connection has its time to begin; when it ends is the protocol's to say.
         self._tls_times: dict[str, Any] = {}
         if self._tls is not None:
             self._tls_times = {
                 "ssl_handshake_timeout": limits.header_timeout,
-                "ssl_shutdown_timeout": limits.keep_alive,
+                "ssl_shutdown_timeout": _NEVER,
             }
         self._stop, self._grace, self._is_replaced = ending
         self._on_ready = on_ready

@@ -35,6 +35,7 @@ from standpipe.server.door import Door
 from standpipe.server.exchange import Exchange, error_answer
 from standpipe.server.forwarded import Proxies
 from standpipe.server.head import Header, check, target, without_upgrade
+from standpipe.server.tls import in_kernel
 from standpipe.wire.ids import new_id
 
 logger = logging.getLogger("standpipe.server")
@@ -116,6 +117,7 @@ class HardenedProtocol(HttpToolsProtocol):
         #: Bytes read since a head began or a piece of a body came.
         self._unseen = 0
         self._body_seen = 0
+        self._is_tls = False
         #: When the body must be there, by the loop's clock.
         self._body_due = 0.0
         self._unsent = 0
@@ -130,6 +132,7 @@ class HardenedProtocol(HttpToolsProtocol):
         wire = transport.get_extra_info("socket")
         if wire.family in {socket.AF_INET, socket.AF_INET6}:
             wire.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._is_tls = transport.get_extra_info("ssl_object") is not None
         proxies = self.door.proxies
         if proxies is not None and self.client is not None and proxies.trusts(self.client[0]):
             self._proxies = proxies
@@ -175,9 +178,9 @@ class HardenedProtocol(HttpToolsProtocol):
         self._stopping = True
         if self._active is not None:
             self._active.keep_alive = False
-        elif self._reading is Reading.NOTHING:
+        elif self._reading is Reading.NOTHING and not self._is_tls:
             self.transport.close()
-        elif self._reading is Reading.BODY:
+        elif self._reading in {Reading.NOTHING, Reading.BODY}:
             self._linger()  # answered already: nobody will read the rest
 
     def _lose_client(self) -> None:
@@ -401,11 +404,10 @@ class HardenedProtocol(HttpToolsProtocol):
         self._deaf = True
         self._incoming = None
         self.flow.resume_reading()
-        if not self.transport.can_write_eof():
-            # TLS: it sends what is left, says goodbye and waits for theirs, in a time of its own.
-            self.transport.close()
-            return
-        self.transport.write_eof()
+        if self._is_tls:
+            self.transport.close()  # it sends what is left, says goodbye and waits for theirs
+        else:
+            self.transport.write_eof()
         self._deadline.set(self.limits.linger)
         self._deadline.arm()
 
@@ -434,6 +436,8 @@ class HardenedProtocol(HttpToolsProtocol):
         self._reading = Reading.CLOSING
         self._deaf = True
         unsent = self.transport.get_write_buffer_size()
+        if self._is_tls:
+            unsent += in_kernel(self.transport)  # what is between the two, TLS does not tell
         if unsent in {0, self._unsent}:
             self.transport.abort()
             return

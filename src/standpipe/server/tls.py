@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import fcntl
 import ssl
+import struct
+import termios
 
 from standpipe.errors import ConfigError
+
+_INT = struct.Struct("i")
 
 
 def context(certificate: str, key: str) -> ssl.SSLContext:
@@ -30,6 +36,16 @@ def context(certificate: str, key: str) -> ssl.SSLContext:
             f"used together: {why}"
         ) from error
     return made
+
+
+def in_kernel(transport: asyncio.BaseTransport) -> int:
+    """Return how many bytes of a connection the kernel has not seen acknowledged; 0 if unknown."""
+    wire = transport.get_extra_info("socket")
+    try:
+        told = fcntl.ioctl(wire.fileno(), termios.TIOCOUTQ, b"\0" * _INT.size)
+    except OSError:  # not everywhere, and not once it is closed
+        return 0
+    return int(_INT.unpack(told)[0])
 
 
 def _no_password() -> str:
