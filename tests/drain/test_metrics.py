@@ -121,6 +121,18 @@ def test_invented_names_share_one_label(
     assert "nobody-has-it" not in models
 
 
+def test_no_figure_that_a_report_invents_is_counted(
+    directory: Path, store: Store, spool: Spool, record_of: Frames
+) -> None:
+    for number, count in enumerate((2**62, -5)):
+        usage = Usage(prompt_tokens=count, completion_tokens=count)
+        spool.append(record_of(str(number), kind="report", usage=usage, logged=False))
+    with counting(directory, store) as drain:
+        drain.step()
+    assert counted(directory, metrics.TOKENS) == {}
+    assert sum(counted(directory, metrics.CALLS).values()) == 2
+
+
 def test_what_was_told_and_cannot_be_read_is_begun_anew(
     directory: Path, store: Store, spool: Spool, record_of: Frames
 ) -> None:

@@ -186,11 +186,14 @@ def test_texts_are_there_only_where_that_is_wanted() -> None:
         '{"choices": [{"message": 1}]}',
         '{"messages": [1, {"content": 1, "tool_calls": [{"function": 1}]}]}',
         '{"temperature": "hot", "seed": true}',
+        f'{{"seed": {2**70}, "top_p": 1e400, "tools": [{{"a": {2**70}}}]}}',
+        '{"messages": [{"content": ' + "[" * 900 + "]" * 900 + "}]}",
         '{"choices": [{"message": {"content": "\\ud800"}}]}',
     ],
 )
 def test_texts_of_any_form_make_a_span(junk: str) -> None:
-    spans = spans_of(row(request=junk, response=junk, model="\ud800"), PLACES, content=True)
+    odd = row(request=junk, response=junk, model="\ud800", usage=Usage(2**70, -1))
+    spans = spans_of(odd, PLACES, content=True)
     assert json.loads(b"[" + encoded(spans) + b"]") == spans
 
 

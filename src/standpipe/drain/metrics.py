@@ -29,6 +29,8 @@ BUCKETS = (
 MOST_MODELS = 100
 LONGEST = 128
 MOST_SERIES = 2000
+#: Tokens that a call may have: a report may say anything, and a counter never goes back.
+MOST_TOKENS = 1 << 40
 #: What stands for all beyond that, and for what there is not.
 OTHER = "other"
 NONE = "none"
@@ -161,7 +163,7 @@ class Counts:
         self.count(CALLS, (row.kind, *place, row.outcome, status), 1)
         for name, count in _tokens(row.usage):
             self.count(TOKENS, (row.kind, *place, name), count)
-        if row.cost is not None:
+        if row.cost is not None and row.cost > 0:
             self.count(COST, (row.kind, *place), float(row.cost))
         for attempt in row.attempts:
             self.count(ATTEMPTS, (attempt.provider, _ending(attempt)), 1)
@@ -219,7 +221,7 @@ def _tokens(usage: Usage | None) -> Iterator[tuple[str, int]]:
         ("reasoning", usage.reasoning_tokens),
     )
     for name, count in counts:
-        if count:
+        if count and 0 < count <= MOST_TOKENS:
             yield name, count
 
 

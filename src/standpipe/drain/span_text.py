@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -30,11 +31,15 @@ def texts(row: Row) -> Json:
     answered = [_answer(each) for each in _list(response.get("choices")) if "message" in each]
     numbers = ((name, request.get(field)) for field, name in PARAMETERS.items())
     return {
-        **{name: value for name, value in numbers if type(value) in (int, float)},
+        **{name: value for name, value in numbers if _is_number(value)},
         "gen_ai.input.messages": _json([_message(each) for each in asked]),
         "gen_ai.output.messages": _json(answered),
         "gen_ai.tool.definitions": _json(_list(request.get("tools"))),
     }
+
+
+def _is_number(value: object) -> bool:
+    return type(value) is int or (type(value) is float and math.isfinite(value))
 
 
 def _object(text: str | None) -> Json:
@@ -51,7 +56,10 @@ def _list(value: object) -> list[Json]:
 
 
 def _json(value: list[Json]) -> str | None:
-    return msgspec.json.encode(value).decode() if value else None
+    try:
+        return msgspec.json.encode(value).decode() if value else None
+    except (OverflowError, UnicodeEncodeError, RecursionError):  # not all that is JSON can be said
+        return None
 
 
 def _answer(choice: Json) -> Json:

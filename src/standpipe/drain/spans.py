@@ -24,6 +24,7 @@ Attributes = Mapping[str, Any]
 _SERVER, _CLIENT = 2, 3
 _ERROR = 2
 _SAMPLED = 0x01
+_INT64 = 1 << 63
 _TRACEPARENT = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})")
 
 #: `gen_ai.operation.name` by the kind of a call. One that was made elsewhere is traced there.
@@ -201,7 +202,7 @@ def _value(value: Any) -> Json:
     match value:
         case bool():
             return {"boolValue": value}
-        case int():
+        case int() if -_INT64 <= value < _INT64:
             return {"intValue": str(value)}
         case float():
             return {"doubleValue": value}
