@@ -82,7 +82,7 @@ def test_texts_end_before_calls_unless_the_project_says_otherwise(store: Store) 
     }
     ids = {name: store.add_project(name).id for name in keeps}
     for name, changes in keeps.items():
-        store.set_retention(ids[name], changes)
+        store.change_project(ids[name], changes)
         aged(store, ids[name])
     Housekeeping(store, KEEPING).step()
     assert {name: left(store, each) for name, each in ids.items()} == {
