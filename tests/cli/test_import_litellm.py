@@ -144,6 +144,40 @@ def route(loaded: Settings, name: str) -> Route:
     return found
 
 
+def rows_keys(loaded: Settings) -> dict[str, str]:
+    rows = loaded.providers.items()
+    return {name: row.api_key.reveal() for name, row in rows if row.api_key is not None}
+
+
+def test_second_account_of_a_known_place_is_a_provider_of_its_own() -> None:
+    deployments = [
+        {"model_name": name, "litellm_params": {"model": "groq/m", "api_base": base}}
+        for name, base in (("a", None), ("b", "https://local.example/v1"))
+    ]
+    found, notes = translated({"model_list": deployments})
+    second = {"base_url": "https://local.example/v1", "api_key": "env:GROQ_API_KEY"}
+    assert found["providers"] == {"groq": {}, "groq-2": second}
+    assert "a second groq" in notes[0].why
+
+
+def test_own_place_of_any_host_gets_a_name_that_may_be() -> None:
+    for host in ("local.example", "x" * 70 + ".example", "localhost", "[::1]"):
+        params = {"model": "openai/m", "api_base": f"http://{host}:1/v1"}
+        deployment = {"model_name": "a", "litellm_params": params}
+        found, _ = translated({"model_list": [deployment]})
+        loaded = config.load(environ={}, text=toml_text.written(found))
+        assert len(loaded.providers) == 1
+
+
+@pytest.mark.parametrize("price", ["abc", -1, 1e9, float("inf")])
+def test_price_that_is_none_is_named(price: object) -> None:
+    info = {"input_cost_per_token": price, "output_cost_per_token": 1e-6}
+    deployment = {"model_name": "a", "litellm_params": {"model": "groq/m"}, "model_info": info}
+    found, notes = translated({"model_list": [deployment]})
+    assert "prices" not in found
+    assert "model_list[0].model_info.input_cost_per_token" in [note.place for note in notes]
+
+
 def test_several_deployments_of_a_name_are_one_route(cli: CommandLine) -> None:
     loaded, told = brought(cli, BALANCED)
     gpt = route(loaded, "gpt-4o")
@@ -159,6 +193,7 @@ def test_several_deployments_of_a_name_are_one_route(cli: CommandLine) -> None:
     assert [(t.weight, t.max_in_flight) for t in claude.targets] == [(2.0, 30), (2.0, 0)]
     assert [t.provider for t in claude.fallback] == ["openai"]
     assert route(loaded, "gpt-4").targets == gpt.targets
+    assert rows_keys(loaded)["azure-2"] == "value-of-AZURE_CA_KEY"
     assert route(loaded, "hidden").targets == claude.targets
     rows = loaded.providers
     assert rows["azure-2"].base_url == "https://ca.openai.azure.com/openai/v1"
@@ -261,13 +296,21 @@ WORDS = st.sampled_from(
         *("model_list", "model_name", "litellm_params", "model", "api_base", "api_key", "rpm"),
         *("model_info", "mode", "router_settings", "litellm_settings", "general_settings"),
         *("fallbacks", "num_retries", "timeout", "default_fallbacks", "model_group_alias", "*"),
-        *("openai/m", "azure/m", "bedrock/m", "groq/m", "gpt-4", "http://h/v1", "id", "weight"),
+        *(
+            "openai/m",
+            "azure/m",
+            "bedrock/m",
+            "groq/m",
+            "gpt-4",
+            "http://h/v1",
+            "id",
+            "weight",
+            "http://[",
+        ),
         *("extra_body", "environment_variables", "credential_list", "input_cost_per_token"),
     ]
 )
-LEAVES = st.one_of(
-    st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False), st.text(), WORDS
-)
+LEAVES = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(), WORDS)
 TREES = st.recursive(
     LEAVES,
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(WORDS, inner, max_size=6),

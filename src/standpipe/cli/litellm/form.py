@@ -7,7 +7,7 @@ Pure, and written from LiteLLM's documentation alone
 from __future__ import annotations
 
 from collections.abc import Iterator
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from standpipe.cli.litellm.part import Note, Part
@@ -43,6 +43,8 @@ _PARAMETERS = (
 #: What may be a deployment's share of the calls; the first that is there counts.
 _SHARES = ("weight", "rpm", "tpm")
 _MODES = frozenset({"chat", "completion", "responses", "embedding"})
+#: Dollars for a million tokens that are none.
+_MOST = 1_000_000
 #: Prices of a token there, and of a million here.
 _PRICES = {
     "input_cost_per_token": "input",
@@ -55,7 +57,7 @@ _PRICES = {
 
 
 def translated(config: Any) -> tuple[Json, list[Note]]:
-    """Return the tree of our configuration, and what could not be carried, in the file's order."""
+    """Return the tree of our configuration, and what could not be carried."""
     translation = _Translation(config)
     return translation.tree(), translation.notes
 
@@ -178,8 +180,11 @@ class _Translation:
         for part in parts:
             for theirs, ours in _PRICES.items():
                 dollars = part.take(theirs, int, float, str)
-                if dollars is not None:
-                    found[ours] = _a_million(dollars)
+                price = None if dollars is None else _a_million(dollars)
+                if price is not None:
+                    found[ours] = price
+                elif dollars is not None:
+                    part.note(theirs, f"is no price of a token: {dollars!r}")
         if {"input", "output"} <= found.keys():
             self._prices[name] = found
         elif found:
@@ -213,10 +218,10 @@ class _Translation:
                 self._set_chain(part, "default_fallbacks", "*", default)
 
     def _set_chain(self, part: Part, place: str, name: str, models: Any) -> None:
-        names = [each for each in self._routes if each not in models] if name == "*" else [name]
-        if not isinstance(models, list) or any(each not in self._routes for each in names):
+        if not isinstance(models, list) or not (name == "*" or name in self._routes):
             part.note(place, f"is no chain from a route: {name!r}")
             return
+        names = [each for each in self._routes if each not in models] if name == "*" else [name]
         for each in models:
             if not isinstance(each, str) or not (each in self._routes or each in self._ids):
                 part.note(place, f"no route or id: {each!r}")
@@ -278,7 +283,12 @@ def _chains(part: Part, key: str) -> Iterator[tuple[str, str, Any]]:
             yield f"{key}[{number}].{name}", str(name), models
 
 
-def _a_million(dollars: float | str) -> str:
-    """Return the price of a million tokens, to the sixth place."""
-    price = (Decimal(str(dollars)) * 1_000_000).quantize(Decimal("0.000001"))
-    return f"{price:f}".rstrip("0").rstrip(".")
+def _a_million(dollars: float | str) -> str | None:
+    """Return the price of a million tokens, to the sixth place; None for what is none."""
+    try:
+        price = Decimal(str(dollars)) * 1_000_000
+    except InvalidOperation:
+        return None
+    if not 0 <= price < _MOST:
+        return None
+    return f"{price.quantize(Decimal('0.000001')):f}".rstrip("0").rstrip(".")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple, Self
 
@@ -32,7 +33,8 @@ class Part:
         """Take a value; None if it is not there, or of none of these kinds, which is noted."""
         value = self._left.pop(key, None)
         is_only_a_number = isinstance(value, bool) and not {bool, object} & {*kinds}
-        if value is None or (isinstance(value, kinds) and not is_only_a_number):
+        is_endless = isinstance(value, float) and not math.isfinite(value)
+        if value is None or (isinstance(value, kinds) and not (is_only_a_number or is_endless)):
             return value
         self.note(key, f"is not understood: {type(value).__name__}")
         return None

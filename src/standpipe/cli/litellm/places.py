@@ -28,6 +28,7 @@ class Place(NamedTuple):
 
 PLACES: dict[str, Place] = {
     **{name: Place(name) for name in KNOWN if name not in {"lmstudio", "llamacpp"}},
+    "azure": Place("azure", key_from="AZURE_API_KEY"),
     "anthropic": Place("anthropic", path="/v1"),
     "gemini": Place("gemini", path="/v1beta"),
     "ollama": Place("ollama", path="/v1"),

@@ -48,7 +48,7 @@ class Providers:
             self._rows[name] = row
             self._keys[name] = []
         self._set_timeout(name, params)
-        self._add_key(name, key or (f"env:{place.key_from}" if place.key_from else None), params)
+        self._add_key(name, key or _usual_key(place, name), params)
         return name
 
     def rows(self) -> dict[str, Json]:
@@ -70,7 +70,7 @@ class Providers:
         if place.ours == "bedrock":
             return {"region": self._region(params)}
         base = (self._base(params) or place.base_url).rstrip("/")
-        if place.path and base and not urlsplit(base).path:
+        if place.path and base.count("/") == 2:  # the host alone
             base += place.path
         if not base or (place.is_known and base == KNOWN[place.ours].base_url):
             if place.ours == "azure":
@@ -100,9 +100,7 @@ class Providers:
         return str(said) if text.startswith(_ENVIRONMENT) and said else text
 
     def _new(self, place: Place, row: Json, params: Part) -> str:
-        wanted = (
-            place.ours or _NO_NAME.sub("-", urlsplit(row["base_url"]).hostname or "") or "place"
-        )
+        wanted = place.ours or _host(row["base_url"])
         name, number = wanted, 1
         while name in self._rows or (name in KNOWN and not place.is_known) or name == "local":
             number += 1
@@ -159,3 +157,20 @@ def secret(text: str | None) -> str | None:
     if text and text.startswith(_ENVIRONMENT):
         return f"env:{text.removeprefix(_ENVIRONMENT)}"
     return text or None
+
+
+def _usual_key(place: Place, name: str) -> str | None:
+    """Return where LiteLLM reads a key that is not given, if we would not."""
+    known = KNOWN.get(place.ours)
+    variable = place.key_from or (known.key_from if known and name != place.ours else None)
+    return f"env:{variable}" if variable else None
+
+
+def _host(url: str) -> str:
+    """Return a provider's name for the place of a URL."""
+    try:
+        host = urlsplit(url).hostname or ""
+    except ValueError:
+        host = ""
+    name = _NO_NAME.sub("-", host)[:50] or "place"
+    return f"at-{name}" if name.startswith("local.") else name
