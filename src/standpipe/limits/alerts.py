@@ -18,7 +18,7 @@ from typing_extensions import override
 
 from standpipe.errors import StoreUnavailable
 from standpipe.limits.ledger import Crossing, Span
-from standpipe.limits.messages import PLACES
+from standpipe.limits.limits import PLACES
 from standpipe.wire import usage
 
 log = logging.getLogger(__name__)

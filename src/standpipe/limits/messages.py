@@ -14,8 +14,6 @@ from standpipe.limits.limits import Limits
 #: Longest message, in bytes.
 LONGEST = 1 << 20
 _LENGTH = 4
-#: Digits behind the point of a dollar.
-PLACES = 12
 
 Kind = Literal["key", "project"]
 

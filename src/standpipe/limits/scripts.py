@@ -9,9 +9,6 @@ Amounts of money go through as text, for Redis counts them with 64 bits and Lua 
 
 from __future__ import annotations
 
-#: Keys of a subject.
-PER_SUBJECT = 6
-
 _COMMON = """
 local now = tonumber(ARGV[1])
 if not now then

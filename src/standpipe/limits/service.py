@@ -15,6 +15,7 @@ from standpipe.drain.prices import Prices, Used
 from standpipe.limits import messages, verdicts
 from standpipe.limits.alerts import Alerts
 from standpipe.limits.ledger import Away, Crossing, Ledger
+from standpipe.limits.limits import pico
 from standpipe.limits.messages import Done, End, Verdict, Want
 from standpipe.limits.spent import Spent
 from standpipe.wire.record import Usage
@@ -74,7 +75,7 @@ class Service:
         """Count what a call took."""
         # What cannot be priced cannot be counted.
         cost = self._prices.cost(end.answers, want.at) if want.has_budget else None
-        spent = 0 if cost is None else int(cost.dollars.scaleb(messages.PLACES))
+        spent = 0 if cost is None else pico(cost.dollars)
         while (crossings := await self._ended(want, end, spent)) is None:  # noqa: ASYNC110
             await asyncio.sleep(AGAIN_S)
         for crossing in crossings:
@@ -111,7 +112,7 @@ class Service:
             cost = self._prices.cost([Used(provider, (model,), usage, None)], want.at)
             if cost is None:
                 return None
-            most = max(most, int(cost.dollars.scaleb(messages.PLACES)))
+            most = max(most, pico(cost.dollars))
         return most
 
 
