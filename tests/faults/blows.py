@@ -70,14 +70,19 @@ async def kill_supervisor(scene: Scene) -> None:
 async def kill_everything(scene: Scene) -> None:
     """Kill every process of the server at once, as a machine that fails does; start again."""
     await scene.answered()
+    await crash(scene)
+    await scene.start_again()
+    await scene.answered()
+
+
+async def crash(scene: Scene) -> None:
+    """Kill every process of the server at once; return when none is left."""
     family = scene.family()
     for process in family:
         with contextlib.suppress(psutil.NoSuchProcess):
             process.kill()
     await asyncio.to_thread(psutil.wait_procs, family[1:], PATIENCE)
     scene.server.process.wait()
-    await scene.start_again()
-    await scene.answered()
 
 
 async def fill_disk(scene: Scene) -> None:

@@ -12,7 +12,7 @@ import random
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 from uuid import uuid4
@@ -33,6 +33,7 @@ from typing_extensions import override
 from standpipe.limits import limits
 from standpipe.limits.shared import LEASE_S
 from standpipe.store import Store, new_token
+from standpipe.store.rows import now_us
 
 #: A model that answers at once.
 WELL = "up:ok+bills"
@@ -89,8 +90,8 @@ class Pair:
     redis: redis_server.Server
     scale: Scale
     held: list[Held]
-    #: When a node was killed last, by the monotonic clock.
-    killed_at: float = float("-inf")
+    #: When nodes were killed, in microseconds since the epoch.
+    kills: list[int] = field(default_factory=list)
 
     @property
     def calls(self) -> list[Call]:
@@ -105,8 +106,11 @@ class Pair:
 
     async def kill(self, node: Scene) -> None:
         """Kill every process of a node at once, while clients call; start it again."""
-        self.killed_at = time.monotonic()
-        await blows.kill_everything(node)
+        await node.answered()
+        await blows.crash(node)
+        self.kills.append(now_us())
+        await node.start_again()
+        await node.answered()
 
 
 @dataclass(frozen=True)
@@ -255,7 +259,9 @@ async def _strike(nodes: Nodes, pair: Pair) -> None:
         for node in pair.nodes:
             node.crowd.stopped = True
     # What a node held that died comes back with the end of its lease, and with the next call.
-    await asyncio.sleep(max(0.0, pair.killed_at + LEASE_S + _AFTER_S - time.monotonic()))
+    if pair.kills:
+        over = pair.kills[-1] / 1e6 + LEASE_S + _AFTER_S
+        await asyncio.sleep(max(0.0, over - time.time()))
     tokens = [token for each in pair.held for token in each.tokens]
     last: list[Call] = [
         KeyedCall(WELL, name=f"last-{number}", more={"max_tokens": ANSWER_TOKENS}, token=token)
@@ -280,7 +286,7 @@ def _standings(pair: Pair) -> list[Standing]:
     deadline = time.monotonic() + PATIENCE
     with pair.redis.client() as client:
         while True:
-            found = [Standing(each, figures(client, each)) for each in pair.held]
+            found = [Standing(each, figures(client, each), kills=pair.kills) for each in pair.held]
             if not any(each.figures.leaks for each in found) or time.monotonic() > deadline:
                 return found
             time.sleep(0.1)
