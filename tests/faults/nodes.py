@@ -98,10 +98,15 @@ class Pair:
         """All calls; both nodes' clients write into one list."""
         return self.nodes[0].crowd.calls
 
-    async def seen(self, count: int) -> None:
-        """Return once so many calls were answered or refused; 503, of no limit's, is neither."""
+    @property
+    def seen(self) -> int:
+        """How many calls were answered or refused; 503 is the answer of no limit."""
+        return sum(call.status not in (None, 503) for call in self.calls)
+
+    async def until_seen(self, count: int) -> None:
+        """Return once there are so many of these."""
         async with asyncio.timeout(10 * PATIENCE):
-            while sum(call.status not in (None, 503) for call in self.calls) < count:  # noqa: ASYNC110  # no event says it
+            while self.seen < count:  # noqa: ASYNC110  # no event says it
                 await asyncio.sleep(0.05)
 
     async def kill(self, node: Scene) -> None:
@@ -134,28 +139,28 @@ class Nodes:
 
 async def kill_one(pair: Pair) -> None:
     """Kill every process of one node at once, in the middle; start it again."""
-    await pair.seen(pair.scale.calls // 3)
+    await pair.until_seen(pair.scale.calls // 3)
     await pair.kill(pair.nodes[0])
-    await pair.seen(pair.scale.calls)
+    await pair.until_seen(pair.scale.calls)
 
 
 async def kill_each(pair: Pair) -> None:
     """Kill one node, then the other."""
     for place, node in enumerate(pair.nodes, start=1):
-        await pair.seen(place * pair.scale.calls // 3)
+        await pair.until_seen(place * pair.scale.calls // 3)
         await pair.kill(node)
-    await pair.seen(pair.scale.calls)
+    await pair.until_seen(pair.scale.calls)
 
 
 async def redis_away(pair: Pair) -> None:
     """Stop Redis for a while, in which calls without limits are answered."""
-    await pair.seen(pair.scale.calls // 3)
+    await pair.until_seen(pair.scale.calls // 3)
     await asyncio.to_thread(pair.redis.stop)
     async with asyncio.TaskGroup() as group:
         group.create_task(asyncio.sleep(pair.scale.away))
         group.create_task(pair.nodes[0].answered())
     await asyncio.to_thread(pair.redis.start)
-    await pair.seen(pair.scale.calls)
+    await pair.until_seen(pair.seen + pair.scale.calls)
 
 
 ONE_KILLED = Nodes("one of two nodes killed, started again", kill_one, breaks=True)
