@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, Select, Table, bindparam, delete, func, or_, select, text
 
 from standpipe.store.content import Link, Packed, Packer, Unpacker, chain
-from standpipe.store.database import Database, Overtaken
+from standpipe.store.database import Database
 from standpipe.store.many import in_parts, present
 from standpipe.store.schema import contents, prefixes, records
 
@@ -152,8 +152,7 @@ def _insert(
     Raises Overtaken if another drain has inserted some of them since we looked.
     """
     rows.sort()
-    if database.insert_ignoring(connection, table, rows) != len(rows):
-        raise Overtaken("another drain was quicker with some of these messages")
+    database.insert_new(connection, table, rows)
 
 
 def _unused(left: Sequence[Row[Any]]) -> dict[bytes, bytes]:

@@ -144,6 +144,17 @@ class Database:
             return 0
         return connection.exec_driver_sql(self._inserts[table], tuples).rowcount
 
+    def insert_new(
+        self, connection: Connection, table: Table, tuples: list[tuple[Any, ...]]
+    ) -> None:
+        """Insert tuples in the order of the table's columns, none of which was there just now.
+
+        Raises Overtaken if another transaction has inserted some of them since.
+        """
+        insert = self._inserts[table]
+        if tuples and not self._kind.insert_new(connection, table, insert, tuples):
+            raise Overtaken(f"another drain was quicker with some rows of {table}")
+
     def share_contents(self, connection: Connection) -> None:
         """Keep others from removing contents until the transaction ends; it only adds some."""
         self._kind.share_contents(connection)

@@ -101,14 +101,13 @@ class Positions:
         packer = Packer()
         packed = [packer.pack(row.project, row.request, row.response) for row in rows]
         tuples = [values_of(row, texts) for row, texts in zip(rows, packed, strict=True)]
-        if self._database.insert_ignoring(connection, records, tuples) != len(rows):
-            raise Overtaken("another drain was quicker with some of these records")
+        self._database.insert_new(connection, records, tuples)
         pairs = [
             (row.id, name, value, row.project)
             for row in rows
             for name, value in row.metadata.items()
         ]
-        self._database.insert_ignoring(connection, record_metadata, pairs)
+        self._database.insert_new(connection, record_metadata, pairs)
         kept = [(row.project, texts) for row, texts in zip(rows, packed, strict=True)]
         contents.put(self._database, connection, packer, kept)
         usage.add(connection, rows, self._usage_names)

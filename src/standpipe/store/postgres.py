@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar, cast
 
@@ -16,9 +16,14 @@ from psycopg.conninfo import make_conninfo
 from psycopg.types.numeric import Int8BinaryDumper
 from sqlalchemy import (
     URL,
+    BigInteger,
+    Boolean,
     Connection,
     Dialect,
     Engine,
+    LargeBinary,
+    Table,
+    Text,
     event,
     exc,
     exists,
@@ -29,6 +34,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.engine.interfaces import DBAPIConnection, ExceptionContext
 from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy.types import TypeEngine
 from typing_extensions import override
 
 from standpipe.errors import ConfigError
@@ -51,6 +57,14 @@ _SET = text("SELECT set_config(:name, :value, :here)")
 _WHICH = "(CAST(:ours AS integer), CAST(:which AS integer))"
 _LOCK = text(f"SELECT pg_advisory_xact_lock{_WHICH}")
 _SHARED_LOCK = text(f"SELECT pg_advisory_xact_lock_shared{_WHICH}")
+
+# What our columns are there.
+_TYPES: Mapping[type[TypeEngine[Any]], str] = {
+    Text: "text",
+    LargeBinary: "bytea",
+    BigInteger: "int8",
+    Boolean: "bool",
+}
 
 # How long all who use the records may be held up by the removal of a partition, in milliseconds.
 _BRIEFLY_MS = 200
@@ -145,6 +159,27 @@ class Postgres(Kind):
     @override
     def own_contents(self, connection: Connection) -> None:
         connection.execute(_LOCK, {"ours": _OURS, "which": _CONTENTS})
+
+    @override
+    def insert_new(
+        self, connection: Connection, table: Table, insert: str, tuples: Sequence[tuple[Any, ...]]
+    ) -> bool:
+        # COPY takes a third of what the statement would, here as there.
+        driver = cast(_Connection, connection.connection.driver_connection)
+        words = f"COPY {table} ({', '.join(table.columns.keys())}) FROM STDIN (FORMAT BINARY)"
+        try:
+            with driver.cursor().copy(words) as copy:
+                copy.set_types([_TYPES[type(column.type)] for column in table.columns])
+                for each in tuples:
+                    copy.write_row(each)
+        except psycopg.errors.UniqueViolation:
+            return False
+        except psycopg.Error as error:
+            # As SQLAlchemy would say it, whom we have gone round.
+            raise exc.DBAPIError.instance(
+                words, None, error, psycopg.Error, hide_parameters=True, dialect=connection.dialect
+            ) from error
+        return True
 
     @override
     def make_room(self, engine: Engine, ids: Iterable[str], *, anew: bool) -> None:

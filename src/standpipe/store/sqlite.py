@@ -6,11 +6,11 @@ transaction that reads first and then writes would fail at once where another ha
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
-from sqlalchemy import URL, Connection, Engine, event
+from sqlalchemy import URL, Connection, Engine, Table, event
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.pool import ConnectionPoolEntry
 from typing_extensions import override
@@ -71,6 +71,12 @@ class Sqlite(Kind):
 
     @override
     def own_contents(self, connection: Connection) -> None: ...
+
+    @override
+    def insert_new(
+        self, connection: Connection, table: Table, insert: str, tuples: Sequence[tuple[Any, ...]]
+    ) -> bool:
+        return connection.exec_driver_sql(insert, list(tuples)).rowcount == len(tuples)
 
     @override
     def make_room(self, engine: Engine, ids: Iterable[str], *, anew: bool) -> None: ...
