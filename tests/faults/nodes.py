@@ -185,7 +185,7 @@ def play_nodes(
         asyncio.run(_strike(nodes, pair))
         standings = _standings(pair)
         again = asyncio.run(_at_once_again(pair))
-        counts = [node.records() for node in pair.nodes]
+        counts = [node.records_in_the_end() for node in pair.nodes]
         records = {name: sum(each[name] for each in counts) for name in ("lost", "without_text")}
         statuses = [node.server.stop() for node in pair.nodes]
         said = told(pair.nodes[0], records)

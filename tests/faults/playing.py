@@ -50,7 +50,7 @@ def play(
         ) as scene,
     ):
         asyncio.run(_strike(scenario, scene))
-        records = scene.records()
+        records = scene.records_in_the_end()
         status = scene.server.stop()
         parity = compare(scene.crowd.calls, told(scene, records), scenario.may_miss)
     parity.wrong += [*left_behind(scene, status), *scenario.strange(parity)]

@@ -7,10 +7,11 @@ import contextlib
 import functools
 import os
 import subprocess
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 from uuid import uuid4
 
 import postgres
@@ -28,6 +29,11 @@ _TIMEOUTS = "{ connect = 5, first_byte = 1, idle = 1, total = 2 }"
 PRICES = {"input": "0.370001", "cached_input": "0.092503", "output": "1.480007"}
 #: Bytes of a small disk. A worker promises 256 KiB to each call under way, and has one spare.
 _DISK_BYTES = 24 << 20
+
+#: Within so many seconds each process has said how it stands.
+_TOLD_S = 1.2
+#: How long a drain may take for what has waited before a play gives up; a guard, not a goal.
+_DRAINED_S = 600.0
 
 
 @dataclass(frozen=True)
@@ -78,9 +84,18 @@ class Scene:
         (await asyncio.to_thread(self.server.child, module)).kill()
 
     def records(self) -> dict[str, int]:
-        """Return what the server says of the records of this start of its worker."""
-        counts: dict[str, int] = call(self.server, "GET", "/health", root=True).json["records"]
+        """Return what the server says of the records of this start of its workers."""
+        counts: dict[str, int] = self._health()["records"]
         return counts
+
+    def records_in_the_end(self) -> dict[str, int]:
+        """Return the same once all that waited is stored: at a stop the drain has not for ever."""
+        deadline = time.monotonic() + _DRAINED_S
+        time.sleep(_TOLD_S)
+        while self._health()["drained"]["waiting_bytes"]:
+            assert time.monotonic() < deadline, "records wait in the spool and are not stored"
+            time.sleep(_TOLD_S)
+        return self.records()
 
     async def start_again(self) -> None:
         """Start the server anew at the same place, once nothing of it is left."""
@@ -90,6 +105,10 @@ class Scene:
         """Return the server's processes."""
         supervisor = psutil.Process(self.server.process.pid)
         return [supervisor, *supervisor.children(recursive=True)]
+
+    def _health(self) -> dict[str, Any]:
+        health: dict[str, Any] = call(self.server, "GET", "/health", root=True).json
+        return health
 
     def _start(self) -> Standpipe:
         settings = {**self.settings, "SERVER_PORT": str(self.port), "STORE_URL": self.url}
