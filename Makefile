@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export STANDPIPE_HOME ?= $(CURDIR)/.standpipe
 
-.PHONY: serve test check format lock clean readme bench faults
+.PHONY: serve test check format lock clean readme bench bench-records faults
 
 serve: $(VENV)/runtime.done weights ## Serve on http://127.0.0.1:8787 with the embedded model.
 	@exec $(BIN)/standpipe serve
@@ -29,6 +29,9 @@ readme: $(VENV)/dev.done ## Write the README's tree and docs/fidelity.md anew.
 
 bench: $(VENV)/dev.done weights ## Measure; see docs/benchmarks.md.
 	$(BIN)/python benchmarks/start.py
+
+bench-records: $(VENV)/dev.done ## Store a million records in each database and ask for them; an hour.
+	PYTHONPATH=tests $(BIN)/python benchmarks/records.py
 
 faults: $(VENV)/dev.done weights ## Kill, fill, stop and cut, half an hour long; writes docs/durability.md.
 	PYTHONPATH=tests $(BIN)/python -m faults
