@@ -169,6 +169,8 @@ def test_usage_of_calls_that_are_no_more_comes_back_exactly(
         assert list(rows) == [kept.id]
         assert sum((hour.sums.cost or 0) for hour in hours) == 2
         assert hours == state(url_of(cli))[3]
+        with closing(Store.open(target)) as restored:
+            assert not any(restored.faults().values())
 
 
 def test_what_was_deleted_and_changed_since_stays_so(

@@ -205,6 +205,8 @@ ONE_OF = "(SELECT hash FROM {0} ORDER BY hash LIMIT 1)"
         ("UPDATE usage_hours SET prompt_tokens = prompt_tokens + 1", "usage"),
         ("UPDATE usage_hours SET calls = calls - 1", "usage"),
         ("DELETE FROM usage_hours", "usage"),
+        ("UPDATE usage_days SET calls = calls + 1", "usage"),
+        ("DELETE FROM usage_days", "usage"),
     ],
 )
 def test_each_fault_of_the_tables_is_found(

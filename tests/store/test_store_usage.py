@@ -99,6 +99,27 @@ def test_sums_are_those_of_the_rows_to_the_last_digit(
         theirs = [row for row in kept if (row.model, row.key) == ("m1", "k2")]
         assert sums(store, each.id, narrowed) == expected(theirs)
     assert sums(store, None) == sums(store, project.id) + sums(store, other.id)
+    assert store.faults()["usage"] == 0
+
+
+def test_days_are_the_sums_of_their_hours_in_any_time(
+    store: Store, project: Project, other: Project, row_of: RowMaker
+) -> None:
+    chance = random.Random(5)
+    store.add(Batch(rows=random_rows(row_of, [project, other], 400, 5)))
+    for _ in range(30):
+        since, until = sorted(chance.sample(range(0, 4 * DAY_US, HOUR_US // 2), 2))
+        model, key = chance.random() < 0.5, chance.random() < 0.5
+        name = chance.choice((None, "team"))
+        asked = UsageQuery(since=since, until=until, by_model=model, by_key=key, by_name=name)
+        whose = chance.choice((None, project.id))
+        summed: dict[tuple[object, ...], Sums] = {}
+        for row in store.usage(whose, replace(asked, by="hour"), limit=LIMIT):
+            place = (row.start // DAY_US * DAY_US, row.model, row.key, row.value)
+            summed[place] = summed.get(place, Sums()) + row.sums
+        days = store.usage(whose, asked, limit=LIMIT)
+        assert {(row.start, row.model, row.key, row.value): row.sums for row in days} == summed
+        assert len(days) == len(summed)
 
 
 def test_rows_that_two_drains_have_at_once_count_once(

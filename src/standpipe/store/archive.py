@@ -24,7 +24,7 @@ from standpipe.store.schema import (
     tombstones,
     usage_hours,
 )
-from standpipe.store.usage import Sums
+from standpipe.store.usage import Sums, sum_days
 
 #: What became of something that was to be put back: it is there now, it was there before, or it
 #: was removed here and stays so.
@@ -164,10 +164,16 @@ class Archive:
 
     def restore_hours(self, hours: Iterable[Hour]) -> None:
         """Put back what was used in hours that have fewer calls here, or none."""
-        found = [_of_hour(each) for each in hours]
+        some = list(hours)
+        found = [_of_hour(each) for each in some]
         if found:
             with self._database.writing() as connection:
+                # Nobody adds to an hour while its day is summed up.
+                self._database.own_contents(connection)
                 connection.execute(_RAISE, found)
+                for project_id in sorted({each.project for each in some}):
+                    theirs = [each.hour for each in some if each.project == project_id]
+                    sum_days(connection, project_id, min(theirs), max(theirs))
 
 
 def _hour_of(found: Sequence[Any]) -> Hour:

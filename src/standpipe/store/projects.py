@@ -21,6 +21,7 @@ from standpipe.store.schema import (
     projects,
     records,
     tombstones,
+    usage_days,
     usage_hours,
 )
 
@@ -145,7 +146,7 @@ class Projects:
             ids = connection.scalars(some).all()
             remove_records(self._database, connection, project_id, ids, bury=False)
             if len(ids) < AT_ONCE:
-                for table in (usage_hours, project_sizes):
+                for table in (usage_hours, usage_days, project_sizes):
                     connection.execute(delete(table).where(table.c.project_id == project_id))
         return len(ids)
 

@@ -22,7 +22,7 @@ from standpipe.store.conditions import (
 from standpipe.store.database import Database
 from standpipe.store.removal import AT_ONCE, remove_records
 from standpipe.store.rows import Filter, Order, Removed, Row
-from standpipe.store.schema import records, usage_hours
+from standpipe.store.schema import records, usage_days, usage_hours
 
 
 class Records:
@@ -123,10 +123,9 @@ def _forget_usage(connection: Connection, project_id: str, wanted: Filter) -> in
     left = select(records.c.id).where(
         records.c.project_id == project_id, has_metadata(project_id, name, wanted.equals)
     )
-    gone = delete(usage_hours).where(
-        usage_hours.c.project_id == project_id,
-        usage_hours.c.name == name,
-        usage_hours.c.value == wanted.equals,
-        ~left.exists(),
-    )
-    return connection.execute(gone).rowcount
+    gone = 0
+    for table in (usage_hours, usage_days):
+        of_value = table.c.project_id == project_id, table.c.name == name
+        these = delete(table).where(*of_value, table.c.value == wanted.equals, ~left.exists())
+        gone += connection.execute(these).rowcount
+    return gone

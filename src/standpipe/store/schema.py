@@ -186,35 +186,44 @@ project_sizes = Table(
     Column("content_bytes", BigInteger, nullable=False),
 )
 
-# What was used in an hour by a key with a model. The rows whose `name` is empty are all of it; the
-# others are the calls whose metadata has that value under that name, again. What a report reads, a
-# time of one of the two, lies together.
-usage_hours = Table(
-    "usage_hours",
-    metadata,
-    Column("project_id", Text, primary_key=True),
-    Column("name", Text, primary_key=True),
-    #: Microseconds since the epoch, a multiple of an hour.
-    Column("hour", BigInteger, primary_key=True),
-    Column("value", Text, primary_key=True),
-    #: Empty for calls without one; so is `model`.
-    Column("key_id", Text, primary_key=True),
-    Column("model", Text, primary_key=True),
-    Column("calls", BigInteger, nullable=False),
-    #: Calls whose outcome is not `complete`.
-    Column("failed", BigInteger, nullable=False),
-    #: Calls that have a price, and calls that have usage and none.
-    Column("priced", BigInteger, nullable=False),
-    Column("unpriced", BigInteger, nullable=False),
-    Column("prompt_tokens", BigInteger, nullable=False),
-    Column("completion_tokens", BigInteger, nullable=False),
-    Column("cached_tokens", BigInteger, nullable=False),
-    Column("cache_write_tokens", BigInteger, nullable=False),
-    Column("reasoning_tokens", BigInteger, nullable=False),
-    Column("audio_tokens", BigInteger, nullable=False),
-    Column("cost_pico", BigInteger, nullable=False),
-    sqlite_with_rowid=False,
-)
+
+def _usage(table: str, time: str) -> Table:
+    """Return a table of what was used in each stretch of time by a key with a model.
+
+    The rows whose `name` is empty are all of it; the others are the calls whose metadata has that
+    value under that name, again. What a report reads, a time of one of the two, lies together.
+    """
+    return Table(
+        table,
+        metadata,
+        Column("project_id", Text, primary_key=True),
+        Column("name", Text, primary_key=True),
+        #: When it begins, microseconds since the epoch.
+        Column(time, BigInteger, primary_key=True),
+        Column("value", Text, primary_key=True),
+        #: Empty for calls without one; so is `model`.
+        Column("key_id", Text, primary_key=True),
+        Column("model", Text, primary_key=True),
+        Column("calls", BigInteger, nullable=False),
+        #: Calls whose outcome is not `complete`.
+        Column("failed", BigInteger, nullable=False),
+        #: Calls that have a price, and calls that have usage and none.
+        Column("priced", BigInteger, nullable=False),
+        Column("unpriced", BigInteger, nullable=False),
+        Column("prompt_tokens", BigInteger, nullable=False),
+        Column("completion_tokens", BigInteger, nullable=False),
+        Column("cached_tokens", BigInteger, nullable=False),
+        Column("cache_write_tokens", BigInteger, nullable=False),
+        Column("reasoning_tokens", BigInteger, nullable=False),
+        Column("audio_tokens", BigInteger, nullable=False),
+        Column("cost_pico", BigInteger, nullable=False),
+        sqlite_with_rowid=False,
+    )
+
+
+usage_hours = _usage("usage_hours", "hour")
+#: The same again by days, of which a report on a month reads a twentieth of the rows.
+usage_days = _usage("usage_days", "day")
 
 # The oldest version of the schema that a Standpipe may be of and use this database, one row.
 compatibility = Table(

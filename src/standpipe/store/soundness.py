@@ -30,7 +30,7 @@ from standpipe.store.schema import (
     tombstones,
     usage_hours,
 )
-from standpipe.store.usage import HOUR_US, Sums
+from standpipe.store.usage import HOUR_US, Sums, sum_days, wrong_days
 from standpipe.wire.record import Usage
 
 #: Hour, key and model.
@@ -126,7 +126,7 @@ class Soundness:
         """Return what is wrong with the tables and how often; 0 for what is right.
 
         `unreadable` texts; `unused` messages; the `sizes` of so many projects; the `usage` of so
-        many hours, among those whose calls are all there.
+        many hours, among those whose calls are all there, and of so many sums of a day.
         """
         with self._database.reading(unhurried=True) as connection:
             ids = connection.scalars(select(projects.c.id)).all()
@@ -134,7 +134,10 @@ class Soundness:
                 "unreadable": sum(connection.scalar(query) or 0 for query in _UNREADABLE),
                 "unused": sum(connection.scalar(query) or 0 for query in _UNUSED),
                 "sizes": len(_sizes(connection, owned=True)),
-                "usage": sum(len(_wrong_hours(connection, project_id)) for project_id in ids),
+                "usage": sum(
+                    len(_wrong_hours(connection, each)) + wrong_days(connection, each)
+                    for each in ids
+                ),
             }
 
     def recount(self) -> None:
@@ -149,6 +152,7 @@ class Soundness:
                 connection.execute(project_sizes.insert(), found)
             for project_id in connection.scalars(select(projects.c.id)).all():
                 _recount_usage(connection, project_id)
+                sum_days(connection, project_id)
 
 
 def _sizes(connection: Connection, *, owned: bool) -> dict[str, int]:

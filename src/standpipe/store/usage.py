@@ -1,7 +1,7 @@
-"""What was used, summed up by the hour: written with the rows, and all that reports read.
+"""What was used, summed up by the hour and by the day: written with the rows, and all reports read.
 
 A call counts once under its key and model, and once more for each name of metadata that is
-summed by. Its hour is that of its request.
+summed by. Its hour is that of its request. The days are the sums of their hours, always.
 """
 
 from __future__ import annotations
@@ -9,16 +9,28 @@ from __future__ import annotations
 import operator
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
+from functools import cache
 from typing import Any, Literal
 
 import msgspec
 from msgspec.structs import replace
-from sqlalchemy import ColumnElement, Connection, func, select
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    CompoundSelect,
+    Connection,
+    Table,
+    delete,
+    func,
+    select,
+    union_all,
+)
+from sqlalchemy.sql.base import ReadOnlyColumnCollection
 
 from standpipe.store.columns import DOLLAR
 from standpipe.store.database import Database
 from standpipe.store.rows import Row
-from standpipe.store.schema import usage_hours
+from standpipe.store.schema import usage_days, usage_hours
 
 HOUR_US = 3_600_000_000
 DAY_US = 24 * HOUR_US
@@ -103,18 +115,14 @@ class UsageRow(msgspec.Struct, frozen=True):
 
 _figures = operator.attrgetter(*Sums.__struct_fields__)
 
-_KEY = tuple(column.name for column in usage_hours.primary_key)
+_KEYS = len(usage_hours.primary_key)
 _COUNTS = Sums.__struct_fields__[:-1]
-_NAMES = (*_KEY, *_COUNTS, "cost_pico")
-_ADD = (
-    f"INTO usage_hours ({', '.join(_NAMES)}) VALUES ({{places}})"
-    f" ON CONFLICT ({', '.join(_KEY)}) DO UPDATE SET "
-    + ", ".join(f"{name} = usage_hours.{name} + excluded.{name}" for name in _COUNTS)
-    + f", cost_pico = CASE WHEN usage_hours.cost_pico > {_LARGEST} - excluded.cost_pico"
-    f" THEN {_LARGEST} ELSE usage_hours.cost_pico + excluded.cost_pico END"
-)
 # A driver's way to take values by their place.
 _PLACES = {"qmark": "?", "pyformat": "%s"}
+
+# Project, name, hour or day, value, key and model; and what was used there.
+_Place = tuple[str, str, int, str, str, str]
+_Used = dict[_Place, list[int]]
 
 
 def add(connection: Connection, rows: Iterable[Row], names: Collection[str]) -> None:
@@ -122,23 +130,79 @@ def add(connection: Connection, rows: Iterable[Row], names: Collection[str]) -> 
 
     `names` are those of the metadata that is summed by.
     """
-    sums: dict[tuple[Any, ...], list[int]] = {}
+    hours: _Used = {}
     for row in rows:
         used = _used(row)
         hour = row.requested_at // HOUR_US * HOUR_US
         labels = [(name, row.metadata[name]) for name in names if name in row.metadata]
         for name, value in (("", ""), *labels):
             place = (row.project, name, hour, value, row.key or "", row.model or "")
-            known = sums.get(place)
-            sums[place] = used if known is None else [*map(operator.add, known, used)]
-    if not sums:
-        return
+            _count(hours, place, used)
+    days: _Used = {}
+    for (project, name, hour, value, key, model), used in hours.items():
+        _count(days, (project, name, hour // DAY_US * DAY_US, value, key, model), used)
+    if hours:
+        _put(connection, usage_hours, hours)
+        _put(connection, usage_days, days)
+
+
+def sum_days(connection: Connection, project_id: str, first: int = 0, last: int = _LARGEST) -> None:
+    """Make a project's days anew, from that of one time to that of another; nobody may add any."""
+    first -= first % DAY_US
+    day = usage_days.c.day
+    these = usage_days.c.project_id == project_id, day >= first, day <= last
+    right = _days_of_hours(connection, project_id, first, last)
+    connection.execute(delete(usage_days).where(*these))
+    if right:
+        _put(connection, usage_days, right)
+
+
+def wrong_days(connection: Connection, project_id: str) -> int:
+    """Return how many sums of a project's days are not those of their hours."""
+    right = _days_of_hours(connection, project_id)
+    these = usage_days.c.project_id == project_id, usage_days.c.day >= 0
+    kept = connection.execute(select(usage_days).where(*these))
+    found = {tuple(row[:_KEYS]): list(row[_KEYS:]) for row in kept}
+    return sum(found.get(place) != right.get(place) for place in found.keys() | right.keys())
+
+
+def _days_of_hours(
+    connection: Connection, project_id: str, first: int = 0, last: int = _LARGEST
+) -> _Used:
+    columns = usage_hours.c
+    day = columns.hour - columns.hour % DAY_US
+    place = (columns.project_id, columns.name, day, columns.value, columns.key_id, columns.model)
+    these = columns.project_id == project_id, columns.hour >= first, day <= last
+    query = select(*place, *_sums_of(columns)).where(*these).group_by(*place)
+    found = ((tuple(row[:_KEYS]), _summed(row[_KEYS:])) for row in connection.execute(query))
+    return {place: [*counts, min(cost, _LARGEST)] for place, (*counts, cost) in found}
+
+
+def _count(sums: _Used, place: _Place, used: list[int]) -> None:
+    known = sums.get(place)
+    sums[place] = used if known is None else [*map(operator.add, known, used)]
+
+
+def _put(connection: Connection, table: Table, sums: _Used) -> None:
+    """Add sums to those of a table."""
     # In one order everywhere: two drains that wait for each other's rows would wait for ever.
     added = [
         (*place, *counts, min(cost, _LARGEST)) for place, (*counts, cost) in sorted(sums.items())
     ]
-    places = ", ".join([_PLACES[connection.dialect.paramstyle]] * len(_NAMES))
-    connection.exec_driver_sql(f"INSERT {_ADD.format(places=places)}", added)
+    mark = _PLACES[connection.dialect.paramstyle]
+    connection.exec_driver_sql(_adding(table, mark), added)
+
+
+@cache
+def _adding(table: Table, mark: str) -> str:
+    names, key = table.columns.keys(), table.primary_key.columns.keys()
+    grown = [f"{name} = {table}.{name} + excluded.{name}" for name in _COUNTS]
+    return (
+        f"INSERT INTO {table} ({', '.join(names)}) VALUES ({', '.join([mark] * len(names))})"  # noqa: S608
+        f" ON CONFLICT ({', '.join(key)}) DO UPDATE SET {', '.join(grown)}, cost_pico ="
+        f" CASE WHEN {table}.cost_pico > {_LARGEST} - excluded.cost_pico THEN {_LARGEST}"
+        f" ELSE {table}.cost_pico + excluded.cost_pico END"
+    )
 
 
 def _used(row: Row) -> list[int]:
@@ -193,55 +257,71 @@ def _read(
     label: tuple[str, str | None],
     limit: int,
 ) -> list[UsageRow]:
-    columns = usage_hours.c
-    start = (columns.hour - columns.hour % LENGTHS[asked.by]).label("start")
+    used = _asked(project_id, asked, label).subquery()
     by = {
-        "project": asked.by_project and columns.project_id,
-        "model": asked.by_model and columns.model,
-        "key": asked.by_key and columns.key_id,
-        "value": asked.by_name is not None and columns.value,
+        "start": True,
+        "project": asked.by_project,
+        "model": asked.by_model,
+        "key": asked.by_key,
+        "value": asked.by_name is not None,
     }
-    groups = {
-        "start": start,
-        **{name: column for name, column in by.items() if column is not False},
-    }
-    query = (
-        select(*groups.values(), *_SUMS)
-        .where(*_conditions(project_id, asked, label))
-        .group_by(*groups.values())
-        .order_by(*groups.values())
-    )
+    groups = {name: used.c[name] for name, is_asked in by.items() if is_asked}
+    sums = _sums_of(used.c)
+    query = select(*groups.values(), *sums).group_by(*groups.values()).order_by(*groups.values())
     found = connection.execute(query.limit(limit)).all()
     return [_row(dict(zip(groups, row, strict=False)), row[len(groups) :]) for row in found]
 
 
-def _conditions(
+def _asked(
     project_id: str | None, asked: UsageQuery, label: tuple[str, str | None]
-) -> list[ColumnElement[bool]]:
-    columns = usage_hours.c
-    wanted = {
-        columns.project_id: project_id,
-        columns.name: label[0],
-        columns.value: label[1],
-        columns.model: asked.model,
-        columns.key_id: asked.key,
-    }
+) -> CompoundSelect[Any]:
+    """Return the query for all that was used, by hours or days, each with the `start` it is in."""
+    length, found = LENGTHS[asked.by], []
+    for table, time, first, end in _stretches(asked):
+        columns = table.c
+        wanted = {
+            columns.project_id: project_id,
+            columns.name: label[0],
+            columns.value: label[1],
+            columns.model: asked.model,
+            columns.key_id: asked.key,
+        }
+        given = [column == value for column, value in wanted.items() if value is not None]
+        start = (time - time % length).label("start")
+        project, key = columns.project_id.label("project"), columns.key_id.label("key")
+        figures = (columns[name] for name in Sums.__struct_fields__)
+        used = select(start, project, columns.model, key, columns.value, *figures)
+        found.append(used.where(time >= first, time < end, *given))
+    return union_all(*found)
+
+
+def _stretches(asked: UsageQuery) -> Iterator[tuple[Table, Column[int], int, int]]:
+    """Yield what is read of which table: whole days where days are asked for, and hours beside."""
+    hour, day = usage_hours.c.hour, usage_days.c.day
     first, end = asked.since // HOUR_US * HOUR_US, asked.until
-    given = [column == value for column, value in wanted.items() if value is not None]
-    return [columns.hour >= first, columns.hour < end, *given]
+    begin, last = -(-first // DAY_US) * DAY_US, end // DAY_US * DAY_US
+    if asked.by == "hour" or begin >= last:
+        yield usage_hours, hour, first, end
+        return
+    yield usage_hours, hour, first, begin
+    yield usage_days, day, begin, last
+    yield usage_hours, hour, last, end
 
 
-_cost = usage_hours.c.cost_pico
-_SUMS = (
-    *(func.sum(usage_hours.c[name]) for name in _COUNTS),
-    *(func.sum(_cost // _HALF), func.sum(_cost % _HALF)),
-)
+def _sums_of(columns: ReadOnlyColumnCollection[str, Any]) -> tuple[ColumnElement[Any], ...]:
+    cost = columns.cost_pico
+    halves = (func.sum(cost // _HALF), func.sum(cost % _HALF))
+    return (*(func.sum(columns[name]) for name in _COUNTS), *halves)
 
 
 def _row(groups: dict[str, Any], sums: Sequence[int]) -> UsageRow:
-    *counts, high, low = map(int, sums)
     fields: dict[str, Any] = {"model": None, "key": None, "value": None, **groups}
-    return UsageRow(**fields, sums=Sums(*(*counts, high * _HALF + low)))
+    return UsageRow(**fields, sums=Sums(*_summed(sums)))
+
+
+def _summed(sums: Sequence[int]) -> list[int]:
+    *counts, high, low = map(int, sums)
+    return [*counts, high * _HALF + low]
 
 
 def _others(every: Iterable[UsageRow], named: Iterable[UsageRow]) -> Iterator[UsageRow]:

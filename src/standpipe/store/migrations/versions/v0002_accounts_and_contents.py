@@ -100,23 +100,28 @@ def _contents() -> None:
 
 
 def _usage() -> None:
-    key = ("project_id", "name", "hour", "value", "key_id", "model")
-    op.create_table(
-        "usage_hours",
-        *(
-            sa.Column(name, sa.BigInteger if name == "hour" else sa.Text, nullable=False)
-            for name in key
-        ),
-        *(sa.Column(name, sa.BigInteger, nullable=False) for name in _SUMS),
-        sa.PrimaryKeyConstraint(*key),
-        sqlite_with_rowid=False,
-    )
-    op.execute(f"INSERT INTO usage_hours ({', '.join((*key, *_SUMS))}) {_USED_BEFORE}")
+    for table, time, length in (
+        ("usage_hours", "hour", 3_600_000_000),
+        ("usage_days", "day", 86_400_000_000),
+    ):
+        key = ("project_id", "name", time, "value", "key_id", "model")
+        op.create_table(
+            table,
+            *(
+                sa.Column(name, sa.BigInteger if name == time else sa.Text, nullable=False)
+                for name in key
+            ),
+            *(sa.Column(name, sa.BigInteger, nullable=False) for name in _SUMS),
+            sa.PrimaryKeyConstraint(*key),
+            sqlite_with_rowid=False,
+        )
+        used = _USED_BEFORE.format(length=length)
+        op.execute(f"INSERT INTO {table} ({', '.join((*key, *_SUMS))}) {used}")
 
 
 # What 0001 kept, summed up: it knew no prices, and of its texts no metadata need be summed by.
 _USED_BEFORE = """
-SELECT project_id, '', requested_at - requested_at % 3600000000, '',
+SELECT project_id, '', requested_at - requested_at % {length}, '',
   COALESCE(key_id, ''), COALESCE(model, ''),
   COUNT(*),
   SUM(CASE WHEN outcome = 'complete' THEN 0 ELSE 1 END),
