@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from standpipe.errors import BadRequest, NotFound
-from standpipe.store import Batch, Filter, LogFilters, Project, Row, Store
+from standpipe.store import Batch, Filter, LogFilters, Project, Row, Store, labelled
 
 RowMaker = Callable[..., Row]
 
@@ -115,6 +115,33 @@ def test_completions_are_filtered_by_model_and_metadata(
     assert store.completions(project.id, metadata=both, model="other")[0] == rows[2:3]
     assert store.completions(project.id, metadata={"a": "%"})[0] == []
     assert store.completions(project.id, model="OTHER")[0] == []
+
+
+@pytest.mark.parametrize("few", [0, 10, labelled.FEW])
+def test_records_with_labels_are_listed_in_order_whether_few_or_many_have_them(
+    store: Store,
+    project: Project,
+    other: Project,
+    row_of: RowMaker,
+    monkeypatch: pytest.MonkeyPatch,
+    few: int,
+) -> None:
+    monkeypatch.setattr(labelled, "FEW", few)
+    owners = (project, project, other)
+    labels = [{"a": str(n % 2), "b": str(n % 7)} for n in range(60)]
+    rows = [row_of(n, project=owners[n % 3].id, metadata=labels[n]) for n in range(60)]
+    store.add(Batch(rows=rows))
+    for wanted in ({"a": "1"}, {"b": "3"}, {"a": "0", "b": "3"}, {"a": "2"}, {"a": "1", "c": "1"}):
+        theirs = [row for row in rows if wanted.items() <= row.metadata.items()]
+        ours = [row for row in theirs if row.project == project.id]
+        newest = ours[::-1]
+        assert store.completions(project.id, metadata=wanted)[0] == ours[:20]
+        assert store.completions(project.id, metadata=wanted, order="desc")[0] == newest[:20]
+        assert store.logs(project.id, metadata=wanted) == newest
+        assert store.logs(None, metadata=wanted) == theirs[::-1]
+        if ours:
+            after = store.completions(project.id, metadata=wanted, after=ours[2].id, limit=3)
+            assert after == (ours[3:6], len(ours) > 6)
 
 
 def test_metadata_is_replaced(store: Store, project: Project, ten: list[Row]) -> None:

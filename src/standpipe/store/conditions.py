@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy import Column, ColumnElement, Connection, Select, null, or_, select, tuple_
@@ -53,11 +52,6 @@ def has_metadata(project_id: str, name: str, value: str) -> ColumnElement[bool]:
     return records.c.id.in_(with_it)
 
 
-def has_all_metadata(project_id: str, metadata: Mapping[str, str]) -> list[ColumnElement[bool]]:
-    """Return the conditions that a record's metadata has all these values."""
-    return [has_metadata(project_id, name, value) for name, value in metadata.items()]
-
-
 def matches(project_id: str, wanted: Filter) -> ColumnElement[bool]:
     """Return the condition that a filter asks for; BadRequest for a field that there is not."""
     fields = {"model": records.c.model, "completionId": records.c.completion_id}
@@ -70,8 +64,8 @@ def matches(project_id: str, wanted: Filter) -> ColumnElement[bool]:
     raise BadRequest(f"cannot filter by {wanted.field!r}, only by {known}", param="filters")
 
 
-def passes(project_id: str, filters: LogFilters) -> list[ColumnElement[bool]]:
-    """Return the conditions that a record is the project's and passes the filters."""
+def passes(filters: LogFilters) -> list[ColumnElement[bool]]:
+    """Return the conditions of filters, but for those on metadata."""
     columns = records.c
     given = {
         "model": columns.model.__eq__,
@@ -81,13 +75,11 @@ def passes(project_id: str, filters: LogFilters) -> list[ColumnElement[bool]]:
         "until": columns.requested_at.__lt__,
         "logged": columns.logged.is_,
     }
-    conditions = [
+    return [
         condition(value)
         for name, condition in given.items()
         if (value := filters.get(name)) is not None
     ]
-    labels = has_all_metadata(project_id, filters.get("metadata") or {})
-    return [columns.project_id == project_id, *conditions, *labels]
 
 
 def in_order(order: Order) -> list[UnaryExpression[Any]]:

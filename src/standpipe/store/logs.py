@@ -12,6 +12,7 @@ from sqlalchemy import Connection, func, select
 from standpipe.store.conditions import (
     Place,
     beyond,
+    has_metadata,
     in_order,
     of_project,
     passes,
@@ -19,6 +20,7 @@ from standpipe.store.conditions import (
     rows_of,
 )
 from standpipe.store.database import Database
+from standpipe.store.labelled import listed_with
 from standpipe.store.rows import LogFilters, Row
 from standpipe.store.schema import projects, records
 
@@ -62,7 +64,10 @@ class Logs:
 
     def count(self, project_id: str, **filters: Unpack[LogFilters]) -> int:
         """Return how many calls of a project pass the filters."""
-        query = select(func.count()).select_from(records).where(*passes(project_id, filters))
+        labels = (filters.get("metadata") or {}).items()
+        conditions = [*of_project(project_id), *passes(filters)]
+        conditions += [has_metadata(project_id, *label) for label in labels]
+        query = select(func.count()).select_from(records).where(*conditions)
         with self._database.reading() as connection:
             return connection.scalar(query) or 0
 
@@ -101,7 +106,8 @@ def _page_of(
     *,
     texts: bool,
 ) -> list[Row]:
-    conditions = passes(project_id, filters)
+    conditions = listed_with(connection, project_id, filters.get("metadata") or {})
+    conditions += passes(filters)
     if place is not None:
         conditions.append(beyond(place, "desc"))
     query = select(records).where(*conditions).order_by(*in_order("desc")).limit(limit)

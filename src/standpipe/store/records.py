@@ -12,7 +12,6 @@ from standpipe.store.conditions import (
     IS_STORED,
     beyond,
     find,
-    has_all_metadata,
     has_metadata,
     in_order,
     matches,
@@ -20,6 +19,7 @@ from standpipe.store.conditions import (
     rows_of,
 )
 from standpipe.store.database import Database
+from standpipe.store.labelled import listed_with
 from standpipe.store.removal import AT_ONCE, remove_records
 from standpipe.store.rows import Filter, Order, Removed, Row
 from standpipe.store.schema import records, usage_days, usage_hours
@@ -58,11 +58,11 @@ class Records:
 
         Raises NotFound naming `after` if the project has no such record.
         """
-        conditions = [records.c.project_id == project_id, *IS_STORED]
-        conditions += has_all_metadata(project_id, metadata or {})
+        conditions = [*IS_STORED]
         if model is not None:
             conditions.append(records.c.model == model)
         with self._database.reading() as connection:
+            conditions += listed_with(connection, project_id, metadata or {})
             if after is not None:
                 place = place_of(connection, project_id, after, "after")
                 conditions.append(beyond(place, order))
