@@ -20,10 +20,12 @@ from standpipe.store.kind import Kind
 # Execution option of a transaction that will write.
 _WRITES = "standpipe_writes"
 
-# page_size only counts before the first table, and must come before journal_mode.
+# page_size only counts before the first table, and must come before journal_mode. With a million
+# records, each new one changes some pages of indexes that no other did: larger pages are written as
+# a whole, three times the bytes and a third more of the processor's time, for no smaller a file.
 _PRAGMAS = (
     "PRAGMA busy_timeout = {busy_timeout_ms}",
-    "PRAGMA page_size = 16384",
+    "PRAGMA page_size = 4096",
     "PRAGMA journal_mode = WAL",
     "PRAGMA synchronous = FULL",
     "PRAGMA foreign_keys = ON",
