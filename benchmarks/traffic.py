@@ -29,9 +29,11 @@ MODELS = (
     ("groq", "llama-3.3-70b-versatile"),
 )
 KEYS = 20
-#: How many values each name of metadata has; usage is summed up by the first.
-TEAM = "team"
-LABELS = {TEAM: 20, "prompt_id": 200, "user": 50_000}
+#: What one call in so many has under a name of metadata; usage is summed up by the first.
+TEAM, PROMPT = "team", "prompt_id"
+LABELS = {TEAM: 20, PROMPT: 200, "user": 50_000}
+#: One call in so many has a prompt's name; the others have none under it.
+NAMED = 10
 PROMPTS = 200
 #: One call in so many is a turn of a conversation of so many turns.
 TALKING = 10
@@ -52,7 +54,8 @@ def key_of(chance: random.Random) -> str:
 
 def value_of(name: str, chance: random.Random) -> str:
     """Return one of the values that a name of metadata has."""
-    return f"{name}-{chance.randrange(LABELS[name])}"
+    values = LABELS[name] // NAMED if name == PROMPT else LABELS[name]
+    return f"{name}-{chance.randrange(values)}"
 
 
 class Traffic:
@@ -82,7 +85,8 @@ class Traffic:
     def _call(self, number: int, at: int) -> Iterator[bytes]:
         chance = self._chance
         provider, model = MODELS[min(int(chance.expovariate(0.5)), len(MODELS) - 1)]
-        labels = {name: value_of(name, chance) for name in LABELS}
+        names = [name for name in LABELS if name != PROMPT or number % NAMED == 1]
+        labels = {name: value_of(name, chance) for name in names}
         failed = chance.random() < 0.03
         took = 400_000 + chance.randrange(2_000_000)
         common: dict[str, Any] = {
@@ -98,9 +102,10 @@ class Traffic:
             "request": _encode(self._request(number, model)),
             "kind": "chat",
         }
+        answer = f"chatcmpl-{chance.getrandbits(116):029x}"
         form = "json" if failed or not self._streamed else "sse"
         if form == "sse":
-            yield encode(Begin(**common, completion_id=f"chatcmpl-{number}"))
+            yield encode(Begin(**common, completion_id=answer))
         yield encode(
             Record(
                 **common,
@@ -112,7 +117,7 @@ class Traffic:
                 attempts=(
                     Attempt(provider, model, at + 900, 502 if failed else 200, None, 350_000),
                 ),
-                response=self._failure() if failed else self._answer(number, model, at, form),
+                response=self._failure() if failed else self._answer(answer, model, at, form),
                 response_form="sse" if form == "sse" else "json",
             )
         )
@@ -148,16 +153,16 @@ class Traffic:
             del self._talks[at]
         return talk
 
-    def _answer(self, number: int, model: str, at: int, form: str) -> bytes:
+    def _answer(self, name: str, model: str, at: int, form: str) -> bytes:
         text = self._words(SAID)
-        prompt, said = 300 + number % 64, 45 + number % 16
+        prompt, said = 300 + self._chance.randrange(64), 45 + self._chance.randrange(16)
         usage = {
             "prompt_tokens": prompt,
             "completion_tokens": said,
             "total_tokens": prompt + said,
             "prompt_tokens_details": {"cached_tokens": 128, "audio_tokens": 0},
         }
-        told: dict[str, Any] = {"id": f"chatcmpl-{number}", "created": at // _US, "model": model}
+        told: dict[str, Any] = {"id": name, "created": at // _US, "model": model}
         if form == "sse":
             return b"".join(_events(told, text, usage))
         message = {"role": "assistant", "content": text, "refusal": None}
