@@ -148,7 +148,8 @@ def start(
 
 def environment(home: Path, **more: str) -> dict[str, str]:
     """Return an environment in which no setting of the machine's own is left."""
-    kept = {n: v for n, v in os.environ.items() if not n.startswith(("STANDPIPE_", "OPENAI_"))}
+    ours = ("STANDPIPE_", "OPENAI_", "COLUMNS")
+    kept = {n: v for n, v in os.environ.items() if not n.startswith(ours)}
     return {**kept, "STANDPIPE_HOME": str(home), "NO_COLOR": "1", **more}
 
 

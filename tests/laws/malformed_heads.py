@@ -169,11 +169,12 @@ LISTS: dict[str, tuple[str, str | None]] = {
     "metadata bare": ("metadata=a", "metadata"),
     "17 names": ("&".join(f"metadata[{n}]=1" for n in range(17)), "metadata"),
     "3000 names": ("&".join(f"metadata[{n}]=1" for n in range(3000)), "metadata"),
+    "a NUL": ("after=%00", "after"),
     "unknown parameter": ("page=2", "page"),
     "parameter in another case": ("Limit=1", "Limit"),
 }
 #: Answered with 404: there is no such completion to go on from.
-AFTER = ("after=unknown", "after=", "after=%00", "after=%ff", "after=' OR 1=1", "after=" + _LONG)
+AFTER = ("after=unknown", "after=", "after=%ff", "after=' OR 1=1", "after=" + _LONG)
 
 # --- the other bodies ----------------------------------------------------------------------------
 
