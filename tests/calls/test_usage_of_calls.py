@@ -109,8 +109,8 @@ def test_tries_that_a_failure_cut_short_were_used_as_far_as_they_came(tmp_path: 
 
 def test_what_is_no_answer_is_not_billed(tmp_path: Path) -> None:
     with scripted(Said({"hello": 1})) as double:
-        gateway = Gateway(tmp_path, double.url, N)
-        gateway.ask(n=2)
+        gateway = Gateway(tmp_path, double.url, JSON_OBJECT)
+        gateway.ask(response_format={"type": "json_object"})
     found = row(gateway)
     assert {each.usage for each in found.attempts} == {None}
     assert (found.outcome, found.usage) == ("failed", None)
