@@ -241,6 +241,7 @@ record_metadata = Table(
     Column("value", Text, nullable=False),
     Column("project_id", Text, nullable=False),
     Index(None, "project_id", "name", "value", "record_id"),
+    sqlite_with_rowid=False,
 )
 
 spool_positions = Table(

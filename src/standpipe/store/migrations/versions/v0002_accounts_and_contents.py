@@ -50,6 +50,8 @@ def upgrade() -> None:
     if op.get_context().dialect.name == "postgresql":
         _sort_as_bytes()
         _partition_records()
+    else:
+        _cluster_metadata()
 
 
 def _records() -> None:
@@ -138,6 +140,26 @@ SELECT project_id, '', requested_at - requested_at % {length}, '',
   0
 FROM records GROUP BY 1, 3, 5, 6
 """
+
+
+def _cluster_metadata() -> None:
+    """Make `record_metadata` anew, its rows in its primary key: a fifth smaller, with its index."""
+    index = "ix_record_metadata_project_id_name_value_record_id"
+    op.drop_index(index, "record_metadata")
+    op.rename_table("record_metadata", "record_metadata_0001")
+    op.create_table(
+        "record_metadata",
+        *(
+            sa.Column(name, sa.Text, nullable=False)
+            for name in ("record_id", "name", "value", "project_id")
+        ),
+        sa.PrimaryKeyConstraint("record_id", "name"),
+        sa.ForeignKeyConstraint(["record_id"], ["records.id"], ondelete="CASCADE"),
+        sqlite_with_rowid=False,
+    )
+    op.execute("INSERT INTO record_metadata SELECT * FROM record_metadata_0001")
+    op.drop_table("record_metadata_0001")
+    op.create_index(index, "record_metadata", ["project_id", "name", "value", "record_id"])
 
 
 def _sort_as_bytes() -> None:
