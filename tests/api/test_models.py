@@ -31,7 +31,8 @@ REQUIRED = {
 def test_models_are_the_routes_and_what_providers_list(client: Asker) -> None:
     page = client.get("/models")
     assert page["object"] == "list"
-    assert [(m["id"], m["owned_by"]) for m in page["data"]] == [("mine", "route"), ("ok", "openai")]
+    listed = [(model["id"], model["owned_by"]) for model in page["data"]]
+    assert listed == [("mine", "route"), ("fixed", "route"), ("ok", "openai")]
 
 
 def test_model_has_every_required_key(client: Asker) -> None:

@@ -103,6 +103,7 @@ def test_route_to_a_provider_that_is_not_there_is_named(tmp_path: Path) -> None:
     [
         ("model = 'x'", "parameters.model: is the caller's to say"),
         ("stream = true", "parameters.stream: is the caller's to say"),
+        ("input = 'x'", "parameters.input: is the caller's to say"),
         ("temperature = 3", "parameters.temperature: must be"),
     ],
 )

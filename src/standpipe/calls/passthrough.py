@@ -24,7 +24,6 @@ from standpipe.config import Content
 from standpipe.errors import ApiError, Forbidden
 from standpipe.limits.client import Limiter
 from standpipe.providers import passthrough as passed
-from standpipe.providers.dialect import Outgoing
 from standpipe.providers.table import Provider
 from standpipe.upstream.answer import Answer
 from standpipe.wire import passthrough, sse
@@ -66,12 +65,14 @@ class Passthrough(Lifetime[PassedRequest]):
             await self._at(call, request, reply, turn)
             return
         serve = functools.partial(self._at, call, request, reply)
-        check = functools.partial(_prepare, request)
+        check = functools.partial(_check, request)
         await self._dispatch.serve(call, request.model, serve, check)
 
     async def _at(self, call: Call, request: PassedRequest, reply: Reply, turn: Turn) -> None:
         """Serve the call at the target whose turn it is."""
-        outgoing = _prepare(request, turn.target, turn.upstream)
+        if turn.target.parameters:
+            request = passthrough.changed(request, turn.target.parameters)
+        outgoing = passed.prepare(request, turn.target.model, turn.upstream.provider)
         async with await attempt(call, turn, outgoing) as answer:
             if request.stream:
                 await self._relay_stream(call, request, turn.upstream.provider, answer, reply)
@@ -125,6 +126,6 @@ class Passthrough(Lifetime[PassedRequest]):
         return b"event: error\n" + sse.event(msgspec.json.encode(flat))
 
 
-def _prepare(request: PassedRequest, target: Target, upstream: Upstream) -> Outgoing:
-    """Return what to send to a target; BadRequest where its provider does not have the route."""
-    return passed.prepare(request, target.model, upstream.provider)
+def _check(request: PassedRequest, target: Target, upstream: Upstream) -> None:
+    """Raise BadRequest where a target's provider does not have the route."""
+    passed.prepare(request, target.model, upstream.provider)

@@ -116,7 +116,12 @@ def _targets(
 
 
 #: Fields that are the caller's own, or ours.
-_NOT_PARAMETERS = frozenset(("model", "messages", "stream", "stream_options", "store", "metadata"))
+_NOT_PARAMETERS = frozenset(
+    (
+        *("model", "stream", "stream_options", "store", "metadata", "background"),
+        *("messages", "prompt", "input"),
+    )
+)
 
 
 def _check_parameters(where: str, parameters: Mapping[str, Any]) -> None:

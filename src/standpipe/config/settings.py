@@ -122,7 +122,7 @@ class Target(Section, frozen=True, kw_only=True):
     weight: float = 1.0
     #: Calls that it has at a time, from all routes; 0 for any number.
     max_in_flight: int = 0
-    #: Fields of a chat request that beat the caller's.
+    #: Fields of a request that beat the caller's.
     parameters: dict[str, Any] = {}
 
 
