@@ -12,7 +12,7 @@ from command_line import CommandLine
 from sqlalchemy import create_engine, text
 
 from standpipe.cli.verifying import Compared
-from standpipe.drain import Drain
+from standpipe.drain.drain import Drain
 from standpipe.drain.prices import Prices
 from standpipe.spool import Spool, names, new_boot
 from standpipe.spool.archive import compress

@@ -13,8 +13,9 @@ import pytest
 from spooling import start_python
 
 from standpipe.config import Retention
-from standpipe.drain import Drain, housekeeping
+from standpipe.drain import housekeeping
 from standpipe.drain.batch import MAX_FRAMES
+from standpipe.drain.drain import Drain
 from standpipe.drain.housekeeping import Housekeeping
 from standpipe.errors import StoreUnavailable
 from standpipe.spool import Spool

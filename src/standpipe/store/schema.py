@@ -149,8 +149,9 @@ records = Table(
         "ix_records_with_text",
         "project_id",
         "requested_at",
+        # PostgreSQL's has the same condition. To say so here would import all that SQLAlchemy knows
+        # of PostgreSQL, wherever a table is needed: a fifth of a worker's start.
         sqlite_where=text(HAS_TEXT),
-        postgresql_where=text(HAS_TEXT),
     ),
 )
 
