@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import logging
-import re
 from collections.abc import Callable, Collection, Mapping
 from typing import TypeVar
 
@@ -18,6 +17,7 @@ from standpipe.wire.known_secrets import KnownSecrets
 from standpipe.wire.record import Attempt, Begin, Record
 from standpipe.wire.redaction import Redaction, Step
 from standpipe.wire.summaries import summary_of
+from standpipe.wire.trace import parent_of
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +26,6 @@ Value = TypeVar("Value")
 
 #: What stands for an error's text where none is kept.
 UNTOLD = "[not kept]"
-_TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
 
 class Contents:
@@ -196,8 +195,9 @@ def _without_error(attempt: Attempt) -> Attempt:
 
 
 def _well_formed(traceparent: str | None) -> str | None:
-    """Return a traceparent that is one; another may say anything."""
-    return traceparent if traceparent and _TRACEPARENT.fullmatch(traceparent) else None
+    """Return a traceparent that is one; another may say anything, as may one's end."""
+    parent = parent_of(traceparent)
+    return parent and f"00-{parent.trace}-{parent.span}-{parent.flags:02x}"
 
 
 def contents(settings: Settings) -> Contents:

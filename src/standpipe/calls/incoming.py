@@ -21,11 +21,16 @@ NAMES = {
     b"standpipe-fidelity": "fidelity",
     b"standpipe-fallback": "fallback",
     b"traceparent": "traceparent",
+    b"tracestate": "tracestate",
     b"x-stainless-retry-count": "retry_count",
 }
 
 #: Those that a request may have once: of two, each reader could believe another.
-ONCE = frozenset(NAMES) - {b"user-agent", b"traceparent", b"x-stainless-retry-count"}
+ONCE = frozenset(NAMES) - {
+    *(b"user-agent", b"traceparent", b"tracestate", b"x-stainless-retry-count")
+}
+#: Of those that may come more than once, the ones of which each counts.
+_LISTS = frozenset((b"traceparent", b"tracestate"))
 
 #: Models that a caller may name in `standpipe-fallback`.
 MOST_FALLBACKS = 10
@@ -49,6 +54,7 @@ class Incoming(msgspec.Struct):
     fidelity: bytes | None = None
     fallback: bytes | None = None
     traceparent: bytes | None = None
+    tracestate: bytes | None = None
     retry_count: bytes | None = None
 
     @override
@@ -77,9 +83,11 @@ def read(headers: list[tuple[bytes, bytes]]) -> Incoming:
         field = NAMES.get(name)
         if field is None:
             continue
-        if name in ONCE and getattr(incoming, field) is not None:
+        before = getattr(incoming, field)
+        if before is not None and name in ONCE:
             raise BadRequest(f"{name.decode()}: given twice", param=name.decode())
-        setattr(incoming, field, value)
+        is_more = before is not None and name in _LISTS
+        setattr(incoming, field, before + b"," + value if is_more else value)
     return incoming
 
 

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from standpipe.calls.attempts import Upstream
 from standpipe.calls.embedded import Absent, Embedded
 from standpipe.calls.emulation.speech import Engines as SpeechEngines
@@ -64,7 +66,8 @@ def upstreams(settings: Settings, engines: Engines) -> dict[str, Upstream]:
     found: dict[str, Upstream] = {}
     for name, provider in providers(settings).items():
         if name in settings.providers:
-            found[name] = _upstream(provider, settings.providers[name], settings.proxies)
+            way = _upstream(provider, settings.providers[name], settings.proxies)
+            found[name] = msgspec.structs.replace(way, traced=settings.telemetry.propagate)
         elif name in ways:
             found[name] = _embedded(provider, ways[name])
     return found

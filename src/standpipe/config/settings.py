@@ -263,6 +263,8 @@ class Telemetry(Section, frozen=True, kw_only=True):
     headers: dict[str, Secret] = {}
     #: Put texts and errors into them too, as far as they are kept.
     content: bool = False
+    #: Tell providers of the trace and the span that they are asked in.
+    propagate: bool = False
 
 
 class LocalModel(Section, frozen=True, kw_only=True):

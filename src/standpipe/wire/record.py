@@ -52,6 +52,8 @@ class Attempt(msgspec.Struct, frozen=True, omit_defaults=True):
     first_byte_us: int | None = None
     #: Which of the provider's keys, by its place in `api_keys`; None where there is one.
     key: int | None = None
+    #: Its span's id where providers are told of traces, None elsewhere.
+    span: str | None = None
     #: The rest is said of calls that take several answers: what the record says of others.
     provider_model: str | None = None
     usage: Usage | None = None
