@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 
 import msgspec
@@ -12,6 +13,7 @@ from standpipe.providers.dialect import Dialect, Fidelity, Quirks
 from standpipe.providers.gemini.dialect import Gemini
 from standpipe.providers.local.dialect import Local
 from standpipe.providers.openai import OpenAI
+from standpipe.wire.features import FEATURES
 
 #: Adding a dialect is one file beside this one and one line here.
 DIALECTS: dict[str, Dialect] = {
@@ -19,7 +21,7 @@ DIALECTS: dict[str, Dialect] = {
 }
 
 
-class Provider(msgspec.Struct, frozen=True):
+class Provider(msgspec.Struct, frozen=True, dict=True):
     """A place that speaks a dialect, without its key."""
 
     name: str
@@ -32,11 +34,10 @@ class Provider(msgspec.Struct, frozen=True):
     #: What this place does otherwise than its dialect's table says.
     fidelity: Mapping[str, Fidelity] = {}
 
-    @property
-    def honours_all(self) -> bool:
-        """Whether every request goes on as it is, for all that any table says."""
-        is_native = not self.fidelity and not self.dialect.fidelity
-        return is_native and self.dialect.passes_unknown
+    @functools.cached_property
+    def lacking(self) -> tuple[str, ...]:
+        """The features that it does not have by itself, in the order of their table."""
+        return tuple(name for name in FEATURES if self.word(name) != "native")
 
     def word(self, feature: str) -> Fidelity:
         """Return what becomes of a feature; what no table names is native."""
