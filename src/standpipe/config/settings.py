@@ -9,6 +9,9 @@ from typing import Any, Literal
 import msgspec
 from typing_extensions import override
 
+#: How the URL of a database that is a file begins.
+_SQLITE = "sqlite:///"
+
 
 class Secret:
     """A string that shows itself to nobody but the one who asks with `reveal`."""
@@ -375,7 +378,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def store_url(self) -> str:
         """The database's URL."""
-        return self.store.url or f"sqlite:///{self.home.absolute() / 'standpipe.db'}"
+        return self.store.url or f"{_SQLITE}{self.home.absolute() / 'standpipe.db'}"
+
+    @property
+    def store_file(self) -> Path | None:
+        """The file that the database is; None for a server."""
+        url = self.store_url
+        if not url.startswith(_SQLITE):
+            return None
+        return Path(url.removeprefix(_SQLITE).partition("?")[0])
 
 
 #: The sections whose settings are plain values, each also a variable of the environment.

@@ -19,9 +19,6 @@ from sqlalchemy import (
     text,
 )
 
-#: The newest migration. Kept here so that checking it does not import Alembic.
-HEAD = "0003"
-
 #: Columns that are there for running processes of an earlier version alone: table and name. The
 #: migration after the next may drop them.
 LEFT_BEHIND = {("records", "cost")}
