@@ -50,9 +50,10 @@ class KnownSecrets:
         return msgspec.convert(_without(msgspec.msgpack.decode(payload), secrets), type(frame))
 
     def _any_in(self, data: bytes) -> bool:
-        # A loop, since every piece of every stream comes here.
-        for secret in self._written:  # noqa: SIM110
-            if secret in data:
+        # A loop, since every piece of every stream comes here; `find`, since `in` first takes bytes
+        # for a number, and to be told that they are none is ten times as dear as the search.
+        for secret in self._written:
+            if data.find(secret) >= 0:
                 return True
         return False
 
