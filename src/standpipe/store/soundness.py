@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import msgspec
 from sqlalchemy import (
     Connection,
     Select,
@@ -17,7 +18,10 @@ from sqlalchemy import (
     select,
     union_all,
 )
+from zstandard import ZstdError
 
+from standpipe.store.contents import Texts
+from standpipe.store.contents import texts as contents_of
 from standpipe.store.database import Database
 from standpipe.store.many import present
 from standpipe.store.schema import (
@@ -121,6 +125,20 @@ class Soundness:
             graves = left | {owners[each] for each in left}
             buried = present(connection, tombstones.c.record_id, graves)
         return {each for each in left if not {each, owners[each]} & buried}
+
+    def kept_texts(self, ids: Sequence[str]) -> dict[str, Texts | None]:
+        """Return the texts of those records that are there; None for what cannot be read."""
+        query = select(records).where(records.c.id.in_(ids))
+        try:
+            with self._database.reading() as connection:
+                found = connection.execute(query).all()
+                both = contents_of(connection, found)
+        except (ZstdError, msgspec.DecodeError, UnicodeDecodeError):
+            if len(ids) == 1:
+                return {ids[0]: None}
+            half = len(ids) // 2
+            return self.kept_texts(ids[:half]) | self.kept_texts(ids[half:])
+        return {row.id: texts for row, texts in zip(found, both, strict=True)}
 
     def faults(self) -> dict[str, int]:
         """Return what is wrong with the tables and how often; 0 for what is right.
