@@ -6,7 +6,7 @@ import asyncio
 import secrets
 import time
 from collections.abc import Callable, Mapping
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractContextManager
 from types import TracebackType
 
 import msgspec
@@ -75,7 +75,7 @@ class Turn(msgspec.Struct, frozen=True):
 class Held:
     """An answer with status 200 until its end, which says how its target and its attempt ended.
 
-    An async context manager that gives the answer, its body still to be read, and closes it.
+    A context manager that gives the answer, its body still to be read, and closes it.
     """
 
     __slots__ = ("_answer", "_attempts", "_place", "_since", "_turn")
@@ -88,10 +88,10 @@ class Held:
         #: The attempt that was answered is the newest.
         self._place = len(attempts) - 1
 
-    async def __aenter__(self) -> Answer:
+    def __enter__(self) -> Answer:
         return self._answer
 
-    async def __aexit__(
+    def __exit__(
         self,
         kind: type[BaseException] | None,
         error: BaseException | None,
@@ -107,9 +107,7 @@ class Held:
             self._attempts[self._place] = msgspec.structs.replace(broken, error=error.message)
 
 
-async def attempt(
-    call: Call, turn: Turn, outgoing: Outgoing
-) -> AbstractAsyncContextManager[Answer]:
+async def attempt(call: Call, turn: Turn, outgoing: Outgoing) -> AbstractContextManager[Answer]:
     """Return an answer with status 200, its body still to be read.
 
     Raises the last attempt's error once the turn's retries are used up or another try is pointless.
@@ -180,7 +178,7 @@ def _note(turn: Turn, error: ApiError, since: float) -> None:
 
 async def _error(answer: Answer, provider: Provider, key: ProviderKey) -> ApiError:
     try:
-        async with answer:
+        with answer:
             body = await answer.body(ERROR_LIMIT)
     except UpstreamError:  # the status says enough
         body = b""

@@ -116,7 +116,7 @@ class Chat(Lifetime[ChatRequest]):
         """Send the request on, and the answer back as it comes."""
         provider = turn.upstream.provider
         outgoing = provider.dialect.prepare(request, turn.target.model, provider.quirks)
-        async with await attempt(call, turn, outgoing) as answer:
+        with await attempt(call, turn, outgoing) as answer:
             relay = self._relay_stream if request.stream else self._relay_whole
             await relay(call, request, provider, answer, reply)
 

@@ -73,7 +73,7 @@ class Passthrough(Lifetime[PassedRequest]):
         if turn.target.parameters:
             request = passthrough.changed(request, turn.target.parameters)
         outgoing = passed.prepare(request, turn.target.model, turn.upstream.provider)
-        async with await attempt(call, turn, outgoing) as answer:
+        with await attempt(call, turn, outgoing) as answer:
             if request.stream:
                 await self._relay_stream(call, request, turn.upstream.provider, answer, reply)
             else:
