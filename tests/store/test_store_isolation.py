@@ -88,7 +88,7 @@ WITHOUT_A_PROJECT = {
     "forget_segment", "add_key", "rename_project", "version", "drop_empty_partitions",
     "change_key", "change_project", "end_project", "acting_as", "content_sizes", "finish_removals",
     "snapshot", "restore_project", "restore_key", "restore_hours", "unknown", "faults",
-    "recount", "clock",
+    "recount", "clock", "restore_audit", "kept_texts", "seen", "endless_streams", "forget_lost",
 }  # fmt: skip
 
 

@@ -249,6 +249,8 @@ spool_positions = Table(
     Column("offset", BigInteger, nullable=False),
     #: When the segment was first read: a tombstone older than every segment has done its work.
     Column("first_read_at", BigInteger, nullable=False),
+    #: When its node last said that it has the segment; null for what an earlier version read.
+    Column("seen_at", BigInteger),
 )
 
 open_streams = Table(
