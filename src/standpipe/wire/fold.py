@@ -256,12 +256,20 @@ def error_of(body: Json) -> Json | None:
 
 
 def _data(events: bytes) -> list[bytes]:
-    splitter = sse.Splitter()
-    try:
-        raw = splitter.feed(events)
-    except ValueError:
-        return []
-    found = (sse.data_of(event) for event in (*raw, splitter.rest))
+    if b"\r" in events:
+        splitter = sse.Splitter()
+        try:
+            raw = [*splitter.feed(events), splitter.rest]
+        except ValueError:
+            return []
+        found = [sse.data_of(event) for event in raw]
+    else:  # as nearly all are, and many times quicker
+        *pieces, rest = events.split(b"\n\n")
+        found = [
+            piece[6:] if piece.startswith(b"data: ") and b"\n" not in piece else sse.data_of(piece)
+            for piece in pieces
+        ]
+        found.append(sse.data_of(rest) if len(rest) <= sse.MAX_EVENT_BYTES else None)
     return [data for data in found if data is not None]
 
 
