@@ -14,15 +14,14 @@ from standpipe.calls.emulation.speech import Engines as SpeechEngines
 from standpipe.calls.emulation.speech import Silence, Speech
 from standpipe.calls.provider_keys import ProviderKey, ProviderKeys
 from standpipe.calls.routes import Route, Routes, Target
+from standpipe.config import LocalModel, Secret, Settings, Timeouts
 from standpipe.config import Provider as Row
-from standpipe.config import Secret, Settings, Timeouts
 from standpipe.config import Target as TargetRow
 from standpipe.engine.address import Address, Engines
 from standpipe.engine.embedding_weights import MODEL as EMBEDDING_MODEL
 from standpipe.errors import ConfigError
 from standpipe.providers.dialect import Dialect, Quirks
 from standpipe.providers.known import KNOWN, Known
-from standpipe.providers.local.dialect import Local
 from standpipe.providers.openai import OpenAI
 from standpipe.providers.places import Place
 from standpipe.providers.table import DIALECTS, Provider
@@ -44,13 +43,21 @@ def providers(settings: Settings) -> dict[str, Provider]:
     found = {name: _provider(name, row) for name, row in settings.providers.items()}
     for name, model in settings.local.chat().items():
         place = local_name(name, settings)
-        # The default system message and sampling are what the default model needs, no other.
-        dialect = Local(system=None, sampling={}) if model.gguf else DIALECTS["local"]
+        dialect = _local(model)
         models = (name, *(f"{name}:{adapter}" for adapter in model.adapters))
         found[place] = Provider(place, dialect, models=models, retries=0)
     if settings.local.enabled and settings.local.embeddings:
         found[EMBEDDINGS] = Provider(EMBEDDINGS, OpenAI(), models=(EMBEDDING_MODEL,), retries=0)
     return found
+
+
+def _local(model: LocalModel) -> Dialect:
+    if not model.gguf:
+        return DIALECTS["local"]
+    from standpipe.providers.local.dialect import Local
+
+    # The default system message and sampling are what the default model needs, no other.
+    return Local(system=None, sampling={})
 
 
 def local_name(model: str, settings: Settings) -> str:

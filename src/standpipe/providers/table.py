@@ -3,22 +3,73 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import msgspec
+from typing_extensions import override
 
-from standpipe.providers.anthropic.dialect import Anthropic
-from standpipe.providers.bedrock.dialect import Bedrock
 from standpipe.providers.dialect import Dialect, Fidelity, Quirks
-from standpipe.providers.gemini.dialect import Gemini
-from standpipe.providers.local.dialect import Local
 from standpipe.providers.openai import OpenAI
 from standpipe.wire.features import FEATURES
 
-#: Adding a dialect is one file beside this one and one line here.
-DIALECTS: dict[str, Dialect] = {
-    dialect.name: dialect for dialect in (OpenAI(), Anthropic(), Gemini(), Bedrock(), Local())
+
+def _anthropic() -> Dialect:
+    from standpipe.providers.anthropic.dialect import Anthropic
+
+    return Anthropic()
+
+
+def _gemini() -> Dialect:
+    from standpipe.providers.gemini.dialect import Gemini
+
+    return Gemini()
+
+
+def _bedrock() -> Dialect:
+    from standpipe.providers.bedrock.dialect import Bedrock
+
+    return Bedrock()
+
+
+def _local() -> Dialect:
+    from standpipe.providers.local.dialect import Local
+
+    return Local()
+
+
+#: Adding a dialect is one file beside this one, and a line here with what imports it: together they
+#: take as long to import as a fifth of a worker's start, and most workers use one or two.
+_MAKERS: Mapping[str, Callable[[], Dialect]] = {
+    "openai": OpenAI,
+    "anthropic": _anthropic,
+    "gemini": _gemini,
+    "bedrock": _bedrock,
+    "local": _local,
 }
+
+
+@functools.cache
+def _made(name: str) -> Dialect:
+    return _MAKERS[name]()
+
+
+class _Dialects(Mapping[str, Dialect]):
+    """Each is imported with the first who asks for it."""
+
+    @override
+    def __getitem__(self, name: str) -> Dialect:
+        return _made(name)
+
+    @override
+    def __iter__(self) -> Iterator[str]:
+        return iter(_MAKERS)
+
+    @override
+    def __len__(self) -> int:
+        return len(_MAKERS)
+
+
+DIALECTS: Mapping[str, Dialect] = _Dialects()
 
 
 class Provider(msgspec.Struct, frozen=True, dict=True):
