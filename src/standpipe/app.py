@@ -56,12 +56,18 @@ Handler = Callable[[Request], Awaitable[Response]]
 class App:
     """The ASGI application: the calls' routes in front, a router behind them."""
 
-    def __init__(self, calls: Mapping[str, ASGIApp], rest: ASGIApp, presence: Presence) -> None:
+    def __init__(self, calls: Mapping[str, CallRoute], rest: ASGIApp, presence: Presence) -> None:
         #: Wants to be told of the traffic, and when another takes its place.
         self.presence = presence
         #: Paths under both prefixes; a POST of one never comes to the router.
         self._calls = calls
         self._rest = rest
+        #: The same, for a server that answers without ASGI what is asked for as it is written here.
+        self.direct = {
+            (prefix + path).encode(): route.direct
+            for prefix in PREFIXES
+            for path, route in calls.items()
+        }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, or the lifespan."""
@@ -132,7 +138,7 @@ def build(
     return App(_calls(callers, chat, passed), RequestIds(rest), presence)
 
 
-def _calls(callers: Callers, chat: Chat, passed: Mapping[str, Passthrough]) -> dict[str, ASGIApp]:
+def _calls(callers: Callers, chat: Chat, passed: Mapping[str, Passthrough]) -> dict[str, CallRoute]:
     """Return what answers a POST of each path that calls a model."""
     return {
         "/chat/completions": CallRoute(callers, chat.answer),
