@@ -105,7 +105,9 @@ def wants_log(incoming: Incoming) -> bool | None:
 
 def wants_best_effort(incoming: Incoming) -> bool:
     """Tell whether fields that cannot be honoured may be dropped; BadRequest if that is unclear."""
-    value = (incoming.fidelity or b"strict").strip()
+    if not incoming.fidelity:
+        return False
+    value = incoming.fidelity.strip()
     if value.lower() in (b"strict", b"best-effort"):
         return value.lower() == b"best-effort"
     raise BadRequest(
@@ -134,13 +136,15 @@ def _bad_fallback(what: str) -> BadRequest:
 _models = msgspec.json.Decoder(list[str])
 
 
-def tags(incoming: Incoming) -> dict[str, str]:
-    """Return the metadata in `op-tags`, {} if there is none; BadRequest if it cannot be read."""
-    return parse_tags(incoming.tags) if incoming.tags else {}
+def tagged(metadata: dict[str, str], incoming: Incoming) -> dict[str, str]:
+    """Return metadata with what is in `op-tags`; BadRequest if that cannot be read."""
+    return {**metadata, **parse_tags(incoming.tags)} if incoming.tags else metadata
 
 
 def refuse_unsupported(incoming: Incoming) -> None:
     """Raise BadRequest for a control header that asks for what this version cannot do."""
+    if incoming.cache is None and incoming.criteria is None:
+        return
     cache = (incoming.cache or b"").strip().lower()
     if cache in (b"readwrite", b"readonly", b"writeonly", b"true"):
         raise BadRequest(

@@ -82,10 +82,13 @@ class Passthrough(Lifetime[PassedRequest]):
     @override
     def _read(self, call: Call) -> PassedRequest:
         wanted = control.wants_log(call.incoming)
-        self._decide(call, wanted, store=None)
-        request = call.request = passthrough.parse(call.body, self._route)
+        try:
+            request = call.request = passthrough.parse(call.body, self._route)
+        except Exception:
+            self._decide(call, wanted, store=None)
+            raise
         self._decide(call, wanted, store=request.store)
-        call.metadata = {**request.metadata, **control.tags(call.incoming)}
+        call.metadata = control.tagged(request.metadata, call.incoming)
         control.refuse_unsupported(call.incoming)
         return request
 

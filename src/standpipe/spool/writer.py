@@ -73,6 +73,9 @@ class Spool:
     for use by several threads at once.
     """
 
+    #: Tells one whose `synced` has something to wait for.
+    waits = False
+
     def __init__(
         self, directory: Path, *, boot: str, worker: int, segment_bytes: int = SEGMENT_BYTES
     ) -> None:
