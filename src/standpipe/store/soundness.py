@@ -24,6 +24,7 @@ from standpipe.store.contents import Texts
 from standpipe.store.contents import texts as contents_of
 from standpipe.store.database import Database
 from standpipe.store.many import present
+from standpipe.store.removal import SIZE
 from standpipe.store.schema import (
     contents,
     open_streams,
@@ -178,12 +179,9 @@ def _sizes(connection: Connection, *, owned: bool) -> dict[str, int]:
 
     Projects for which that is nothing are left out.
     """
-    own = func.coalesce(func.length(records.c.request_body), 0) + func.coalesce(
-        func.length(records.c.response_body), 0
-    )
     found: list[Select[Any]] = [
         select(contents.c.project_id, func.length(contents.c.body).label("size")),
-        select(records.c.project_id, own),
+        select(records.c.project_id, SIZE),
     ]
     if owned:
         found.append(select(project_sizes.c.project_id, -project_sizes.c.content_bytes))
