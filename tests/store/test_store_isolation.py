@@ -9,6 +9,7 @@ import pytest
 
 from standpipe.errors import NotFound
 from standpipe.store import Batch, Filter, Project, Row, Store
+from standpipe.store.settled import Settled
 from standpipe.store.usage import UsageQuery
 
 Asking = Callable[[Store, str, Row], object]
@@ -57,6 +58,9 @@ ASKING: dict[str, Asking] = {
     "expire_records": lambda store, project, _: store.expire_records(project, 1 << 60),
     "usage": lambda store, project, _: store.usage(
         project, UsageQuery(since=0, until=1 << 60), limit=10
+    ),
+    "settled": lambda store, project, row: (
+        store.settled(project, 0, 1 << 60, [row.id]) != Settled({}, set())
     ),
     "audit_log": lambda store, project, _: [
         each for each in store.audit_log(project) if each.project != project

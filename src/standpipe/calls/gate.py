@@ -119,7 +119,6 @@ def _end(call: Call) -> End:
     return End(
         call=call.id,
         project=record.project,
-        at=record.received_at,
         tokens=both if total is None else total,
         answers=tuple(answers(record, Summary(), record.usage)),
         counts=_counts(record),
