@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -22,7 +23,7 @@ from standpipe.api.call import CallRoute
 from standpipe.api.endpoints import CALLS, ENDPOINTS, PREFIXES, ROOT_ENDPOINTS, Endpoint
 from standpipe.api.freshness import Freshness
 from standpipe.api.health import Health
-from standpipe.api.http import RequestIds, error_response, on_bug, on_error
+from standpipe.api.http import ErrorAnswers, RequestIds
 from standpipe.api.labels import Labels
 from standpipe.api.logs import Logs
 from standpipe.api.messages import MessagesRoute
@@ -46,6 +47,7 @@ from standpipe.engine.address import Engines
 from standpipe.errors import ApiError, MethodNotAllowed, NotFound, StoreUnavailable
 from standpipe.limits.address import SOCKET
 from standpipe.limits.client import Limiter
+from standpipe.server.refusals import Refusals
 from standpipe.spool.writer import Spool
 from standpipe.store.store import Store
 from standpipe.wire import passthrough
@@ -124,26 +126,29 @@ def build(
         for upstream in places.values():
             await upstream.transport.close()
 
+    answers = ErrorAnswers(presence.refusals)
     rest = Starlette(
         routes=_router(settings, handlers),
         lifespan=lifespan,
         exception_handlers={
-            ApiError: on_error,
-            StoreUnavailable: on_error,
-            HTTPException: _on_http_error,
-            Exception: on_bug,
+            ApiError: answers.on_error,
+            StoreUnavailable: answers.on_error,
+            HTTPException: functools.partial(_on_http_error, answers),
+            Exception: answers.on_bug,
         },
     )
     rest.router.redirect_slashes = False
-    return App(_calls(callers, chat, passed), RequestIds(rest), presence)
+    return App(_calls(callers, presence.refusals, chat, passed), RequestIds(rest), presence)
 
 
-def _calls(callers: Callers, chat: Chat, passed: Mapping[str, Passthrough]) -> dict[str, CallRoute]:
+def _calls(
+    callers: Callers, refusals: Refusals, chat: Chat, passed: Mapping[str, Passthrough]
+) -> dict[str, CallRoute]:
     """Return what answers a POST of each path that calls a model."""
     return {
-        "/chat/completions": CallRoute(callers, chat.answer),
-        "/messages": MessagesRoute(callers, chat),
-        **{path: CallRoute(callers, each.answer) for path, each in passed.items()},
+        "/chat/completions": CallRoute(callers, refusals, chat.answer),
+        "/messages": MessagesRoute(callers, refusals, chat),
+        **{path: CallRoute(callers, refusals, each.answer) for path, each in passed.items()},
     }
 
 
@@ -226,17 +231,17 @@ def _plain(path: str) -> str:
     return path.rstrip("/") or "/" if path.endswith("/") else path
 
 
-async def _on_http_error(request: Request, error: Exception) -> Response:
+async def _on_http_error(answers: ErrorAnswers, request: Request, error: Exception) -> Response:
     """Answer what the router found no handler for."""
     status = error.status_code if isinstance(error, HTTPException) else 500
     allowed = _allowed(request)
     if status == 405 or allowed:
-        answer = error_response(MethodNotAllowed(f"{request.method} is not offered here"))
+        answer = answers.answer(MethodNotAllowed(f"{request.method} is not offered here"))
         answer.headers["allow"] = ", ".join(sorted(allowed))
         return answer
     if request.method == "HEAD":
         return Response(status_code=204)
-    return error_response(NotFound(_not_found(request)))
+    return answers.answer(NotFound(_not_found(request)))
 
 
 def _not_found(request: Request) -> str:

@@ -92,7 +92,7 @@ async def _serve(settings: config.Settings, spec: WorkerSpec) -> None:
             built,
             [socket.socket(fileno=number) for number in spec.sockets],
             limits=limits(settings),
-            door=door(settings.server),
+            door=door(settings.server, built.presence.refusals),
             routes=built.direct,
             grace=settings.server.grace,
             stop=ending.stop,

@@ -63,8 +63,8 @@ SPOOL_OK = Metric(
 REFUSED = Metric(
     "standpipe_refused_requests_total",
     "counter",
-    "Requests refused before it was known what they ask, since the worker started.",
-    (*_PROCESS, "status"),
+    "Requests answered with an error that leave no record, since the worker started.",
+    (*_PROCESS, "status", "reason"),
 )
 RECORDS = Metric(
     "standpipe_records_total",
@@ -189,8 +189,8 @@ def _of_workers(workers: Iterable[WorkerState]) -> Iterator[Sample]:
         yield WORKER_AGE, own, max(0, now_us() - worker.at) / 1e6
         yield LATE, own, worker.late_s
         yield SPOOL_OK, own, float(worker.spool == "ok")
-        for status, count in worker.refused.items():
-            yield REFUSED, (*own, status), count
+        for status, reason, count in worker.refused:
+            yield REFUSED, (*own, str(status), reason), count
         for result, count in worker.records.items():
             yield RECORDS, (*own, result), count
         for provider, pool in worker.pools.items():

@@ -72,10 +72,8 @@ async def serve(
 class Traffic:
     """What is going on at the door now."""
 
-    def __init__(self, state: ServerState, door: Door) -> None:
+    def __init__(self, state: ServerState) -> None:
         self._state = state
-        #: Requests that were refused at the door since the start, by status.
-        self.refused = door.refused
 
     @property
     def connections(self) -> int:
@@ -151,7 +149,7 @@ class _Server(uvicorn.Server):
     @override
     async def main_loop(self) -> None:
         if self._on_ready is not None:
-            self._on_ready(Traffic(self.server_state, self._door))
+            self._on_ready(Traffic(self.server_state))
         await self._stop.wait()
 
     @override

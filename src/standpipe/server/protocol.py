@@ -407,7 +407,7 @@ class HardenedProtocol(HttpToolsProtocol):
         return not exchange.written
 
     def _answer(self, error: ApiError) -> None:
-        self.door.refused[error.status] += 1
+        self.door.refusals.count(error)
         self.transport.write(error_answer(error, new_id(), told=self._told()))
         self._linger()
 
