@@ -106,9 +106,9 @@ class Callers:
         if caller is None or time.monotonic() > self._good_until:
             caller = await self._ask(digest)
         if caller is None:
-            raise Unauthorized("UNAUTHORIZED")
+            raise Unauthorized("UNAUTHORIZED", reason="unknown_key")
         if caller.expires_at is not None and now_us() >= caller.expires_at:
-            raise Unauthorized("this key has expired")
+            raise Unauthorized("this key has expired", reason="expired_key")
         return caller
 
     def can_check_keys(self) -> bool:
@@ -222,5 +222,5 @@ def _token(authorization: bytes | None) -> bytes:
     """Return what follows the first space of the header (spec 1.1)."""
     scheme, found, token = (authorization or b"").partition(b" ")
     if not found or scheme.lower() != b"bearer" or not token:
-        raise Unauthorized("UNAUTHORIZED")
+        raise Unauthorized("UNAUTHORIZED", reason="no_key")
     return token
