@@ -38,6 +38,7 @@ from standpipe.calls.callers import Callers
 from standpipe.calls.chat import Chat
 from standpipe.calls.content import contents
 from standpipe.calls.dispatch import Dispatch
+from standpipe.calls.engine_states import EngineStates
 from standpipe.calls.keeping import Keeper
 from standpipe.calls.passthrough import Passthrough
 from standpipe.calls.routes import Routes
@@ -111,7 +112,9 @@ def build(
     }
     run = worker_state.directory(settings.home)
     presence = Presence(run, f"worker-{worker}", keeper, pools(places))
+    states = EngineStates(engines)
     handlers = _handlers(settings, callers, routes, store, keeper, presence)
+    handlers["metrics"] = _metrics(settings, presence, callers, states).metrics
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -123,6 +126,7 @@ def build(
         presence.forget()
         await chat.close()
         limiter.close()
+        await states.close()
         for upstream in places.values():
             await upstream.transport.close()
 
@@ -186,7 +190,6 @@ def _handlers(
         "localTestingOnlyGetLatestLoggedCall": logs.latest,
         "listModels": models.list,
         "getModel": models.retrieve,
-        "metrics": _metrics(settings, presence, callers).metrics,
         "health": health.health,
         "live": health.live,
         "ready": health.ready,
@@ -196,11 +199,13 @@ def _handlers(
     }
 
 
-def _metrics(settings: Settings, presence: Presence, callers: Callers) -> Metrics:
+def _metrics(
+    settings: Settings, presence: Presence, callers: Callers, engines: EngineStates
+) -> Metrics:
     # Behind a proxy, or in a page, whoever comes from this machine may come from anywhere.
     server = settings.server
     is_open = server.is_loopback and not (server.trusted_proxies or server.cors_origins)
-    return Metrics(settings.spool_dir, presence, callers, is_open=is_open)
+    return Metrics(settings.spool_dir, presence, callers, engines, is_open=is_open)
 
 
 def _router(settings: Settings, handlers: dict[str, Handler]) -> list[Route]:
