@@ -22,7 +22,7 @@ from standpipe.errors import ConfigError
 from standpipe.providers.rows import completed
 from standpipe.server.door import door
 from standpipe.server.listener import Traffic, serve
-from standpipe.server.protocol import Limits
+from standpipe.server.service import Limits
 from standpipe.spool import names
 from standpipe.spool.disk import DiskSpool
 from standpipe.spool.writer import Spool
