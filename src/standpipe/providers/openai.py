@@ -18,7 +18,7 @@ from standpipe.errors import ApiError, Cut, KeyRefused, NotACompletion, Refused
 from standpipe.providers.dialect import Decoder, Fidelity, Outgoing, Quirks, Whole
 from standpipe.providers.stream import EventDecoder
 from standpipe.wire import sse, usage
-from standpipe.wire.chat import ChatRequest, rebuild
+from standpipe.wire.chat import ChatRequest
 
 Chunk = dict[str, Any]
 
@@ -71,13 +71,15 @@ class OpenAI:
 
     def prepare(self, request: ChatRequest, model: str, quirks: Quirks) -> Outgoing:
         """Return the caller's body with the provider's model name."""
-        changes = self.changes(request, model, quirks)
-        absent = [name for name, value in changes.items() if value is None]
-        for name in absent:
-            del changes[name]
-        without = (*_kept_back(request, quirks), *absent)
-        body = rebuild(request, changes=changes, without=without)
-        return Outgoing(self.path(model), body)
+        body: dict[str, object] = dict(request.fields)
+        for name in _kept_back(request, quirks):
+            body.pop(name, None)
+        for name, value in self.changes(request, model, quirks).items():
+            if value is None:
+                body.pop(name, None)
+            else:
+                body[name] = value
+        return Outgoing(self.path(model), _encode(body))
 
     def path(self, model: str) -> str:
         """Return where chat completions are, under the base URL."""
@@ -96,11 +98,10 @@ class OpenAI:
     def completion(self, body: bytes, request: ChatRequest) -> Whole:
         """Return the answer with the model name that was asked for."""
         fields = _completion_fields(body)
-        named = _string(fields.get("model"))
-        fields["model"] = msgspec.Raw(_encode(request.model))
         if (raw := fields.get("usage")) is not None:
             fields["usage"] = complete_usage(raw)
-        return Whole(body=_encode(fields), provider_model=named)
+        answer: dict[str, object] = {**fields, "model": request.model}
+        return Whole(_encode(answer), _string(fields.get("model")))
 
     def decoder(self, request: ChatRequest, quirks: Quirks) -> Decoder:
         """Return a decoder that relays events as they are, but for the model name."""
@@ -195,7 +196,7 @@ class StreamDecoder(EventDecoder[bytes]):
 
 def complete_usage(raw: msgspec.Raw) -> msgspec.Raw:
     """Return a usage object with both forms of its cached tokens (spec 5.8)."""
-    if b"cache" not in bytes(raw):
+    if bytes(raw).find(b"cache") < 0:
         return raw
     told = msgspec.json.decode(raw)
     if not isinstance(told, dict):

@@ -51,13 +51,12 @@ class KnownSecrets:
 
     def are_in(self, data: bytes, own: bytes | None = None, end: int | None = None) -> bool:
         """Tell whether a secret, or the caller's own, is in the first `end` bytes; None for all."""
-        # Loops, since every piece of every stream comes here; `find`, since `in` first takes bytes
-        # for a number, and to be told that they are none is ten times as dear as the search.
-        for secret in self._written:
-            if data.find(secret, 0, end) >= 0:
-                return True
-        for secret in () if own is None else _forms(own):
-            if data.find(secret, 0, end) >= 0:
+        # Every record and every piece of a stream comes here: so there is a loop, and `partition`,
+        # which takes one argument. `find` parses its own, which takes as long as to look through
+        # 300 bytes, and `in` takes bytes for a number first and raises: three times that.
+        data = data if end is None else data[:end]
+        for secret in self._written if own is None else (*self._written, *_forms(own)):
+            if data.partition(secret)[1]:
                 return True
         return False
 

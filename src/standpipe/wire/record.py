@@ -106,7 +106,6 @@ class Record(msgspec.Struct, frozen=True, tag="record", omit_defaults=True):
     provider_model: str | None = None
     error: str | None = None
     streamed: bool = False
-    cache_hit: bool = False
     metadata: dict[str, str] = {}
     attempts: tuple[Attempt, ...] = ()
     #: What was emulated or is noteworthy, as told in the `standpipe-fidelity` header.
@@ -115,6 +114,7 @@ class Record(msgspec.Struct, frozen=True, tag="record", omit_defaults=True):
     traceparent: str | None = None
     retry_count: int | None = None
     parent: str | None = None
+    cache_hit: bool = False
     #: The caller's body, as received.
     request: bytes | None = None
     response_form: BodyForm = "json"
