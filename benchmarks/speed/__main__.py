@@ -12,6 +12,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from speed import machine
 from speed.built import build, mocks
 from speed.figures import Figures
 from speed.measure import Effort
@@ -32,6 +33,7 @@ def main() -> None:
         return
     if shutil.which("taskset") is None:
         raise SystemExit("bench needs taskset: apt-get install util-linux")
+    machine.end_with_all()
     asked.write.mkdir(parents=True, exist_ok=True)
     CACHE.mkdir(parents=True, exist_ok=True)
     effort = Effort(1.0, 1) if asked.quick else Effort(asked.seconds, 3)
