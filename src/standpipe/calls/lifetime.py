@@ -255,6 +255,8 @@ def check_stream(answer: Answer, wanted: bytes = b"text/event-stream") -> None:
 
 async def drain(answer: Answer) -> None:
     """Read what a provider sends after its last event, so that its connection can be used again."""
+    if answer.finished:  # it came with that event
+        return
     with contextlib.suppress(ApiError, TimeoutError):
         async with asyncio.timeout(DRAIN_SECONDS):
             while await answer.read():

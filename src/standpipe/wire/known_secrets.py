@@ -31,9 +31,7 @@ class KnownSecrets:
 
     def hide(self, data: bytes, own: bytes | None = None) -> bytes:
         """Return bytes that go out or into a log, without the secrets and the caller's own."""
-        if own is None and not self.are_in(data):
-            return data
-        return _hidden(data, self._found(data, own))
+        return _hidden(data, self._found(data, own)) if self.are_in(data, own) else data
 
     def hide_in(self, text: str, own: bytes | None = None) -> str:
         """Return a text without the secrets and the caller's own."""
@@ -44,10 +42,10 @@ class KnownSecrets:
     def out_of(self, frame: Kept, own: bytes | None = None) -> Kept:
         """Return what is kept of a call, without the secrets and the caller's own anywhere."""
         payload = record.encode(frame)
-        secrets = self._found(payload, own)
-        if not secrets:
+        if not self.are_in(payload, own):
             return frame
-        return msgspec.convert(_without(msgspec.msgpack.decode(payload), secrets), type(frame))
+        told = msgspec.msgpack.decode(payload)
+        return msgspec.convert(_without(told, self._found(payload, own)), type(frame))
 
     def are_in(self, data: bytes, own: bytes | None = None, end: int | None = None) -> bool:
         """Tell whether a secret, or the caller's own, is in the first `end` bytes; None for all."""
