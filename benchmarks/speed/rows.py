@@ -90,9 +90,9 @@ _TARGETS = (
     Target(
         "vllm-router",
         peers.start_vllm_router,
-        "A router in Rust, here to one place. It reads the request and writes it anew with defaults "
-        "in it, and passes the answer on as it came. No key is checked, no model renamed, no record "
-        "kept.",
+        "A router in Rust, here to one place. It reads the request and writes it anew with "
+        "defaults in it, and passes the answer on as it came. No key is checked, no model renamed, "
+        "no record kept.",
         _ALL,
         model=MODEL,
         needs="vllm-router",
@@ -125,4 +125,6 @@ _TARGETS = (
         needs="litellm",
     ),
 )
+#: For a look.
+QUICK = (DIRECT, OURS, "nginx", "vllm-router")
 TARGETS = {each.name: each for each in _TARGETS}
