@@ -97,6 +97,16 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def wait_for_port(port: int) -> None:
+    """Return once somebody listens; TimeoutError if that takes too long."""
+    until = time.monotonic() + _END_S
+    while time.monotonic() < until:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
+            return
+        time.sleep(0.01)
+    raise TimeoutError(f"nobody listens at port {port}")
+
+
 def end(process: subprocess.Popen[bytes]) -> None:
     """End a process and all below it, by force if it must be."""
     below = [psutil.Process(pid) for pid in tree(process.pid) if psutil.pid_exists(pid)]
