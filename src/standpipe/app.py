@@ -39,6 +39,7 @@ from standpipe.calls.chat import Chat
 from standpipe.calls.content import contents
 from standpipe.calls.dispatch import Dispatch
 from standpipe.calls.engine_states import EngineStates
+from standpipe.calls.in_flight import InFlight
 from standpipe.calls.keeping import Keeper
 from standpipe.calls.passthrough import Passthrough
 from standpipe.calls.routes import Routes
@@ -92,7 +93,8 @@ def build(
     """Return the application of a worker; `engines` says where those of this machine answer."""
     places = upstreams(settings, engines)
     routes = routing(settings, {name: each.provider for name, each in places.items()})
-    dispatch = Dispatch(routes, places)
+    workers = InFlight(worker_state.directory(settings.home) / "in-flight")
+    dispatch = Dispatch(routes, places, workers=workers)
     callers = Callers(store, grace=settings.store.key_grace)
     keeper = Keeper(spool, contents(settings), when_full=settings.spool.when_full)
     default, content = settings.logging.default, settings.logging.content

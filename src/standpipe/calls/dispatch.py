@@ -13,6 +13,7 @@ import msgspec
 from standpipe.calls import incoming as control
 from standpipe.calls.attempts import Turn, Upstream
 from standpipe.calls.call import Call
+from standpipe.calls.in_flight import InFlight
 from standpipe.calls.incoming import Incoming
 from standpipe.calls.routes import Route, Routes, Target
 from standpipe.calls.standing import Load, Standing, Standings
@@ -42,7 +43,7 @@ Check = Callable[[Target, Upstream], object]
 class Dispatch:
     """Sends calls to targets; what it knows of them is this worker's own.
 
-    `rng` decides where chance does.
+    `workers` counts what all workers have in flight, and `rng` decides where chance does.
     """
 
     def __init__(
@@ -52,10 +53,11 @@ class Dispatch:
         *,
         rng: random.Random | None = None,
         clock: Callable[[], float] = time.monotonic,
+        workers: InFlight | None = None,
     ) -> None:
         self._routes = routes
         self._upstreams = upstreams
-        self._standings = Standings(routes.own(), clock)
+        self._standings = Standings(routes.own(), clock, workers)
         #: Those of models that have one target: always the same.
         self._turns: dict[str, Turn] = {}
         self._rng = rng or random.Random()  # noqa: S311 - shares of load are no secret
@@ -180,8 +182,9 @@ class Candidate(msgspec.Struct, frozen=True):
     @property
     def is_full(self) -> bool:
         """Tell one that has as many calls as it, or its route, may have."""
-        of_target, of_route = self.target.max_in_flight, self.route.max_in_flight
-        return 0 < of_target <= self.standing.in_flight or 0 < of_route <= self.load.in_flight
+        return self.standing.reaches(self.target.max_in_flight) or self.load.reaches(
+            self.route.max_in_flight
+        )
 
 
 class Chain:
@@ -217,11 +220,11 @@ class Chain:
         self._call.retried = bool(self._call.attempts)
         self._call.turn_to(candidate.target)
         probe = candidate.standing.enter()
-        candidate.load.in_flight += 1
+        candidate.load.add(1)
         try:
             await serve(turn)
         finally:
-            candidate.load.in_flight -= 1
+            candidate.load.add(-1)
             candidate.standing.leave(probe=probe)
 
     def _next(self) -> Candidate | None:

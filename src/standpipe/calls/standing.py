@@ -1,8 +1,8 @@
 """How a target stands with this worker: what it did of late, whether it rests, what it has to do.
 
-In memory alone. A target that fails repeatedly rests; when its rest is over one call is let through
-as a probe, and its answer brings the target back. Nothing here refuses a call: a target that rests
-is asked last.
+In memory alone, but for what is in flight where that is limited: it is counted for all workers. A
+target that fails repeatedly rests; when its rest is over one call is let through as a probe, and
+its answer brings the target back. Nothing here refuses a call: a target that rests is asked last.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 
 from typing_extensions import override
 
+from standpipe.calls.in_flight import Count, InFlight
 from standpipe.calls.routes import Route, Target
 
 #: Answers looked back on; a target rests where more than half of so many failed.
@@ -30,10 +31,25 @@ _FADING = 10.0
 class Load:
     """Counts calls in flight."""
 
-    __slots__ = ("in_flight",)
+    __slots__ = ("_shared", "in_flight")
 
-    def __init__(self) -> None:
+    def __init__(self, shared: Count | None = None) -> None:
+        #: This worker's.
         self.in_flight = 0
+        #: All workers' together, where somebody wants to know.
+        self._shared = shared
+
+    def add(self, calls: int) -> None:
+        """Count calls in, or out."""
+        self.in_flight += calls
+        if self._shared is not None:
+            self._shared.tell(self.in_flight)
+
+    def reaches(self, limit: int) -> bool:
+        """Tell whether as many calls are in flight as a limit allows; 0 is none."""
+        if not limit:
+            return False
+        return self.in_flight >= limit or (self._shared is not None and self._shared.reaches(limit))
 
 
 class Standing(Load):
@@ -44,8 +60,10 @@ class Standing(Load):
         "_rested_at", "_seen", "_until", "_window",
     )  # fmt: skip
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        super().__init__()
+    def __init__(
+        self, clock: Callable[[], float] = time.monotonic, shared: Count | None = None
+    ) -> None:
+        super().__init__(shared)
         self._clock = clock
         self._latency = 0.0
         self._measured_at = 0.0
@@ -82,14 +100,14 @@ class Standing(Load):
 
     def enter(self) -> bool:
         """Count a call in; tell whether it is the probe."""
-        self.in_flight += 1
+        self.add(1)
         is_probe = self.is_due
         self._probing = self._probing or is_probe
         return is_probe
 
     def leave(self, *, probe: bool) -> None:
         """Count a call out; one that came as the probe and proved nothing leaves it to the next."""
-        self.in_flight -= 1
+        self.add(-1)
         if probe:
             self._probing = False
 
@@ -166,18 +184,35 @@ UNWATCHED = Unwatched()
 
 
 class Standings:
-    """Those of all targets of the routes, and the routes' own loads."""
+    """Those of all targets of the routes, and the routes' own loads.
+
+    `workers` counts what is in flight where that is limited; without it, this worker is alone.
+    """
 
     def __init__(
-        self, routes: Iterable[Route], clock: Callable[[], float] = time.monotonic
+        self,
+        routes: Iterable[Route],
+        clock: Callable[[], float] = time.monotonic,
+        workers: InFlight | None = None,
     ) -> None:
         self._targets: dict[tuple[str, str], Standing] = {}
         self._routes: dict[str, Load] = {}
         self._others = Unwatched()
+        routes = list(routes)
+        every = [target for each in routes for target in (*each.targets, *each.fallback)]
+        limited = {(each.provider, each.model) for each in every if each.max_in_flight}
         for route in routes:
-            self._routes[route.name] = Load()
-            for target in (*route.targets, *route.fallback):
-                self._targets.setdefault((target.provider, target.model), Standing(clock))
+            shared = workers.of(f"route {route.name}") if workers and route.max_in_flight else None
+            self._routes[route.name] = Load(shared)
+        for target in every:
+            place = (target.provider, target.model)
+            if place not in self._targets:
+                shared = (
+                    workers.of(f"target {target.provider} {target.model}")
+                    if workers and place in limited
+                    else None
+                )
+                self._targets[place] = Standing(clock, shared)
 
     def of(self, target: Target) -> Standing:
         """Return a target's; one that is no route's is not watched."""
