@@ -142,7 +142,7 @@ class Route(Section, frozen=True, kw_only=True):
     choice: Literal["weighted", "fastest"] = "weighted"
     #: The name of the metadata whose values each keep to one target; empty for none.
     sticky: str = ""
-    #: Calls that the route has at a time, in each worker; 0 for any number.
+    #: Calls that the route has at a time, in all workers of a node; 0 for any number.
     max_in_flight: int = 0
     #: Failures in a row after which a target rests.
     failures: int = 3
