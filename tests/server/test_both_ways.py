@@ -120,6 +120,31 @@ def test_answer_is_the_routes_and_the_connection_is_kept(way: str) -> None:
 
 
 @both_ways
+def test_each_request_of_a_connection_is_held_to_the_rules_however_alike_they_are(way: str) -> None:
+    async def scenario() -> None:
+        called = Called(echo, way)
+        async with serving(called, Limits(body_bytes=100)) as server:
+            reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+            for body, key, status in (
+                (b"one", b"key", 200),
+                (b"three", b"key", 200),
+                (b"three", b"", 401),
+                (b"a" * 100, b"key", 200),
+                (b"a" * 100, b"kez", 200),
+                (b"", b"kez", 200),
+                (b"a" * 101, b"kez", 413),
+            ):
+                writer.write(called.request(body, key=key))
+                answer = await read_answer(reader)
+                assert answer.status == status
+                assert status != 200 or answer.body == body
+            assert await asyncio.wait_for(reader.read(), DEADLINE) == b""
+            await hang_up(writer)
+
+    run(scenario())
+
+
+@both_ways
 def test_stream_is_sent_in_chunks(way: str) -> None:
     async def scenario() -> None:
         called = Called(count, way)

@@ -30,16 +30,18 @@ def check(method: bytes, version: str, headers: Iterable[Header], *, longest_bod
         raise Unparsable(f"HTTP/{version} is not spoken here, HTTP/1.1 is")
     if method == b"CONNECT":
         raise MethodNotAllowed("CONNECT is not supported: this server is no proxy")
-    expected, hosts = b"", 0
+    ruled = []
     for name, value in headers:
         rule = _RULES.get(name)
         if rule is not None:
             rule(value, version, longest_body)
-            hosts += name == b"host"
-            expected = value if name == b"expect" else expected
+            ruled.append(name)
+    hosts = ruled.count(b"host")
     if hosts > 1 or (hosts == 0 and version == "1.1"):
         raise BadRequest("a request needs exactly one Host header")
-    return version == "1.1" and expected.lower() == b"100-continue"
+    if version == "1.0" or b"expect" not in ruled:
+        return False
+    return dict(headers)[b"expect"].lower() == b"100-continue"
 
 
 def _check_host(value: bytes, _version: str, _longest: int) -> None:

@@ -35,6 +35,7 @@ from standpipe.server.direct import DirectExchange
 from standpipe.server.exchange import Exchange, error_answer
 from standpipe.server.forwarded import Proxies
 from standpipe.server.head import Header, check, target, without_upgrade
+from standpipe.server.repeated import Repeated
 from standpipe.server.service import Limits, Service
 from standpipe.server.tls import in_kernel
 from standpipe.wire.ids import new_id
@@ -89,6 +90,7 @@ class HardenedProtocol(asyncio.Protocol):
         "_proxies",
         "_reading",
         "_refusal",
+        "_repeated",
         "_routes",
         "_server",
         "_service",
@@ -129,6 +131,8 @@ class HardenedProtocol(asyncio.Protocol):
         #: The head being read; names of headers in lower case.
         self._url = b""
         self._headers: list[Header] = []
+        #: The head read last, where it is a call's and may come again.
+        self._repeated: Repeated | None = None
         self._upgrading = False
         #: Whether the bytes being read brought anything, and how many they are.
         self._has_moved = False
@@ -190,12 +194,20 @@ class HardenedProtocol(asyncio.Protocol):
 
     @override
     def data_received(self, data: bytes) -> None:
+        is_first = self._reading is _NOTHING and self._active is None
+        if is_first and self._repeated is not None and not self._deaf:
+            body = self._repeated.body(data)
+            if body is not None and len(body) <= self._limits.body_bytes:
+                self._admit_again(body)
+                return
         for start in range(0, len(data), _SLICE):
             if self._deaf:
                 return
             self._feed(data[start : start + _SLICE])
             if self._has_moved:
                 self._reset_deadline()
+        if is_first and len(data) <= _SLICE:
+            self._remember(data)
 
     def leave(self) -> None:
         """Answer what is asked already, and else one request more, and tell the client that it is.
@@ -257,6 +269,23 @@ class HardenedProtocol(asyncio.Protocol):
             left = self._body_due - self._loop.time()
             self._deadline.set(min(self._limits.body_timeout, left))
 
+    def _remember(self, data: bytes) -> None:
+        """Remember the head of a call if it is all that these bytes, the first behind one, hold."""
+        call = self._active
+        if isinstance(call, DirectExchange) and self._reading is _NOTHING and not self._waiting:
+            self._repeated = Repeated.of(data, call.buffered)
+
+    def _admit_again(self, body: bytes) -> None:
+        """Admit a call whose head is the one read last."""
+        keep_alive = not (self._stopping or self._leaving)
+        route = self._routes[self._url]
+        call = DirectExchange(self, self._told(), keep_alive, route, self._headers)
+        call.feed(body)
+        call.feed_end()
+        self._deaf = not keep_alive
+        self._deadline.clear()
+        self._start(call)
+
     def _replay(self, rest: bytes) -> None:
         """Read the request again as the plain one it also is, and what came behind it."""
         version = self._parser.get_http_version()
@@ -272,6 +301,7 @@ class HardenedProtocol(asyncio.Protocol):
             raise Unparsable("a request came after the connection's last")
         self._url = b""
         self._headers = []
+        self._repeated = None
         self._has_moved = self._has_begun = True
         self._unseen = self._body_seen = 0
         self._reading = _HEAD

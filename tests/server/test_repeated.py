@@ -1,0 +1,131 @@
+"""Heads that come again: taken without the parser only where the parser would say the same."""
+
+from __future__ import annotations
+
+import httptools
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from standpipe.server.repeated import Repeated
+
+HEAD = (
+    b"POST /v1 HTTP/1.1\r\nHost: a\r\nX-A: content-length: 7\r\nContent-Length: %b\r\n"
+    b"Authorization: Bearer k\r\n\r\n"
+)
+Header = tuple[bytes, bytes]
+
+
+def request(body: bytes, length: bytes | None = None) -> bytes:
+    return HEAD % (str(len(body)).encode() if length is None else length) + body
+
+
+class Parsed:
+    """What the parser makes of some bytes."""
+
+    def __init__(self, data: bytes) -> None:
+        self.headers: list[Header] = []
+        self.bodies: list[bytes] = []
+        self.ended = 0
+        self.is_broken = False
+        parser = httptools.HttpRequestParser(self)
+        try:
+            parser.feed_data(data)
+        except httptools.HttpParserError:
+            self.is_broken = True
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self.headers.append((name.lower(), value))
+
+    def on_body(self, body: bytes) -> None:
+        self.bodies.append(body)
+
+    def on_message_complete(self) -> None:
+        self.ended += 1
+
+    @property
+    def others(self) -> list[Header]:
+        return [header for header in self.headers if header[0] != b"content-length"]
+
+
+def known() -> Repeated:
+    repeated = Repeated.of(request(b"abc"), 3)
+    assert repeated is not None
+    return repeated
+
+
+@pytest.mark.parametrize("body", [b"", b"a", b"\r\n\r\n", b"0" * 70_000])
+def test_head_is_known_again_with_another_length(body: bytes) -> None:
+    assert known().body(request(body)) == body
+
+
+REFUSED = {
+    "another head": request(b"abc").replace(b"Bearer k", b"Bearer l"),
+    "another line": request(b"abc").replace(b"/v1", b"/v2"),
+    "half a body": request(b"abc")[:-1],
+    "half a head": request(b"abc")[:60],
+    "no more than the head's begin": request(b"abc")[:20],
+    "one behind it": request(b"abc") * 2,
+    "a line behind it": request(b"abc") + b"\r\n",
+    "no length": request(b"abc", b""),
+    "a signed length": request(b"abc", b"+3"),
+    "a spaced length": request(b"abc", b"3 "),
+    "digits that are none": request(b"abc", b"\xb3"),
+    "two lengths in one": request(b"abc", b"3, 3"),
+    "a long length": request(b"abc", b"0" * 30 + b"3"),
+    "a line more": request(b"abc", b"3\r\nContent-Length: 3"),
+    "nothing": b"",
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_differs_is_the_parsers(case: str) -> None:
+    assert known().body(REFUSED[case]) is None
+
+
+NOT_REMEMBERED = {
+    "chunks": HEAD.replace(b"Content-Length: %b", b"Transfer-Encoding: chunked") + b"0\r\n\r\n",
+    "a line behind it": request(b"abc") + b"\r\n",
+    "one that begins with lines": b"\r\n\r\n" + request(b"abc"),
+    "a long head": request(b"abc").replace(b"Bearer k", b"Bearer " + b"k" * 5000),
+    "a spaced length": request(b"abc", b"3 "),
+}
+
+
+@pytest.mark.parametrize("case", NOT_REMEMBERED)
+def test_what_is_not_plain_is_not_remembered(case: str) -> None:
+    assert Repeated.of(NOT_REMEMBERED[case], 3) is None
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    body=st.binary(max_size=12),
+    at=st.integers(0, 160),
+    cut=st.integers(0, 3),
+    put=st.sampled_from([b"", b"\r", b"\n", b"\r\n", b"0", b"9", b" ", b"a", b":", b"\r\n\r\n"]),
+    tail=st.sampled_from([b"", b"\r\n", b"a", b"\r\n\r\n"]),
+)
+def test_what_is_taken_is_one_request_of_the_parsers_with_that_body(
+    body: bytes, at: int, cut: int, put: bytes, tail: bytes
+) -> None:
+    whole = request(body)
+    data = whole[:at] + put + whole[at + cut :] + tail
+    taken = known().body(data)
+    if taken is None:
+        return
+    parsed, first = Parsed(data), Parsed(request(b"abc"))
+    assert not parsed.is_broken
+    assert (parsed.ended, b"".join(parsed.bodies)) == (1, taken)
+    assert parsed.others == first.others
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    body=st.sampled_from([b"", b"\r\n", b"\r\n\r\nab", b"{}", b"a\r\n\r\n"]),
+    tail=st.binary(max_size=4),
+)
+def test_what_is_remembered_ends_where_its_head_does(body: bytes, tail: bytes) -> None:
+    remembered = Repeated.of(request(body) + tail, len(body))
+    assert (remembered is None) == bool(tail)
+    if remembered is not None:
+        assert remembered.body(request(b"xyz")) == b"xyz"
