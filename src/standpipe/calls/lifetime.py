@@ -135,13 +135,18 @@ class Lifetime(ABC, Generic[Asked]):
         await self._keep(call)
         await reply.whole(200, [JSON, *self._names(call)], body)
 
-    async def _write(self, call: Call, events: bytes, reply: Reply) -> None:
+    def _write(self, call: Call, events: bytes, reply: Reply) -> Awaitable[None]:
         """Send a piece of a stream."""
         if not call.begun:
-            await self._begin(call, reply)
-        events = self._secrets.hide(events)
+            return self._begin_with(call, events, reply)
+        if self._secrets.are_in(events):
+            events = self._secrets.hide(events)
         call.pieces.append(events)
-        await reply.write(events)
+        return reply.write(events)
+
+    async def _begin_with(self, call: Call, events: bytes, reply: Reply) -> None:
+        await self._begin(call, reply)
+        await self._write(call, events, reply)
 
     async def _begin(self, call: Call, reply: Reply) -> None:
         begin = self._contents.plain_begin(call.begin(), call.content, call.incoming.token)

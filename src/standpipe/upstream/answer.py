@@ -78,7 +78,10 @@ class Answer:
         Raises Cut if the body ended before its end, Silent if the rest did not come in time,
         NotACompletion if it is encoded and damaged.
         """
-        while not (data := self._take()):
+        while True:
+            # Most reads come before there is anything to take.
+            if (self.chunks or self._decoder is not None) and (data := self._take()):
+                return data
             if self._decoder is not None and self._decoder.has_more:
                 continue
             if self.finished:
@@ -90,7 +93,6 @@ class Answer:
             except BaseException:
                 self.close()
                 raise
-        return data
 
     async def body(self, limit: int) -> bytes:
         """Return the whole body; NotACompletion over `limit` bytes, otherwise raises as `read`."""
