@@ -68,7 +68,11 @@ def figures(client: Redis, held: Held) -> Figures:
     """Return how one stands."""
     keys = list(client.scan_iter(f"*:{held.of}:{held.id}:*", count=1000))
     by_name = {key.split(f":{held.id}:")[1]: key for key in keys}
-    days = {name.removeprefix("spent:"): key for name, key in by_name.items() if "spent" in name}
+    days = {
+        name.removeprefix("spent:"): key
+        for name, key in by_name.items()
+        if "spent" in name and "turn" not in name
+    }
     return Figures(
         open=client.zcard(by_name["calls"]) if "calls" in by_name else 0,
         holds=client.hlen(by_name["holds"]) if "holds" in by_name else 0,

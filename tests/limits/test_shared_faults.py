@@ -163,7 +163,7 @@ def nodes(own_redis: redis_server.Server) -> Callable[[], Shared]:
 
 def counted(server: redis_server.Server) -> int:
     with server.client() as client:
-        (key,) = client.scan_iter("*:spent:*")
+        (key,) = client.scan_iter("*:spent:*", _type="hash")
         return int(str(client.hget(key, "all")))
 
 
@@ -238,5 +238,19 @@ def test_project_is_no_stranger_to_a_redis_that_remembers(
         for _ in range(3):
             assert (await node.begin(next(wants(Limits(concurrent_calls=1))))).reason is None
         await node.close()
+
+    asyncio.run(scene())
+
+
+def test_nodes_take_turns_at_asking_the_store_for_each_budget(
+    nodes: Callable[[], Shared],
+) -> None:
+    async def scene() -> None:
+        first, second = nodes(), nodes()
+        one, two = (next(spans(next(wants(Limits(dollars_per_day=Decimal(1)))))) for _ in "ab")
+        assert await first.our_turn([one]) == [one]
+        assert await second.our_turn([one, two]) == [two]
+        await first.close()
+        await second.close()
 
     asyncio.run(scene())

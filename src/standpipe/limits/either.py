@@ -49,11 +49,11 @@ class Either(Ledger):
         return found
 
     @override
-    async def takes_turn(self, spans: Sequence[Span]) -> bool:
+    async def our_turn(self, of: Sequence[Span]) -> list[Span]:
         try:
-            return await self._shared.takes_turn(spans)
+            return await self._shared.our_turn(of)
         except Away:
-            return True
+            return list(of)
 
     @override
     async def begin(self, want: Want) -> Verdict:

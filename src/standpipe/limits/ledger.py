@@ -70,8 +70,8 @@ class Ledger(Protocol):
     async def settle(self, span: Span, stored: int, calls: Collection[str]) -> list[Crossing]:
         """Take what the store has of a span, and which calls that have ended are in that."""
 
-    async def takes_turn(self, spans: Sequence[Span]) -> bool:
-        """Tell whether nobody else asks the store for these of late; then we are who does."""
+    async def our_turn(self, of: Sequence[Span]) -> list[Span]:
+        """Return those for which nobody else has asked the store of late; we are who does now."""
 
     async def begin(self, want: Want) -> Verdict:
         """Let a call begin, or not; one that has begun already is counted whatever that does."""
@@ -208,8 +208,8 @@ class Memory(Ledger):
         return crossings(span, before, spent.all) if was_known else []
 
     @override
-    async def takes_turn(self, spans: Sequence[Span]) -> bool:
-        return True
+    async def our_turn(self, of: Sequence[Span]) -> list[Span]:
+        return list(of)
 
     @override
     async def begin(self, want: Want) -> Verdict:

@@ -145,15 +145,15 @@ class Service:
             self._watched[span.place] = span, now
 
     async def _settle_in_turn(self, some: Sequence[Span]) -> None:
-        """Settle spans of one project and period, unless another node does."""
+        """Settle spans of one project and period, but for those that another node does."""
         ended = await self._ended_in(some)
         now = time.monotonic()
         for span, calls in ended.items():
             _, seen = self._watched[span.place]
             if now - seen > (FORGOTTEN_S if calls else WATCHED_S):
                 del self._watched[span.place]
-        if await self._ledger.takes_turn(some):
-            await self._take(ended)
+        if ours := await self._ledger.our_turn(some):
+            await self._take({span: ended[span] for span in ours})
 
     async def _settle(self, some: Sequence[Span]) -> None:
         await self._take(await self._ended_in(some))

@@ -40,8 +40,8 @@ MEMORY = "standpipe:{memory}"
 #: Seconds for which no call begins where it has just begun to: longer than all nodes need to hear
 #: of that and to say what they know.
 RECALL_S = 5.0
-#: Seconds after which another may ask the store for what was spent.
-TURN_S = 1.0
+#: Seconds after which the store may be asked again for what was spent: most of a node's pause.
+TURN_S = 1.8
 #: Seconds after which a call of which nothing is heard is none.
 LEASE_S = 10.0
 #: Seconds that Redis has for a batch.
@@ -132,15 +132,18 @@ class Shared(Ledger):
 
     @override
     async def ended(self, span: Span) -> list[str]:
-        _, told = self._told.get(span.place, (span, {}))
-        before = list(told)
+        before = list(self._told_of(span))
         there = set(await self._put(ENDED, span.project, [_spent(span)])) - {"all", "stored"}
+        told = self._told_of(span)
         for call in before:
             if call not in there:  # somebody has heard that it is stored
                 told.pop(call, None)
         if not told:
-            self._told.pop(span.place, None)
+            del self._told[span.place]
         return list(there)
+
+    def _told_of(self, span: Span) -> dict[str, int]:
+        return self._told.setdefault(span.place, (span, {}))[1]
 
     @override
     async def settle(self, span: Span, stored: int, calls: Collection[str]) -> list[Crossing]:
@@ -150,9 +153,15 @@ class Shared(Ledger):
         return crossings(span, int(before), int(after)) if before else []
 
     @override
-    async def takes_turn(self, spans: Sequence[Span]) -> bool:
-        turn, ms = f"{_prefix(spans[0].project)}:turn:{spans[0].name}", round(TURN_S * 1000)
-        return bool(await self._do(lambda: self._redis.set(turn, 1, nx=True, px=ms)))
+    async def our_turn(self, of: Sequence[Span]) -> list[Span]:
+        taken = await self._do(lambda: self._take_turns(of))
+        return [span for span, is_ours in zip(of, taken, strict=True) if is_ours]
+
+    async def _take_turns(self, of: Sequence[Span]) -> list[Any]:
+        async with self._redis.pipeline(transaction=False) as pipeline:
+            for span in of:
+                pipeline.set(f"{_spent(span)}:turn", 1, nx=True, px=round(TURN_S * 1000))
+            return await pipeline.execute()
 
     @override
     async def begin(self, want: Want) -> Verdict:
@@ -182,7 +191,7 @@ class Shared(Ledger):
         found = []
         for span, spent in zip(spans(want), after, strict=False):
             if cost:
-                self._told.setdefault(span.place, (span, {}))[1][end.call] = cost
+                self._told_of(span)[end.call] = cost
             found += crossings(span, spent - cost, spent) if spent else []
         return found
 
