@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 from typing_extensions import override
@@ -77,7 +77,7 @@ class Chat(Lifetime[ChatRequest]):
         reply: Reply,
         *,
         translate: Translate | None = None,
-    ) -> Awaitable[str]:
+    ) -> Coroutine[Any, Any, str]:
         """Answer a request and return the call's id.
 
         Errors are answered, not raised; those of `translate` too. Raises Unavailable, before
