@@ -61,8 +61,9 @@ class DirectExchange(Exchange):
         if self._line.flow.write_paused:
             await self._drained()
         if not self.lost:
-            self._hold(self._head(status, headers, (b"content-length: %d" % len(body),)))
-            self._write_body(body)
+            self._expect_no_head()
+            length = b"content-length: %d" % len(body)
+            self._write(self._head(status, headers, (length,)) + body)
             self._finish()
 
     async def begin(self, status: int, headers: Iterable[Header]) -> None:

@@ -120,6 +120,11 @@ class Exchange(ABC):
         self._more_body = False
         self._wake()
 
+    def feed_whole(self, body: bytes) -> None:
+        """Take the request's body in one piece, before anybody waits for it."""
+        self._pieces = [body]
+        self._more_body = False
+
     def close_after(self) -> None:
         """Let this answer be the connection's last, if its head has not said otherwise already."""
         if not self._has_head():
@@ -192,9 +197,12 @@ class Exchange(ABC):
 
     def _hold(self, head: bytes) -> None:
         """Keep the head until the body begins."""
+        self._expect_no_head()
+        self._held_head = head
+
+    def _expect_no_head(self) -> None:
         if self._has_head():
             raise RuntimeError("the answer has already begun")
-        self._held_head = head
 
     def _has_head(self) -> bool:
         return self.written or self._held_head is not None

@@ -280,8 +280,7 @@ class HardenedProtocol(asyncio.Protocol):
         keep_alive = not (self._stopping or self._leaving)
         route = self._routes[self._url]
         call = DirectExchange(self, self._told(), keep_alive, route, self._headers)
-        call.feed(body)
-        call.feed_end()
+        call.feed_whole(body)
         self._deaf = not keep_alive
         self._deadline.clear()
         self._start(call)
