@@ -22,6 +22,7 @@ from serving import Answer, Standpipe, call
 
 from standpipe.spool import reader
 from standpipe.spool.reader import Frame
+from standpipe.store.dictionary import DICTIONARY
 
 Json = dict[str, Any]
 
@@ -158,7 +159,12 @@ def _forms(value: object) -> Iterator[bytes]:
     yield data
     for start in (0, 1):  # a tag may say how it was compressed
         with contextlib.suppress(zstandard.ZstdError):
-            yield zstandard.ZstdDecompressor().decompress(data[start:], max_output_size=1 << 20)
+            yield _decompressed(data[start:])
+
+
+def _decompressed(data: bytes) -> bytes:
+    decompressor = zstandard.ZstdDecompressor(dict_data=DICTIONARY)
+    return decompressor.decompress(data, max_output_size=1 << 20)
 
 
 #: Who may have the secrets of the configuration: who reads it, and who answers calls.
