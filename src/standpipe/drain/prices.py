@@ -46,6 +46,7 @@ CONFIGURED = "configured"
 _LARGEST = 2**63 - 1
 #: How many models, and prices of a minute, are remembered.
 _REMEMBERED = 4096
+_MINUTES = 256
 _MINUTE_S = 60
 #: A minute of the last year that the calendar knows; reports may tell any time.
 _LATEST_MINUTE = 253_402_300_799 // _MINUTE_S
@@ -87,7 +88,7 @@ class Prices:
         self._own = {name: rates.own(price) for name, price in (own or {}).items()}
         self._urls = urls or {}
         self._model = lru_cache(_REMEMBERED)(self._found)
-        self._at = lru_cache(_REMEMBERED)(_Model.at)
+        self._at = lru_cache(_MINUTES)(_Model.at)
 
     def cost(self, answers: Iterable[Used], at: int) -> Cost | None:
         """Return what answers at a time, in microseconds since the Unix epoch, have cost.

@@ -12,6 +12,8 @@ from standpipe.store.schema import record_metadata, records
 
 #: As many records are looked up and put in order as soon as a page of them is met in a million.
 FEW = 5000
+#: As many are looked up by their ids, which then need not be found again.
+_NAMED = 500
 #: Up to so many are counted to find the rarest of several labels.
 _MANY = 50_000
 
@@ -36,6 +38,9 @@ def listed_with(
             key=lambda label: _count(connection, _ids(connection, project_id, label), _MANY)
         )
     ids = _ids(connection, project_id, *labels)
+    some = connection.scalars(ids.limit(_NAMED + 1)).all()
+    if len(some) <= _NAMED:
+        return [owned_by(records.c.project_id, project_id), records.c.id.in_(some)]
     if _count(connection, ids, FEW + 1) <= FEW:
         return [owned_by(records.c.project_id, project_id), records.c.id.in_(ids)]
     return [*of_project(project_id), *_have(records.c.id, project_id, labels)]

@@ -119,6 +119,10 @@ _figures = operator.attrgetter(*Sums.__struct_fields__)
 _NOTHING = Usage()
 _KEYS = len(usage_hours.primary_key)
 _COUNTS = Sums.__struct_fields__[:-1]
+#: What is summed up: the cost in two halves.
+_SUMMED = (*_COUNTS, "high", "low")
+#: What it may be summed up by.
+_COLUMNS = {"project": "project_id", "model": "model", "key": "key_id", "value": "value"}
 # A driver's way to take values by their place.
 _PLACES = {"qmark": "?", "pyformat": "%s"}
 
@@ -256,25 +260,29 @@ def _read(
     label: tuple[str, str | None],
     limit: int,
 ) -> list[UsageRow]:
-    used = _asked(project_id, asked, label).subquery()
     by = {
-        "start": True,
         "project": asked.by_project,
         "model": asked.by_model,
         "key": asked.by_key,
         "value": asked.by_name is not None,
     }
-    groups = {name: used.c[name] for name, is_asked in by.items() if is_asked}
-    sums = _sums_of(used.c)
-    query = select(*groups.values(), *sums).group_by(*groups.values()).order_by(*groups.values())
+    names = ["start", *(name for name, is_asked in by.items() if is_asked)]
+    used = _asked(project_id, asked, label, names[1:]).subquery()
+    groups = [used.c[name] for name in names]
+    sums = [func.sum(used.c[name]) for name in _SUMMED]
+    query = select(*groups, *sums).group_by(*groups).order_by(*groups)
     found = connection.execute(query.limit(limit)).all()
-    return [_row(dict(zip(groups, row, strict=False)), row[len(groups) :]) for row in found]
+    return [_row(dict(zip(names, row, strict=False)), row[len(names) :]) for row in found]
 
 
 def _asked(
-    project_id: str | None, asked: UsageQuery, label: tuple[str, str | None]
+    project_id: str | None, asked: UsageQuery, label: tuple[str, str | None], groups: Sequence[str]
 ) -> CompoundSelect[Any]:
-    """Return the query for all that was used, by hours or days, each with the `start` it is in."""
+    """Return the query for what was used, summed up by hours or days and the `start` of each.
+
+    An hour's or a day's values lie one behind the other, so that the sums of many rows by value
+    need no sorting; the few that come of it are summed up by who asks.
+    """
     length, found = LENGTHS[asked.by], []
     for table, time, first, end in _stretches(asked):
         columns = table.c
@@ -287,10 +295,10 @@ def _asked(
         }
         given = [column == value for column, value in wanted.items() if value is not None]
         start = (time - time % length).label("start")
-        project, key = columns.project_id.label("project"), columns.key_id.label("key")
-        figures = (columns[name] for name in Sums.__struct_fields__)
-        used = select(start, project, columns.model, key, columns.value, *figures)
-        found.append(used.where(time >= first, time < end, *given))
+        by = {name: columns[_COLUMNS[name]].label(name) for name in groups}
+        sums = map(ColumnElement.label, _sums_of(columns), _SUMMED)
+        used = select(start, *by.values(), *sums).where(time >= first, time < end, *given)
+        found.append(used.group_by(time, *(columns[_COLUMNS[name]] for name in reversed(groups))))
     return union_all(*found)
 
 
