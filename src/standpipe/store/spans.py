@@ -1,10 +1,10 @@
 """Spans of record ids, by which SQLite finds values that are spread over all its records.
 
 Ids begin with their time; what ids of some hours have in common is a span. An index on values such
-as the ids of answers changes another page with each new record, which is half of all that storing
-one takes. Led by the span it changes pages that are at hand, and who looks a value up looks in one
-span after the other, some microseconds each. PostgreSQL has such indexes by the value alone: its
-records are in partitions of months.
+as the ids of answers changes another page with each new record: two of them were half of all that
+storing one took. Led by the span they change pages that are at hand, and who looks a value up looks
+in one span after the other, some microseconds each. PostgreSQL has such indexes by the value alone:
+its records are in partitions of months.
 """
 
 from __future__ import annotations
