@@ -2,7 +2,8 @@
 
 There is no scope, no message and no queue between the socket and the route: the exchange is what
 the body is read from and what the answer is written to. It serves a plain POST in HTTP/1.1 alone,
-all else goes over ASGI. Measured: the same call costs 12 µs of the server instead of 35.
+all else goes over ASGI. Measured: 184,000 instructions of a call were the server's over ASGI, and
+53,000 are so (`docs/lab.md`).
 """
 
 from __future__ import annotations

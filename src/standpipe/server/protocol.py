@@ -46,6 +46,8 @@ logger = logging.getLogger("standpipe.server")
 _SLICE = 65536
 #: Requests that may wait behind the one being answered before we stop reading.
 _PIPELINE = 16
+#: Heads that are remembered in vain before a connection's are remembered no more.
+_VAIN = 3
 
 
 class Reading(Enum):
@@ -99,6 +101,7 @@ class HardenedProtocol(asyncio.Protocol):
         "_unsent",
         "_upgrading",
         "_url",
+        "_vain",
         "_waiting",
         "flow",
         "tasks",
@@ -133,6 +136,8 @@ class HardenedProtocol(asyncio.Protocol):
         self._headers: list[Header] = []
         #: The head read last, where it is a call's and may come again.
         self._repeated: Repeated | None = None
+        #: How often one was remembered that did not, since one did.
+        self._vain = 0
         self._upgrading = False
         #: Whether the bytes being read brought anything, and how many they are.
         self._has_moved = False
@@ -200,13 +205,14 @@ class HardenedProtocol(asyncio.Protocol):
             if body is not None and len(body) <= self._limits.body_bytes:
                 self._admit_again(body)
                 return
+            self._vain += 1
         for start in range(0, len(data), _SLICE):
             if self._deaf:
                 return
             self._feed(data[start : start + _SLICE])
             if self._has_moved:
                 self._reset_deadline()
-        if is_first and len(data) <= _SLICE:
+        if is_first and self._vain < _VAIN and len(data) <= _SLICE:
             self._remember(data)
 
     def leave(self) -> None:
@@ -281,6 +287,7 @@ class HardenedProtocol(asyncio.Protocol):
         route = self._routes[self._url]
         call = DirectExchange(self, self._told(), keep_alive, route, self._headers)
         call.feed_whole(body)
+        self._vain = 0
         self._deaf = not keep_alive
         self._deadline.clear()
         self._start(call)

@@ -1,8 +1,9 @@
 """A request's head that comes again.
 
 Clients say the same on a connection with each call, but for the length of what they send. What was
-read and checked of such a head holds for the next one too, so the parser need not see it: that is
-9 µs of a call with the 18 headers of OpenAI's client, and 4 of one with four.
+read and checked of such a head holds for the next one too, so the parser need not see it. Measured:
+of 193,000 instructions that the server takes for a call with the 18 headers of OpenAI's client
+121,000 are left, and 112,000 of 143,000 with four headers.
 
 Pure: it knows no connection.
 """
