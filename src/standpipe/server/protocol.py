@@ -70,7 +70,7 @@ class HardenedProtocol(asyncio.Protocol):
     A client that closes its sending side is taken to be gone, as by most servers.
     """
 
-    # Ten thousand may be idle: with a dictionary each takes 5 KB more.
+    # Ten thousand may be idle: with a dictionary each took 2 KB more.
     __slots__ = (
         "_active",
         "_body_due",
