@@ -1,4 +1,7 @@
-"""The one PostgreSQL and the one Redis of a test run; each starts with the first test to ask."""
+"""What tests of every room share: the run's one PostgreSQL and one Redis, and a module's provider.
+
+Each starts with the first test to ask.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +9,22 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from itertools import count
 
+import misbehaving
 import postgres
 import pytest
 import redis_server
+from misbehaving import Misbehaving
 
 from standpipe.store.store import Store
 
 NewDatabase = Callable[..., str]
+
+
+@pytest.fixture(scope="module")
+def upstream() -> Iterator[Misbehaving]:
+    """Return a provider that does as the model's name says; each module has its own."""
+    with misbehaving.running() as provider:
+        yield provider
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import closing
 
-import misbehaving
 import pytest
 import serving
 from asking import Asker
@@ -24,12 +23,6 @@ targets = [{ provider = "openai", model = "chunks:2" }]
 targets = [{ provider = "openai", model = "status:503" }]
 fallback = [{ provider = "openai", model = "ok", parameters = { user = "operator", x_more = 1 } }]
 """
-
-
-@pytest.fixture(scope="module")
-def upstream() -> Iterator[Misbehaving]:
-    with misbehaving.running() as provider:
-        yield provider
 
 
 @pytest.fixture(scope="module")

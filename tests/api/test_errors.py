@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import misbehaving
 import pytest
 import serving
 from asking import CHAT, HI
@@ -307,12 +306,6 @@ def test_row_says_what_its_class_says() -> None:
     for kind, row in ROWS:
         if kind is not Refused:
             assert (row.status, row.code, row.type) == (kind.status, kind.code, kind.openai_type)
-
-
-@pytest.fixture(scope="module")
-def upstream() -> Iterator[Misbehaving]:
-    with misbehaving.running() as provider:
-        yield provider
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,6 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
-import misbehaving
 import postgres
 import psutil
 import pytest
@@ -25,7 +24,6 @@ from serving import Answer, Standpipe
 from standpipe.store import Project, Store
 from standpipe.store.rows import now_us
 from standpipe.store.tokens import new_token
-from standpipe.wire.ids import new_id
 
 #: A thousandth of a dollar a token.
 PRICES = '[prices."openai/ok"]\ninput = "1000"\noutput = "1000"\n'
@@ -36,27 +34,10 @@ def configuration(upstream: Misbehaving) -> str:
 
 
 @pytest.fixture(scope="module")
-def upstream() -> Iterator[Misbehaving]:
-    with misbehaving.running() as provider:
-        yield provider
-
-
-@pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory, upstream: Misbehaving) -> Iterator[Standpipe]:
     home = tmp_path_factory.mktemp("limits") / "home"
     with serving.serving(home, configuration(upstream), SERVER_WORKERS="2") as running:
         yield running
-
-
-@pytest.fixture(scope="module")
-def store(server: Standpipe) -> Iterator[Store]:
-    with closing(Store.open(f"sqlite:///{server.home / 'standpipe.db'}")) as opened:
-        yield opened
-
-
-@pytest.fixture
-def project(store: Store) -> Project:
-    return store.add_project(new_id())
 
 
 def asker(server: Standpipe, store: Store, project: Project, **more: Any) -> Asker:

@@ -5,12 +5,9 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
-import misbehaving
-import pytest
 import serving
 from asking import CHAT, HI, until
 from misbehaving import Misbehaving
@@ -27,12 +24,6 @@ PAGE = (serving.REPOSITORY / "docs" / "metrics.md").read_text()
 DASHBOARD = serving.REPOSITORY / "deploy" / "grafana" / "standpipe.json"
 
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
-
-
-@pytest.fixture(scope="module")
-def upstream() -> Iterator[Misbehaving]:
-    with misbehaving.running() as provider:
-        yield provider
 
 
 def scraped(server: Standpipe) -> Samples:

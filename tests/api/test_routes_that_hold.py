@@ -89,12 +89,6 @@ def _comes_back(ask: Any, port: int) -> None:
 
 
 @pytest.fixture(scope="module")
-def upstream() -> Iterator[Misbehaving]:
-    with misbehaving.running() as provider:
-        yield provider
-
-
-@pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory, upstream: Misbehaving) -> Iterator[Standpipe]:
     home = tmp_path_factory.mktemp("routes") / "home"
     dead = serving.provider("dead", f"http://127.0.0.1:{serving.free_port()}/v1")

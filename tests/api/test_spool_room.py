@@ -10,8 +10,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import misbehaving
-import pytest
 import serving
 from asking import CHAT, HI, Asker, until
 from misbehaving import Misbehaving
@@ -23,12 +21,6 @@ from standpipe.store.rows import Row
 #: No file may be larger, so that a segment, which would be, cannot be preallocated.
 LIMIT = 4 << 20
 SEGMENT = str(8 << 20)
-
-
-@pytest.fixture(scope="module")
-def upstream() -> Iterator[Misbehaving]:
-    with misbehaving.running() as provider:
-        yield provider
 
 
 @contextmanager

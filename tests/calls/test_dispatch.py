@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import misbehaving
 import pytest
 from calling import Kept
 from misbehaving import Misbehaving
@@ -20,12 +18,6 @@ from standpipe.providers.openai import OpenAI
 from standpipe.providers.table import Provider
 
 A, B = Target("a", "ok"), Target("b", "ok")
-
-
-@pytest.fixture(scope="module")
-def upstream() -> Iterator[Misbehaving]:
-    with misbehaving.running() as provider:
-        yield provider
 
 
 def at_a(model: str, **fields: Any) -> Target:

@@ -15,7 +15,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import misbehaving
 import pytest
 import serving
 from hypothesis import HealthCheck, given, settings
@@ -47,12 +46,6 @@ class Aftermath:
     good: serving.Answer
     rows: dict[str, Row]
     log: str
-
-
-@pytest.fixture(scope="module")
-def upstream() -> Iterator[Misbehaving]:
-    with misbehaving.running() as provider:
-        yield provider
 
 
 @pytest.fixture(scope="module")

@@ -36,12 +36,6 @@ UPSTREAM_KEY = "sk-upstream-0123456789abcdef"
 
 
 @pytest.fixture(scope="module")
-def upstream() -> Iterator[Misbehaving]:
-    with misbehaving.running() as provider:
-        yield provider
-
-
-@pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory, upstream: Misbehaving) -> Iterator[Standpipe]:
     home = tmp_path_factory.mktemp("incidents") / "home"
     table = serving.provider("openai", upstream.url, api_key=f'"{UPSTREAM_KEY}"', models='["ok"]')
