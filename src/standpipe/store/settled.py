@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 
 import msgspec
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, select
 
+from standpipe.store import halves
 from standpipe.store.database import Database
 from standpipe.store.many import present
 from standpipe.store.schema import records, tombstones, usage_days
-
-# Costs are summed in two halves, since all of them might be more than the database can count.
-_HALF = 2**32
 
 
 class Settled(msgspec.Struct, frozen=True):
@@ -46,8 +44,7 @@ class SettledSums:
 
 def _by_key(connection: Connection, project_id: str, since: int, until: int) -> dict[str, int]:
     columns = usage_days.c
-    halves = func.sum(columns.cost_pico // _HALF), func.sum(columns.cost_pico % _HALF)
-    query = select(columns.key_id, *halves).where(
+    query = select(columns.key_id, *halves.sums_of(columns.cost_pico)).where(
         columns.project_id == project_id,
         columns.name == "",
         columns.day >= since,
@@ -55,4 +52,4 @@ def _by_key(connection: Connection, project_id: str, since: int, until: int) -> 
         columns.value == "",
     )
     found = connection.execute(query.group_by(columns.key_id))
-    return {key: int(high) * _HALF + int(low) for key, high, low in found}
+    return {key: halves.whole(int(high), int(low)) for key, high, low in found}

@@ -20,6 +20,7 @@ from sqlalchemy import (
 )
 from zstandard import ZstdError
 
+from standpipe.store import halves
 from standpipe.store.contents import Texts
 from standpipe.store.contents import texts as contents_of
 from standpipe.store.database import Database
@@ -41,8 +42,6 @@ from standpipe.wire.record import Usage
 #: Hour, key and model.
 Place = tuple[int, str, str]
 
-# Costs are summed in two halves, since all of them might be more than the database can count.
-_HALF = 2**32
 _LARGEST = 2**63 - 1
 
 _another = prefixes.alias("another")
@@ -84,7 +83,7 @@ _UNUSED = (
 
 _HAS_USAGE = or_(*(records.c[name].is_not(None) for name in Usage.__struct_fields__))
 
-#: What the figures of an hour are the sums of; the cost comes last, in two halves.
+#: What the figures of an hour are the sums of, but for the cost.
 _SUMMED = {
     "calls": func.count(),
     "failed": func.sum(case((records.c.outcome != "complete", 1), else_=0)),
@@ -97,8 +96,6 @@ _SUMMED = {
     "reasoning_tokens": func.sum(records.c.reasoning_tokens),
     "prompt_audio_tokens": func.sum(records.c.prompt_audio_tokens),
     "completion_audio_tokens": func.sum(records.c.completion_audio_tokens),
-    "high": func.sum(records.c.cost_pico // _HALF),
-    "low": func.sum(records.c.cost_pico % _HALF),
 }
 _FIGURES = Sums.__struct_fields__
 #: Usage that says nothing was counted when it came and is none now.
@@ -233,7 +230,7 @@ def _counted_hours(connection: Connection, project_id: str) -> dict[Place, list[
     """Return the same as the calls themselves have it."""
     where = [column.label(name) for name, column in _WHERE.items()]
     query = (
-        select(*where, *_SUMMED.values())
+        select(*where, *_SUMMED.values(), *halves.sums_of(records.c.cost_pico))
         .where(records.c.project_id == project_id, records.c.requested_at >= 0)
         .group_by(*_WHERE)
     )
@@ -242,4 +239,4 @@ def _counted_hours(connection: Connection, project_id: str) -> dict[Place, list[
 
 def _sums(found: Sequence[int | None]) -> list[int]:
     *figures, heard, spoken, high, low = (int(each or 0) for each in found)
-    return [*figures, heard + spoken, min(high * _HALF + low, _LARGEST)]
+    return [*figures, heard + spoken, min(halves.whole(high, low), _LARGEST)]

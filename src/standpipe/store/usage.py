@@ -27,6 +27,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.sql.base import ReadOnlyColumnCollection
 
+from standpipe.store import halves
 from standpipe.store.columns import DOLLAR
 from standpipe.store.database import Database
 from standpipe.store.rows import Row
@@ -39,8 +40,6 @@ DAY_US = 24 * HOUR_US
 # The largest number that a column holds. A cost that would be larger stays there: figures that are
 # reported may be nonsense, and must not stop the drain.
 _LARGEST = 2**63 - 1
-# Costs are summed in two halves, since all of them might be more than the database can count.
-_HALF = 2**32
 
 # The rows that are all of it.
 _ALL = ("", "")
@@ -316,9 +315,8 @@ def _stretches(asked: UsageQuery) -> Iterator[tuple[Table, Column[int], int, int
 
 
 def _sums_of(columns: ReadOnlyColumnCollection[str, Any]) -> tuple[ColumnElement[Any], ...]:
-    cost = columns.cost_pico
-    halves = (func.sum(cost // _HALF), func.sum(cost % _HALF))
-    return (*(func.sum(columns[name]) for name in _COUNTS), *halves)
+    figures = (func.sum(columns[name]) for name in _COUNTS)
+    return (*figures, *halves.sums_of(columns.cost_pico))
 
 
 def _row(groups: dict[str, Any], sums: Sequence[int]) -> UsageRow:
@@ -328,7 +326,7 @@ def _row(groups: dict[str, Any], sums: Sequence[int]) -> UsageRow:
 
 def _summed(sums: Sequence[int]) -> list[int]:
     *counts, high, low = map(int, sums)
-    return [*counts, high * _HALF + low]
+    return [*counts, halves.whole(high, low)]
 
 
 def _others(every: Iterable[UsageRow], named: Iterable[UsageRow]) -> Iterator[UsageRow]:
