@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable
 
 #: A timer that fires this much early, in seconds, is on time: loops count in milliseconds.
-_SLACK = 0.005
+SLACK = 0.005
 
 
 class Deadline:
@@ -47,7 +47,7 @@ class Deadline:
     def _fire(self) -> None:
         self._timer = None
         self._timer_at = math.inf
-        if self._loop.time() + _SLACK < self._at:
+        if self._loop.time() + SLACK < self._at:
             if self._at < math.inf:
                 self._arm()
             return

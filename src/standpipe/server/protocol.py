@@ -30,7 +30,7 @@ from standpipe.errors import (
 )
 from standpipe.server.asgi import AsgiExchange
 from standpipe.server.cors import preflight
-from standpipe.server.deadline import Deadline
+from standpipe.server.deadline import SLACK, Deadline
 from standpipe.server.direct import DirectExchange
 from standpipe.server.exchange import Exchange, error_answer
 from standpipe.server.forwarded import Proxies
@@ -487,7 +487,7 @@ class HardenedProtocol(asyncio.Protocol):
         if self.flow.read_paused:  # we are the slow one
             self._body_due += self._limits.body_timeout
             self._deadline.set(self._limits.body_timeout)
-        elif self._body_due <= self._loop.time():
+        elif self._body_due <= self._loop.time() + SLACK:
             self._refuse(BodyTimeout("the request's body did not come to its end in time"))
         else:
             self._refuse(BodyTimeout("the request's body stopped coming"))
