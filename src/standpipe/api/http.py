@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
@@ -27,6 +26,7 @@ from standpipe.errors import (
     Unparsable,
 )
 from standpipe.wire.ids import new_id
+from standpipe.wire.invalid import invalid
 from standpipe.wire.known_secrets import KnownSecrets
 
 log = logging.getLogger(__name__)
@@ -113,18 +113,6 @@ def convert(value: Mapping[str, Any], kind: type[T]) -> T:
     except msgspec.ValidationError as error:
         raise invalid(error) from error
 
-
-def invalid(error: msgspec.ValidationError) -> BadRequest:
-    """Return the 400 for a field of the wrong form."""
-    what, _, where = str(error).partition(" - at `$")
-    field = _FIELD.search(what)
-    param = f"{where.rstrip('`')}.{field[1] if field else ''}".strip(".") or None
-    issue = f"{param}: {what}" if param else what
-    return BadRequest(f"Input validation failed: {issue}", param=param, issues=[issue])
-
-
-#: What the decoder says of a field that is missing, or that is one too many.
-_FIELD = re.compile(r"\bfield `(.*)`", re.DOTALL)
 
 #: Where the scope holds the id that the answer will have.
 REQUEST_ID = "standpipe.request_id"
