@@ -76,7 +76,7 @@ def state(url: str) -> tuple[list[Project], list[object], dict[str, Row], list[H
     """Return all that a backup is of."""
     with closing(Store.open(url)) as store, store.snapshot() as found:
         rows = {row.id: row for row in found.rows()}
-        return found.projects(), list(found.keys()), rows, list(found.hours())
+        return found.projects(), [*found.keys(), *found.criteria()], rows, list(found.hours())
 
 
 def url_of(cli: CommandLine) -> str:
@@ -89,6 +89,8 @@ def test_everything_comes_back_in_either_database(
     store.add_key(project.id, name="k", read_only=True, token=new_token()[1])
     gone = store.add_key(project.id, name="gone", read_only=False, token=new_token()[1])
     store.revoke_key(gone.id)
+    store.add_criterion(project.id, "short", '{"kind":"length","max":9}', "Short answers")
+    store.add_criterion_version(project.id, "short", '{"kind":"length","max":8}')
     fill(store, project)
     fill(store, store.add_project("other"), calls=10)
     file = tmp_path / "backup"

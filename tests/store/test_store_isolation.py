@@ -62,6 +62,11 @@ ASKING: dict[str, Asking] = {
         each for each in store.audit_log(project) if each.project != project
     ],
     "keys": lambda store, project, _: store.keys(project),
+    "criteria": lambda store, project, _: store.criteria(project),
+    "add_criterion_version": lambda store, project, _: store.add_criterion_version(
+        project, "c", "{}"
+    ),
+    "remove_criterion": lambda store, project, _: store.remove_criterion(project, "c"),
     "remove_project": lambda store, project, _: store.remove_project(project) is None,
 }
 
@@ -72,6 +77,7 @@ def test_other_project_is_neither_seen_nor_touched(
 ) -> None:
     row = row_of(1, metadata={"a": "b"})
     store.add(Batch(rows=[row, row_of(2, metadata={"a": "b"})]))
+    criterion = store.add_criterion(row.project, "c", '{"a":1}')
     key = store.add_key(row.project, name="k", read_only=False, token="x" * 16)
     with suppress(NotFound):
         assert not ask(store, other.id, row)
@@ -79,6 +85,7 @@ def test_other_project_is_neither_seen_nor_touched(
     assert store.counts(row.project) == {"complete": 2}
     assert store.completions(row.project, metadata={"a": "b"})[0][0] == row
     assert store.keys(row.project) == [key]
+    assert store.criteria(row.project) == [criterion]
 
 
 #: Verbs whose subject is no project's record, and which take no project's id.
@@ -88,7 +95,7 @@ WITHOUT_A_PROJECT = {
     "forget_segment", "add_key", "rename_project", "version", "drop_empty_partitions",
     "change_key", "change_project", "end_project", "acting_as", "content_sizes", "finish_removals",
     "snapshot", "restore_project", "restore_key", "restore_hours", "unknown", "faults",
-    "recount", "clock",
+    "recount", "clock", "add_criterion", "restore_criterion",
 }  # fmt: skip
 
 

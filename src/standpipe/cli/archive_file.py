@@ -23,10 +23,11 @@ import zstandard
 from standpipe.errors import ConfigError
 from standpipe.spool import names
 from standpipe.store.archive import Hour
+from standpipe.store.criteria import Criterion
 from standpipe.store.rows import Key, Project, Row
 
 #: The form of the file; a reader takes those up to its own.
-FORMAT = 1
+FORMAT = 2
 _LEVEL = 3
 _HEAD = struct.Struct(">BI")
 #: Longer than any frame: what claims more is damaged.
@@ -54,9 +55,17 @@ class End(msgspec.Struct, frozen=True):
     sha256: bytes
 
 
-Entry = Manifest | Project | Key | Row | Hour | End
+Entry = Manifest | Project | Key | Row | Hour | End | Criterion
 
-_KINDS: dict[int, type[Entry]] = {1: Manifest, 2: Project, 3: Key, 4: Row, 5: Hour, 6: End}
+_KINDS: dict[int, type[Entry]] = {
+    1: Manifest,
+    2: Project,
+    3: Key,
+    4: Row,
+    5: Hour,
+    6: End,
+    7: Criterion,
+}
 _NUMBERS = {kind: number for number, kind in _KINDS.items()}
 _DECODERS = {number: msgspec.msgpack.Decoder(kind) for number, kind in _KINDS.items()}
 

@@ -17,6 +17,7 @@ from standpipe.config import Settings
 from standpipe.drain.prices import Prices
 from standpipe.errors import ConfigError
 from standpipe.store.archive import Hour, Restored, Snapshot
+from standpipe.store.criteria import Criterion
 from standpipe.store.rows import Batch, Key, Project, Row, now_us
 from standpipe.store.schema import HEAD
 from standpipe.store.store import Store
@@ -55,6 +56,7 @@ def _manifest(records: int) -> Manifest:
 def _entries(state: Snapshot, undrained: Undrained, known: Prices) -> Iterator[Entry]:
     yield from state.projects()
     yield from state.keys()
+    yield from state.criteria()
     yield from state.rows()
     yield from state.hours()
     # After the hours, which do not have them yet.
@@ -85,6 +87,7 @@ class Restoring:
         self._verbs: dict[type[Entry], Callable[[Iterator[Any]], None]] = {
             Project: self._projects,
             Key: self._keys,
+            Criterion: self._criteria,
             Row: self._rows,
             Hour: self._hours,
         }
@@ -124,6 +127,10 @@ class Restoring:
     def _keys(self, keys: Iterator[Key]) -> None:
         for key in keys:
             self.done["Key"][self._store.restore_key(key)] += 1
+
+    def _criteria(self, criteria: Iterator[Criterion]) -> None:
+        for criterion in criteria:
+            self._store.restore_criterion(criterion)
 
     def _rows(self, rows: Iterator[Row]) -> None:
         for some in _batches(rows):

@@ -17,6 +17,7 @@ from standpipe.store.removal import AT_ONCE, remove_records
 from standpipe.store.rows import Project, now_us
 from standpipe.store.schema import (
     api_keys,
+    criteria,
     project_sizes,
     projects,
     records,
@@ -111,6 +112,7 @@ class Projects:
             if project is None:
                 return False
             connection.execute(delete(projects).where(projects.c.id == project_id))
+            connection.execute(delete(criteria).where(criteria.c.project_id == project_id))
             keys = revoke(connection, api_keys.c.project_id == project_id)
             connection.execute(
                 tombstones.insert().values(

@@ -16,11 +16,12 @@ from sqlalchemy import (
     MetaData,
     Table,
     Text,
+    UniqueConstraint,
     text,
 )
 
 #: The newest migration. Kept here so that checking it does not import Alembic.
-HEAD = "0003"
+HEAD = "0004"
 
 #: Columns that are there for running processes of an earlier version alone: table and name. The
 #: migration after the next may drop them.
@@ -289,4 +290,27 @@ audit = Table(
     #: JSON.
     Column("detail", Text, nullable=False),
     Index(None, "project_id", "id"),
+)
+
+# What answers are judged by: names of a project, and under each what it was and is.
+criteria = Table(
+    "criteria",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("project_id", Text, nullable=False),
+    Column("slug", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    UniqueConstraint("project_id", "slug", name="uq_criteria_project_id_slug"),
+)
+
+criterion_versions = Table(
+    "criterion_versions",
+    metadata,
+    Column("criterion_id", Text, ForeignKey("criteria.id", ondelete="CASCADE"), primary_key=True),
+    Column("number", BigInteger, primary_key=True),
+    Column("project_id", Text, nullable=False),
+    #: JSON of what the version is; the store does not look into it.
+    Column("definition", Text, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
 )

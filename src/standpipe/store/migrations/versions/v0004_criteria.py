@@ -1,0 +1,40 @@
+"""Criteria, and their versions."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0004"
+down_revision = "0003"
+
+
+def upgrade() -> None:
+    """Add tables; what runs and is older does without them."""
+    # PostgreSQL is to sort by bytes, as SQLite does.
+    text = sa.Text(collation="C" if op.get_bind().dialect.name == "postgresql" else None)
+    op.create_table(
+        "criteria",
+        sa.Column("id", text, nullable=False),
+        sa.Column("project_id", text, nullable=False),
+        sa.Column("slug", text, nullable=False),
+        sa.Column("name", text, nullable=False),
+        sa.Column("created_at", sa.BigInteger, nullable=False),
+        sa.PrimaryKeyConstraint("id", name="pk_criteria"),
+        sa.UniqueConstraint("project_id", "slug", name="uq_criteria_project_id_slug"),
+    )
+    op.create_table(
+        "criterion_versions",
+        sa.Column("criterion_id", text, nullable=False),
+        sa.Column("number", sa.BigInteger, nullable=False),
+        sa.Column("project_id", text, nullable=False),
+        sa.Column("definition", text, nullable=False),
+        sa.Column("created_at", sa.BigInteger, nullable=False),
+        sa.PrimaryKeyConstraint("criterion_id", "number", name="pk_criterion_versions"),
+        sa.ForeignKeyConstraint(
+            ["criterion_id"],
+            ["criteria.id"],
+            name="fk_criterion_versions_criterion_id_criteria",
+            ondelete="CASCADE",
+        ),
+    )
