@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from itertools import groupby
 from typing import Any
 from uuid import uuid4
 
 import msgspec
-from sqlalchemy import Connection, Select, delete, exc, func, select
+from sqlalchemy import Connection, Row, Select, delete, exc, func, select
 
 from standpipe.errors import BadRequest, NotFound
 from standpipe.store.database import Database
@@ -148,10 +148,13 @@ _COLUMNS = len(criteria.columns)
 def found_criteria(connection: Connection, query: Select[Any]) -> list[Criterion]:
     """Return the criteria that such a query finds."""
     rows = groupby(connection.execute(query), key=lambda row: tuple(row[:_COLUMNS]))
-    return [
-        Criterion(*columns, tuple(CriterionVersion(*row[_COLUMNS:]) for row in versions))
-        for columns, versions in rows
-    ]
+    return [_criterion(columns, versions) for columns, versions in rows]
+
+
+def _criterion(columns: tuple[Any, ...], rows: Iterable[Row[Any]]) -> Criterion:
+    criterion_id, project, slug, name, created_at = columns
+    versions = tuple(CriterionVersion(*row[_COLUMNS:]) for row in rows)
+    return Criterion(criterion_id, project, slug, name, created_at, versions)
 
 
 def _check_room(connection: Connection, project_id: str) -> None:
