@@ -53,9 +53,17 @@ class Call:
     """
 
     def __init__(
-        self, incoming: Incoming, caller: Caller, body: bytes, *, kind: Kind = "chat"
+        self,
+        incoming: Incoming,
+        caller: Caller,
+        body: bytes,
+        *,
+        kind: Kind = "chat",
+        parent: str | None = None,
     ) -> None:
         self.kind = kind
+        #: Id of the call that this one is made for.
+        self.parent = parent
         self.id = new_id()
         self.requested_at = now_us()
         self.incoming = incoming
@@ -159,6 +167,7 @@ class Call:
         record = Record(
             id=self.id,
             kind=self.kind,
+            parent=self.parent,
             project=self.caller.project,
             key=self.caller.key,
             requested_at=self.requested_at,

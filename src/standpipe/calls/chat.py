@@ -34,6 +34,7 @@ from standpipe.providers.table import Provider
 from standpipe.upstream.answer import Answer
 from standpipe.wire import chat, sse
 from standpipe.wire.chat import ChatRequest
+from standpipe.wire.record import Kind
 
 DONE = sse.event(sse.DONE)
 #: What a dialect says where its provider told no time; in a JSON string the quotes are escaped.
@@ -77,13 +78,16 @@ class Chat(Lifetime[ChatRequest]):
         reply: Reply,
         *,
         translate: Translate | None = None,
+        kind: Kind = "chat",
+        parent: str | None = None,
     ) -> str:
         """Answer a request and return the call's id.
 
-        Errors are answered, not raised; those of `translate` too. Raises Unavailable, before
+        Errors are answered, not raised; those of `translate` too. `kind` and `parent` are of a call
+        that is made for another one. Raises Unavailable, before
         there is a call, where the spool has no room for its record.
         """
-        call = Call(incoming, caller, body)
+        call = Call(incoming, caller, body, kind=kind, parent=parent)
         call.translate = translate
         return await self._live(call, reply)
 

@@ -30,6 +30,7 @@ _TRACEPARENT = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f
 #: `gen_ai.operation.name` by the kind of a call. One that was made elsewhere is traced there.
 OPERATIONS = {
     "chat": "chat",
+    "judge": "chat",
     "responses": "chat",
     "completions": "text_completion",
     "embeddings": "embeddings",

@@ -11,7 +11,7 @@ from typing import Literal
 import msgspec
 
 Outcome = Literal["complete", "refused", "failed", "cut", "abandoned", "lost"]
-Kind = Literal["chat", "report", "embeddings", "completions", "responses"]
+Kind = Literal["chat", "judge", "report", "embeddings", "completions", "responses"]
 BodyForm = Literal["json", "sse"]
 
 
@@ -112,6 +112,7 @@ class Record(msgspec.Struct, frozen=True, tag="record", omit_defaults=True):
     user_agent: str | None = None
     traceparent: str | None = None
     retry_count: int | None = None
+    #: Id of the call that this one was made for.
     parent: str | None = None
     #: The caller's body, as received.
     request: bytes | None = None

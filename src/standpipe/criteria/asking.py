@@ -1,0 +1,108 @@
+"""Calls of our own: through the way of every other call, in this process, and for a caller.
+
+So they are routed, limited, recorded and paid for as what the caller asks itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, NamedTuple
+
+import msgspec
+
+from standpipe.calls.callers import Caller
+from standpipe.calls.chat import Chat
+from standpipe.calls.incoming import Incoming
+from standpipe.calls.reply import Headers
+from standpipe.wire.record import Kind
+
+Json = dict[str, Any]
+
+
+class OnBehalf(msgspec.Struct, frozen=True):
+    """For whom a call is made, and within what."""
+
+    caller: Caller
+    #: What came with the caller's own request.
+    incoming: Incoming
+    #: Id of the call that this one is made for, None where it is made for none.
+    parent: str | None = None
+    #: Whether its text is kept; None for what the configuration says.
+    logged: bool | None = None
+
+
+class Said(NamedTuple):
+    """How a call was answered."""
+
+    #: Of its record.
+    id: str
+    status: int
+    body: bytes
+
+
+class Asking:
+    """Makes the calls."""
+
+    def __init__(self, chat: Chat) -> None:
+        self._chat = chat
+
+    async def ask(self, body: Json, whose: OnBehalf, *, kind: Kind) -> Said:
+        """Make a call and return its answer, an error too.
+
+        Cancelled, it is given up as if its client had left. Raises Unavailable where the spool has
+        no room for its record.
+        """
+        reply = _Kept()
+        call = await self._chat.answer(
+            _incoming(whose),
+            whose.caller,
+            msgspec.json.encode(body),
+            reply,
+            kind=kind,
+            parent=whose.parent,
+        )
+        return Said(call, reply.status, reply.body)
+
+
+def _incoming(whose: OnBehalf) -> Incoming:
+    """Return the headers of a call: what a provider has not is done without."""
+    logged = {None: None, True: b"true", False: b"false"}[whose.logged]
+    return Incoming(
+        authorization=whose.incoming.authorization,
+        api_key=whose.incoming.api_key,
+        traceparent=whose.incoming.traceparent,
+        log_request=logged,
+        fidelity=b"best-effort",
+    )
+
+
+class _Kept:
+    """A reply that keeps a whole answer; nobody here asks for a stream."""
+
+    def __init__(self) -> None:
+        self.status = 0
+        self.body = b""
+
+    @property
+    def gone(self) -> bool:
+        """True once whoever asks wants no answer any more."""
+        task = asyncio.current_task()
+        return task is not None and task.cancelling() > 0
+
+    async def whole(self, status: int, headers: Headers, body: bytes) -> None:
+        """Keep a complete answer."""
+        del headers
+        self.status, self.body = status, body
+
+    async def begin(self, status: int, headers: Headers) -> None:
+        """Keep the head of a stream."""
+        del headers
+        self.status = status
+
+    async def write(self, data: bytes) -> None:
+        """Keep a piece of a stream."""
+        self.body += data
+
+    async def end(self, data: bytes) -> None:
+        """Keep the last piece of a stream."""
+        self.body += data
