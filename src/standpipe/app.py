@@ -19,10 +19,12 @@ from standpipe.api import docs, worker_state
 from standpipe.api.admin import Admin, guarded
 from standpipe.api.admin_views import AdminViews
 from standpipe.api.call import CallRoute
+from standpipe.api.criteria import Criteria
 from standpipe.api.endpoints import CALLS, ENDPOINTS, PREFIXES, ROOT_ENDPOINTS, Endpoint
 from standpipe.api.freshness import Freshness
 from standpipe.api.health import Health
 from standpipe.api.http import RequestIds, error_response, on_bug, on_error
+from standpipe.api.judge import JudgeRoute
 from standpipe.api.labels import Labels
 from standpipe.api.logs import Logs
 from standpipe.api.messages import MessagesRoute
@@ -42,6 +44,8 @@ from standpipe.calls.passthrough import Passthrough
 from standpipe.calls.routes import Routes
 from standpipe.calls.upstreams import pools, routing, speech, upstreams
 from standpipe.config import Settings
+from standpipe.criteria.asking import Asking
+from standpipe.criteria.judging import Judging
 from standpipe.engine.address import Engines
 from standpipe.errors import ApiError, MethodNotAllowed, NotFound, StoreUnavailable
 from standpipe.limits.address import SOCKET
@@ -101,9 +105,11 @@ def build(
         )
         for route in passthrough.ROUTES.values()
     }
+    judging, freshness = Judging(Asking(chat)), Freshness(settings.spool_dir, store)
     run = worker_state.directory(settings.home)
     presence = Presence(run, f"worker-{worker}", keeper, pools(places))
-    handlers = _handlers(settings, callers, routes, store, keeper, presence)
+    handlers = _handlers(settings, callers, routes, store, freshness, keeper, presence)
+    handlers |= Criteria(callers, store, freshness, judging).handlers()
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -113,6 +119,7 @@ def build(
         watching.cancel()
         telling.cancel()
         presence.forget()
+        await judging.close()
         await chat.close()
         limiter.close()
         for upstream in places.values():
@@ -129,14 +136,18 @@ def build(
         },
     )
     rest.router.redirect_slashes = False
-    return App(_calls(callers, chat, passed), RequestIds(rest), presence)
+    calls = _calls(callers, chat, JudgeRoute(judging, store, freshness), passed)
+    return App(calls, RequestIds(rest), presence)
 
 
-def _calls(callers: Callers, chat: Chat, passed: Mapping[str, Passthrough]) -> dict[str, ASGIApp]:
+def _calls(
+    callers: Callers, chat: Chat, judge: JudgeRoute, passed: Mapping[str, Passthrough]
+) -> dict[str, ASGIApp]:
     """Return what answers a POST of each path that calls a model."""
     return {
         "/chat/completions": CallRoute(callers, chat.answer),
         "/messages": MessagesRoute(callers, chat),
+        "/criteria/judge": CallRoute(callers, judge.answer),
         **{path: CallRoute(callers, each.answer) for path, each in passed.items()},
     }
 
@@ -146,11 +157,11 @@ def _handlers(
     callers: Callers,
     routes: Routes,
     store: Store,
+    freshness: Freshness,
     keeper: Keeper,
     presence: Presence,
 ) -> dict[str, Handler]:
     """Return the handler of each operation that does not call a model."""
-    freshness = Freshness(settings.spool_dir, store)
     labels = Labels(keeper.contents, content=settings.logging.content)
     stored = Stored(callers, store, freshness, labels)
     reports = Reports(callers, keeper, content=settings.logging.content)

@@ -128,6 +128,20 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         "The older form of update-metadata.",
         deprecated=True,
     ),
+    Endpoint("POST", "/criteria", "createCriterion", "Make a criterion."),
+    Endpoint("GET", "/criteria", "listCriteria", "List the project's criteria."),
+    Endpoint("GET", "/criteria/{id}", "getCriterion", "Return a criterion with its versions."),
+    Endpoint(
+        "POST", "/criteria/{id}/versions", "addCriterionVersion", "Give a criterion a new version."
+    ),
+    Endpoint("DELETE", "/criteria/{id}", "deleteCriterion", "Delete a criterion for good."),
+    Endpoint(
+        "POST",
+        "/criteria/judge",
+        "getCriterionJudgement",
+        "Judge an answer by a criterion.",
+        calls=True,
+    ),
     Endpoint("GET", "/usage", "usage", "Say what was used and what it cost, by hour or day."),
     Endpoint(
         "POST",

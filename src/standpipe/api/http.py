@@ -82,19 +82,28 @@ async def reader(request: Request, callers: Callers) -> Caller:
 async def writer(request: Request, callers: Callers) -> Caller:
     """Return who asks; Unauthorized for a read-only key (spec 1.10)."""
     caller = await reader(request, callers)
+    refuse_read_only(caller)
+    return caller
+
+
+def refuse_read_only(caller: Caller) -> None:
+    """Raise Unauthorized for a read-only key (spec 1.10)."""
     if caller.read_only:
         raise errors.Unauthorized(
             "This key is read-only; use a read/write key (`standpipe keys create` makes one)",
             openai_code="insufficient_permissions",
         )
-    return caller
 
 
 async def read_json(request: Request, kind: type[T]) -> T:
     """Return the body as `kind`; Unparsable if it is no JSON, BadRequest naming a wrong field."""
     content_type = request.headers.get("content-type")
     check_json(content_type.encode("latin-1") if content_type else None)
-    body = await request.body()
+    return decoded(await request.body(), kind)
+
+
+def decoded(body: bytes, kind: type[T]) -> T:
+    """Return a body as `kind`; Unparsable if it is no JSON, BadRequest naming a wrong field."""
     try:
         body.decode()
         return msgspec.json.decode(body, type=kind)

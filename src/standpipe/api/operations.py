@@ -7,6 +7,8 @@ from typing import Any
 from standpipe import errors
 from standpipe.api.admin_operations import ADMIN_OPERATIONS
 from standpipe.api.admin_schema import ADMIN
+from standpipe.api.criteria_operations import CRITERIA_OPERATIONS
+from standpipe.api.criteria_schema import CRITERIA
 from standpipe.api.operation import EVENTS, JSON, Header, Operation, Query
 from standpipe.api.passed_schema import PASSED
 from standpipe.api.schema import Schema, either, mapping, one_of, ref, text, whole
@@ -405,8 +407,9 @@ OPERATIONS: dict[str, Operation] = {
         errors=(errors.Forbidden,),
     ),
     "docs": Operation(SERVICE, "The page.", {"text/html": text()}),
+    **CRITERIA_OPERATIONS,
     **ADMIN_OPERATIONS,
 }
 
 #: Schemas that only operations name.
-SCHEMAS: dict[str, Schema] = {"Anything": mapping(), **PASSED, **USAGE, **ADMIN}
+SCHEMAS: dict[str, Schema] = {"Anything": mapping(), **PASSED, **USAGE, **CRITERIA, **ADMIN}

@@ -60,10 +60,15 @@ def select(references: Sequence[Reference], found: Iterable[Criterion]) -> list[
     return list(selected.values())
 
 
+def missing(slug: str) -> str:
+    """Return what is said where there is no such criterion."""
+    return f"Criterion {slug[:256]} not found"
+
+
 def _version(known: dict[str, Criterion], reference: Reference) -> CriterionVersion:
     criterion = known.get(reference.slug)
     if criterion is None:
-        raise NotFound(f"Criterion {reference.slug[:256]} not found")
+        raise NotFound(missing(reference.slug))
     if reference.version is None:
         return criterion.latest
     number = _VERSION.fullmatch(reference.version)

@@ -1,0 +1,142 @@
+"""What the routes of criteria take and give, as JSON Schema."""
+
+from __future__ import annotations
+
+from standpipe.api.schema import (
+    Schema,
+    array,
+    either,
+    filled,
+    flag,
+    mapping,
+    nullable,
+    number,
+    of,
+    one_of,
+    record,
+    ref,
+    text,
+    whole,
+)
+from standpipe.criteria.definition import LONGEST_PATTERN
+
+_VALUE = filled("The text that is compared with.")
+_CASE = flag("Capitals make no difference.", default=False)
+_LENGTH = whole(0, 10_000_000)
+_MODEL = text("The judge: any model that the key may call.", minLength=1, maxLength=256)
+_PROMPT = filled(
+    "What to judge by. `{{messages}}`, `{{tools}}`, `{{tool_choice}}` and `{{output}}` stand for "
+    "the call's; a prompt that names none of them is followed by them all."
+)
+_PARAMETERS = mapping(description="More of the judge's request, such as `temperature`.")
+_JUDGED: dict[str, Schema] = {"model": _MODEL, "prompt": _PROMPT}
+
+
+def _kind(
+    name: str, required: dict[str, Schema], optional: dict[str, Schema] | None = None
+) -> Schema:
+    kind: dict[str, Schema] = {"kind": {"type": "string", "const": name}}
+    return record({**kind, **required}, optional)
+
+
+#: Every kind but the one that is meant where none is named.
+_OTHERS: tuple[Schema, ...] = (
+    _kind(
+        "score",
+        _JUDGED,
+        {"low": of("number"), "high": of("number"), "parameters": _PARAMETERS},
+    ),
+    _kind("json_schema", {"schema": mapping()}),
+    _kind(
+        "regex", {"pattern": text("In Python's syntax.", minLength=1, maxLength=LONGEST_PATTERN)}
+    ),
+    _kind("equals", {"value": _VALUE}, {"ignore_case": _CASE}),
+    _kind("contains", {"value": _VALUE}, {"ignore_case": _CASE}),
+    _kind(
+        "length",
+        {},
+        {
+            "min": _LENGTH,
+            "max": nullable(_LENGTH),
+            "unit": one_of("characters", "words") | {"default": "characters"},
+        },
+    ),
+    _kind("similarity", {"value": _VALUE}),
+)
+_PASS_FAIL = record(
+    _JUDGED,
+    {"kind": {"type": "string", "const": "pass_fail"}, "parameters": _PARAMETERS},
+)
+_NAMED: dict[str, Schema] = {
+    "id": text(
+        "By which callers name it, the project's only one.",
+        pattern="^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$",
+    ),
+}
+_TIME = text(format="date-time")
+_SCORE = number(0, 1, "0 fails, 1 passes.")
+_EXPLANATION = text("Why, in the judge's words.")
+
+CRITERIA: dict[str, Schema] = {
+    "NewCriterion": {
+        "allOf": [
+            record(_NAMED, {"name": text("For people.", maxLength=256)}),
+            ref("CriterionDefinition"),
+        ]
+    },
+    "CriterionDefinition": either(
+        _PASS_FAIL, *_OTHERS, description="What is judged by; `kind` says which fields there are."
+    ),
+    "CriterionVersion": {
+        "allOf": [
+            record({"version": text("Such as `v1`."), "created_at": _TIME}),
+            ref("CriterionDefinition"),
+        ]
+    },
+    "Criterion": record(
+        {
+            **_NAMED,
+            "object": {"type": "string", "const": "criterion"},
+            "name": text(),
+            "created_at": _TIME,
+            "version": text("The latest one."),
+            "versions": array(ref("CriterionVersion"), "The oldest first; none ever changes."),
+        }
+    ),
+    "CriterionList": record(
+        {"object": {"type": "string", "const": "list"}, "data": array(ref("Criterion"))}
+    ),
+    "CriterionDeletion": record(
+        {
+            "id": text(),
+            "object": {"type": "string", "const": "criterion.deleted"},
+            "deleted": flag(),
+        }
+    ),
+    "JudgeBody": record(
+        {
+            "criterion_id": text("The criterion's id; `@v2` behind it names a version."),
+            "output": mapping(description="The assistant's message."),
+        },
+        {"input": ref("JudgeInput", "What it answers.")},
+        closed=True,
+    ),
+    "JudgeInput": record(
+        {"messages": array(ref("Message"))},
+        {
+            "tool_choice": nullable(ref("ToolChoice")),
+            "tools": nullable(array(ref("Tool"))),
+        },
+        closed=True,
+    ),
+    "Judgement": record(
+        {"score": _SCORE},
+        {
+            "explanation": _EXPLANATION,
+            "usage": record(
+                {"total_tokens": of("integer", minimum=0)},
+                description="Of the judge; absent where none was asked.",
+            ),
+        },
+    ),
+}
