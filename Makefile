@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export STANDPIPE_HOME ?= $(CURDIR)/.standpipe
 
-.PHONY: serve test check format lock clean readme bench bench-records faults
+.PHONY: serve test check format lock clean readme bench-start bench-guard bench-records faults
 
 serve: $(VENV)/runtime.done weights ## Serve on http://127.0.0.1:8787 with the embedded model.
 	@exec $(BIN)/standpipe serve
@@ -27,8 +27,11 @@ readme: $(VENV)/dev.done ## Write the README's tree and docs/fidelity.md anew.
 	$(BIN)/python tools/tree.py
 	$(BIN)/python tools/fidelity.py
 
-bench: $(VENV)/dev.done weights ## Measure; see docs/benchmarks.md.
+bench-start: $(VENV)/dev.done weights ## Measure a start; see docs/benchmarks.
 	$(BIN)/python benchmarks/start.py
+
+bench-guard: $(VENV)/dev.done ## Count the instructions of a call; GUARD=--write records them.
+	PYTHONPATH=benchmarks $(BIN)/python -m guard $(GUARD)
 
 bench-records: $(VENV)/dev.done ## Store a million records in each database and ask for them; an hour.
 	PYTHONPATH=tests $(BIN)/python benchmarks/records.py

@@ -1,7 +1,8 @@
 """Measure a start as a user sees it: seconds to the first answer, and memory (PSS) afterwards.
 
-Run it with `make bench`. It starts `standpipe serve` with the embedded model in a new home whose
-weights are already there, asks once, stops, and starts again. Linux only: it reads smaps_rollup.
+Run it with `make bench-start`. It starts `standpipe serve` with the embedded model in a new home
+whose weights are already there, asks once, stops, and starts again. Linux only: it reads
+smaps_rollup.
 """
 
 from __future__ import annotations

@@ -17,6 +17,8 @@ from pathlib import Path
 from redis import Redis
 from redis.exceptions import RedisError
 
+from standpipe.limits.shared import MEMORY
+
 HOST = "127.0.0.1"
 #: In every URL, and never to be seen in a message.
 PASSWORD = "redis-canary-51d0"
@@ -98,10 +100,15 @@ class Server:
 
 @contextlib.contextmanager
 def running(*, durable: bool = False) -> Iterator[Server]:
-    """Run a new server until the block ends; a `durable` one remembers what it knew."""
+    """Run a new server until the block ends; a `durable` one remembers what it knew.
+
+    As if it had been in use for long, so that nobody waits for what others may know.
+    """
     home = Path(tempfile.mkdtemp(prefix="standpipe-redis-"))
     server = Server(home, durable)
     server.start()
+    with server.client() as client:
+        client.set(MEMORY, "long ago")
     try:
         yield server
     finally:

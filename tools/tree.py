@@ -14,7 +14,7 @@ BEGIN, END = "<!-- tree -->\n", "<!-- /tree -->\n"
 
 #: What lies beside the source.
 BESIDE = {
-    "benchmarks/": "what `make bench` measures",
+    "benchmarks/": "what `make bench` and its kin measure",
     "docs/": "configuration, API, command line, design",
     "requirements/": "the locks: every package with its hashes",
     "tests/": "a room for each room of the source; `laws/` and `faults/` hold for all",

@@ -60,12 +60,18 @@ Handler = Callable[[Request], Awaitable[Response]]
 class App:
     """The ASGI application: the calls' routes in front, a router behind them."""
 
-    def __init__(self, calls: Mapping[str, ASGIApp], rest: ASGIApp, presence: Presence) -> None:
+    def __init__(self, calls: Mapping[str, CallRoute], rest: ASGIApp, presence: Presence) -> None:
         #: Wants to be told of the traffic, and when another takes its place.
         self.presence = presence
         #: Paths under both prefixes; a POST of one never comes to the router.
         self._calls = calls
         self._rest = rest
+        #: The same, for a server that answers without ASGI what is asked for as it is written here.
+        self.direct = {
+            (prefix + path).encode(): route.direct
+            for prefix in PREFIXES
+            for path, route in calls.items()
+        }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, or the lifespan."""
@@ -142,7 +148,7 @@ def build(
 
 def _calls(
     callers: Callers, chat: Chat, judge: JudgeRoute, passed: Mapping[str, Passthrough]
-) -> dict[str, ASGIApp]:
+) -> dict[str, CallRoute]:
     """Return what answers a POST of each path that calls a model."""
     return {
         "/chat/completions": CallRoute(callers, chat.answer),

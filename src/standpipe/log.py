@@ -6,7 +6,6 @@ where the text is the system's or ours.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import sys
 import threading
@@ -14,7 +13,7 @@ import traceback
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from typing_extensions import override
@@ -23,6 +22,9 @@ from standpipe.config import Logging
 from standpipe.errors import ConfigError, StoreUnavailable
 from standpipe.wire.known_secrets import KnownSecrets
 from standpipe.wire.redaction import Redaction
+
+if TYPE_CHECKING:
+    import asyncio  # which not all of our processes need
 
 log = logging.getLogger(__name__)
 

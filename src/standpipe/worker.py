@@ -93,6 +93,7 @@ async def _serve(settings: config.Settings, spec: WorkerSpec) -> None:
             [socket.socket(fileno=number) for number in spec.sockets],
             limits=limits(settings),
             door=door(settings.server),
+            routes=built.direct,
             grace=settings.server.grace,
             stop=ending.stop,
             is_replaced=lambda: built.presence.is_leaving,

@@ -16,6 +16,15 @@ from standpipe.store import Project, Store
 from standpipe.store.tokens import new_token
 from standpipe.wire.ids import new_id
 
+ROUTES = """
+[routes.mine]
+targets = [{ provider = "openai", model = "chunks:2" }]
+
+[routes.fixed]
+targets = [{ provider = "openai", model = "status:503" }]
+fallback = [{ provider = "openai", model = "ok", parameters = { user = "operator", x_more = 1 } }]
+"""
+
 
 @pytest.fixture(scope="module")
 def upstream() -> Iterator[Misbehaving]:
@@ -27,8 +36,7 @@ def upstream() -> Iterator[Misbehaving]:
 def server(tmp_path_factory: pytest.TempPathFactory, upstream: Misbehaving) -> Iterator[Standpipe]:
     home = tmp_path_factory.mktemp("api") / "home"
     provider = serving.provider("openai", upstream.url, api_key='"sk-upstream"', models='["ok"]')
-    route = '[routes.mine]\ntargets = [{ provider = "openai", model = "chunks:2" }]\n'
-    with serving.serving(home, provider + route, SERVER_LOCAL_TESTING="true") as running:
+    with serving.serving(home, provider + ROUTES, SERVER_LOCAL_TESTING="true") as running:
         yield running
 
 

@@ -243,9 +243,10 @@ def test_what_is_not_there_is_404(admin: Asker, method: str, path: str) -> None:
 
 
 def test_routes_and_providers_are_shown_without_secrets(admin: Asker) -> None:
-    (route,) = admin.get("/admin/routes")["data"]
+    route, fixed = admin.get("/admin/routes")["data"]
     assert route["name"] == "mine"
     assert route["targets"][0]["model"] == "chunks:2"
+    assert fixed["fallback"][0]["parameters"] == ["user", "x_more"]
     answer = admin.ask("GET", "/admin/providers")
     (provider,) = answer.json["data"]
     assert (provider["name"], provider["dialect"], provider["has_key"]) == (

@@ -18,11 +18,11 @@ import pytest
 import serving
 from typing_extensions import override
 
-from standpipe.api import admin_forms, docs, judge, logs, report, stored
+from standpipe.api import admin_forms, judge, logs, report, stored
 from standpipe.api.endpoints import ENDPOINTS, PREFIXES, ROOT_ENDPOINTS
 from standpipe.api.openapi import document, error_classes, operations
 from standpipe.api.operations import ANSWER_HEADERS, CONTROL, OPERATIONS
-from standpipe.api.page import render
+from standpipe.api.page import HEADERS, render
 from standpipe.calls.incoming import NAMES
 from standpipe.errors import ApiError
 from standpipe.providers.openai import CODES
@@ -216,7 +216,7 @@ def check_answer(answer: serving.Answer, operation: dict[str, Any]) -> None:
     for value in read(answer, media):
         check.validate(value)
     http_own = {"content-type", "content-length", "connection", "transfer-encoding"}
-    page_own = {*docs.PAGE_HEADERS} if media != "application/json" else set()
+    page_own = {*HEADERS} if media != "application/json" else set()
     assert given.keys() - http_own - page_own <= told["headers"].keys()
     assert "x-request-id" in given
     for name in given.keys() & told["headers"].keys():

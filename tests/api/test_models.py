@@ -7,6 +7,10 @@ from urllib.parse import quote
 
 import pytest
 from asking import Asker
+from serving import Standpipe
+
+from standpipe.store import Project, Store
+from standpipe.store.tokens import new_token
 
 REQUIRED = {
     "id",
@@ -27,7 +31,8 @@ REQUIRED = {
 def test_models_are_the_routes_and_what_providers_list(client: Asker) -> None:
     page = client.get("/models")
     assert page["object"] == "list"
-    assert [(m["id"], m["owned_by"]) for m in page["data"]] == [("mine", "route"), ("ok", "openai")]
+    listed = [(model["id"], model["owned_by"]) for model in page["data"]]
+    assert listed == [("mine", "route"), ("fixed", "route"), ("ok", "openai")]
 
 
 def test_model_has_every_required_key(client: Asker) -> None:
@@ -55,3 +60,18 @@ def test_unknown_model_is_named(client: Asker, name: str) -> None:
     answer = client.ask("GET", f"/models/{quote(name)}")
     assert (answer.status, answer.json["error"]["code"]) == (404, "model_not_found")
     assert answer.json["message"] == f"The model `{name}` does not exist"
+
+
+def test_key_is_shown_the_models_that_it_may_call_and_no_other(
+    server: Standpipe, store: Store, project: Project
+) -> None:
+    _, token = new_token()
+    allowed = '["min*", "openpipe:ok"]'
+    key = store.add_key(project.id, name="few", read_only=False, token=token, models=allowed)
+    who = Asker(server, token, key.id)
+    for prefix in ("/api/v1", "/v1"):
+        assert [model["id"] for model in who.get("/models", prefix=prefix)["data"]] == ["mine"]
+    assert who.get("/models/openpipe:ok")["id"] == "ok"
+    for name in ("ok", "openpipe:mine"):
+        answer = who.ask("GET", f"/models/{name}")
+        assert (answer.status, answer.json["error"]["code"]) == (404, "model_not_found")

@@ -75,6 +75,17 @@ def test_body_goes_on_and_answer_comes_back_with_the_model_as_asked(
     assert answer.headers["standpipe-model"] == "chunks:5-2025-06-01"
 
 
+@pytest.mark.parametrize("path", BODIES)
+def test_parameters_of_a_target_beat_the_callers(
+    client: Asker, upstream: Misbehaving, path: str
+) -> None:
+    answer = ask(client, path, "fixed", user="caller", seed=7)
+    assert (answer.status, answer.json["model"]) == (200, "fixed")
+    sent = {**BODIES[path], "model": "ok", "user": "operator", "x_more": 1, "seed": 7}
+    assert upstream.last.json == sent
+    assert client.latest()["reqPayload"]["user"] == "caller"
+
+
 @pytest.mark.parametrize(
     ("path", "counts"),
     [

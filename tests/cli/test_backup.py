@@ -24,7 +24,7 @@ from spooling import SRC
 from standpipe.cli.archive_file import FORMAT, Damaged, Manifest, entries, written
 from standpipe.errors import ConfigError
 from standpipe.spool import Spool, new_boot
-from standpipe.store import Batch, Project, Row, Store, new_token, now_us
+from standpipe.store import Batch, OpenStream, Project, Row, Store, new_token, now_us
 from standpipe.store.archive import Hour
 from standpipe.wire.ids import new_id
 from standpipe.wire.record import Begin, Record, Usage, encode
@@ -154,6 +154,66 @@ def record(project: Project, call: str) -> Record:
         logged=True,
         request=b'{"a": 1}',
     )
+
+
+def test_stream_that_had_not_ended_comes_back_as_lost_unless_it_may_end_here(
+    cli: CommandLine, store: Store, project: Project, tmp_path: Path
+) -> None:
+    known, begun, ended, late, gone = (new_id() for _ in range(5))
+    streams = {
+        call: encode(Begin(id=call, project=owner, key=None, requested_at=now_us(), model="m"))
+        for call, owner in [
+            *((each, project.id) for each in (known, begun, ended, late)),
+            (gone, "x"),
+        ]
+    }
+    for call in (known, ended, gone):
+        store.add(Batch(opened=[OpenStream(call, "a-writer", streams[call])]))
+    with closing(Spool(cli.home / "spool", boot=new_boot(), worker=0)) as spool:
+        for payload in (streams[begun], encode(record(project, ended)), streams[late]):
+            spool.append(payload)
+        spool.append(encode(record(project, late)))
+        cli("backup", str(tmp_path / "backup"))
+        # Here each of them may end yet.
+        cli("restore", str(tmp_path / "backup"))
+        assert set(state(url_of(cli))[2]) == {ended, late}
+    other = CommandLine(tmp_path / "elsewhere")
+    for _ in range(2):
+        other("restore", str(tmp_path / "backup"))
+        rows = state(url_of(other))[2]
+        outcomes = {call: row.outcome for call, row in rows.items()}
+        assert outcomes == {
+            **dict.fromkeys((known, begun), "lost"),
+            **dict.fromkeys((ended, late), "complete"),
+        }
+        assert rows[known].model == "m"
+
+
+def test_what_was_changed_by_whom_comes_back_once(
+    cli: CommandLine, store: Store, project: Project, tmp_path: Path, target: str
+) -> None:
+    key = store.add_key(project.id, name="k", read_only=True, token=new_token()[1])
+    store.revoke_key(key.id)
+    gone = store.add_project("gone")
+    store.remove_project(gone.id)
+    before = store.audit_log(None)
+    assert len(before) > 3
+    cli("backup", str(tmp_path / "backup"))
+    for _ in range(2):
+        cli("restore", str(tmp_path / "backup"), STANDPIPE_STORE_URL=target)
+        with closing(Store.open(target)) as restored:
+            after = restored.audit_log(None)
+        assert [each for each in after if not each.action.endswith(".restored")] == before
+
+
+def test_backup_of_the_first_form_is_taken(tmp_path: Path) -> None:
+    owner = Project(id="p", name="of old", created_at=1)
+    with written(tmp_path / "backup") as file:
+        file.write(Manifest(format=1, standpipe="0.1", schema="0002", made_at=0, records=0))
+        file.write(owner)
+    cli = CommandLine(tmp_path / "home")
+    cli("restore", str(tmp_path / "backup"))
+    assert state(url_of(cli))[0] == [owner]
 
 
 def test_usage_of_calls_that_are_no_more_comes_back_exactly(

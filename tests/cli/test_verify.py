@@ -12,7 +12,7 @@ from command_line import CommandLine
 from sqlalchemy import create_engine, text
 
 from standpipe.cli.verifying import Compared
-from standpipe.drain import Drain
+from standpipe.drain.drain import Drain
 from standpipe.drain.prices import Prices
 from standpipe.spool import Spool, names, new_boot
 from standpipe.spool.archive import compress
@@ -54,8 +54,8 @@ def drain(cli: CommandLine, store: Store) -> Iterator[Drain]:
 def compare(cli: CommandLine, store: Store) -> Callable[..., dict[str, int]]:
     """Return what compares the spool with the store, and returns what it counts beyond 0."""
 
-    def run(*, mend: bool = False) -> dict[str, int]:
-        compared = Compared(store, cli.home / "spool", Prices(), mend=mend)
+    def run(**how: bool) -> dict[str, int]:
+        compared = Compared(store, cli.home / "spool", Prices(), **{"mend": False, **how})
         compared.run()
         return {name: count for name, count in compared.counts.items() if count}
 
@@ -186,6 +186,43 @@ def test_frames_of_no_sense_and_ids_that_are_there_twice_are_found(
     for payload in (twice, twice, record(drained, 1, id="twice"), b"no record"):
         spool.append(payload)
     assert compare() == READ | {"records": 24, "waiting": 4, "doubled": 1, "strange": 1}
+
+
+def test_texts_that_differ_are_named(
+    cli: CommandLine,
+    store: Store,
+    spool: Spool,
+    drain: Drain,
+    drained: Project,
+    compare: Callable[..., dict[str, int]],
+    change: Callable[[str], None],
+    url: str,
+) -> None:
+    odd = b'{"nul": "\0", "half": "\\ud800"}'
+    spool.append(record(drained, id="odd", request=odd, response=b"no JSON \xff"))
+    while drain.step() or not drain.is_idle:
+        pass
+    first, second, third, fourth, *_ = (
+        row for row in store.each_log(drained.id) if row.id != "odd"
+    )
+    assert compare(contents=True)["alike"] == 22
+    settings = {"STANDPIPE_STORE_URL": url}
+    assert "22 records have the texts" in cli("verify", "--contents", **settings)
+    # Expired, another's, and no text at all.
+    change(f"UPDATE records SET request_head = NULL, request_body = NULL WHERE id = '{first.id}'")
+    theirs = "(SELECT request_body FROM records WHERE id = 'odd')"
+    change(f"UPDATE records SET response_body = {theirs} WHERE id = '{second.id}'")
+    change(f"UPDATE records SET request_body = response_body WHERE id = '{third.id}'")
+    change(f"UPDATE records SET response_body = request_head WHERE id = '{fourth.id}'")
+    found = compare(contents=True)
+    assert (found["alike"], found["differ"]) == (19, 3)
+    done = cli.run("verify", "--contents", "--json", **settings)
+    assert done.returncode == 1
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    (told,) = [line["found"] for line in lines if line["what"] == "Contents"]
+    for call, what in ((second, "response"), (third, "request"), (fourth, "unreadable")):
+        assert f"{call.id} ({what})" in told
+    assert "Contents" not in cli.run("verify", **settings).stdout
 
 
 #: One of several: a count must not be all or nothing.

@@ -103,6 +103,7 @@ def test_route_to_a_provider_that_is_not_there_is_named(tmp_path: Path) -> None:
     [
         ("model = 'x'", "parameters.model: is the caller's to say"),
         ("stream = true", "parameters.stream: is the caller's to say"),
+        ("input = 'x'", "parameters.input: is the caller's to say"),
         ("temperature = 3", "parameters.temperature: must be"),
     ],
 )
@@ -186,6 +187,7 @@ BAD = [
     ("[logging]\ndefault = 'yes'\n", {}, "logging.default: invalid enum value 'yes'"),
     ("[providers.x]\nbase_url = 'ftp://h'\n", {}, "not an http(s) URL"),
     ("[telemetry]\notlp_endpoint = 'h:1'\n", {}, "telemetry.otlp_endpoint = 'h:1': not an http"),
+    ("[telemetry]\npropagate = true\n", {}, "propagate = true: needs telemetry.otlp_endpoint"),
     ("[telemetry]\nheaders = { 'a b' = 'x' }\n", {}, "'a b' is no name of a header"),
     ("[providers.x]\nbase_url = 'http://u:p@h'\n", {}, "must have no user, password"),
     ("[providers.local]\nbase_url = 'http://h'\n", {}, "the name `local` is the embedded"),

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from standpipe.drain import Drain
+from standpipe.drain.drain import Drain
 from standpipe.spool import Spool, new_boot
 from standpipe.store.rows import Row
 from standpipe.store.store import Store

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from standpipe.drain import Drain
 from standpipe.drain.batch import MAX_FRAMES
+from standpipe.drain.drain import Drain
 from standpipe.drain.rows import LOST
 from standpipe.errors import StoreUnavailable
 from standpipe.spool import Spool, ends, names

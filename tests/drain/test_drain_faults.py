@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from typing_extensions import override
 
-from standpipe.drain import Drain
+from standpipe.drain.drain import Drain
 from standpipe.errors import StoreUnavailable
 from standpipe.spool import Spool, new_boot
 from standpipe.store.rows import Batch, OpenStream, Row

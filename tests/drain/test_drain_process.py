@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from spooling import start_python
 
-from standpipe.drain import Drain
+from standpipe.drain.drain import Drain
 from standpipe.spool import Spool, names
 from standpipe.store.rows import Row
 from standpipe.store.store import Store

@@ -10,17 +10,22 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 from spooling import start_python
+from sqlalchemy import update
 
 from standpipe.config import Retention
-from standpipe.drain import Drain, housekeeping
+from standpipe.drain import housekeeping
 from standpipe.drain.batch import MAX_FRAMES
+from standpipe.drain.drain import Drain
 from standpipe.drain.housekeeping import Housekeeping
 from standpipe.errors import StoreUnavailable
 from standpipe.spool import Spool
-from standpipe.store import Batch, Row, Store, now_us
+from standpipe.store import Batch, OpenStream, Row, Store, now_us
 from standpipe.store.months import id_at
 from standpipe.store.removal import AT_ONCE
+from standpipe.store.schema import spool_positions
+from standpipe.wire.record import Begin, encode
 
 DAY = 86_400_000_000
 #: Old enough for neither, for the text, for all of it: in days.
@@ -92,6 +97,37 @@ def test_texts_end_before_calls_unless_the_project_says_otherwise(store: Store) 
         "shorter": (1, 0),
         "little": (2, 0),
     }
+
+
+def test_stream_of_a_lost_node_is_lost_and_stays_so_should_it_come_back(
+    store: Store, project: str
+) -> None:
+    old, fresh = (f"{id_at(now_us() - days * DAY)}-7000-8000-000000000000" for days in (31, 29))
+    begun = {
+        call: encode(Begin(id=call, project=project, key=None, requested_at=1))
+        for call in (old, fresh)
+    }
+    streams = [OpenStream(call, "gone", payload) for call, payload in begun.items()]
+    store.add(Batch(opened=streams, positions={"gone-00000000.seg": 1}))
+    Housekeeping(store, Retention(records_days=0, content_days=0)).step()
+    assert [stream.id for stream in store.open_streams(None)] == [fresh]
+    assert [(row.id, row.outcome) for row in store.each_log(project)] == [(old, "lost")]
+    assert store.add(Batch(rows=[replace(row(project, "", 31), id=old)], closed=[old])) == 0
+    assert [row.outcome for row in store.each_log(project)] == ["lost"]
+
+
+def test_node_whose_segments_are_there_is_not_lost(
+    store: Store, project: str, tmp_path: Path
+) -> None:
+    with closing(Spool(tmp_path / "spool", boot="b", worker=0)) as spool:
+        spool.append(encode(Begin(id="a", project=project, key=None, requested_at=1)))
+        (segment,) = (path.name for path in (tmp_path / "spool").glob("*.seg"))
+        store.add(Batch(positions={segment: 1, "gone-00000000.seg": 1}))
+        with store._database.writing() as connection:
+            at_first = update(spool_positions).values(first_read_at=now_us() - 400 * DAY)
+            connection.execute(at_first)
+        Housekeeping(store, KEEPING, tmp_path / "spool").step()
+        assert store.positions() == {segment: 1}
 
 
 def test_much_is_done_in_pieces_and_slices(

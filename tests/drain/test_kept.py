@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 from spooling import full_disk
 
-from standpipe.drain import Drain, kept
 from standpipe.drain import drain as draining
+from standpipe.drain import kept
+from standpipe.drain.drain import Drain
 from standpipe.spool import Spool, archive, names, progress
 from standpipe.spool.reader import Frame, each_frame
 from standpipe.store.rows import Row

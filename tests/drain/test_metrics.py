@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from standpipe.drain import Drain, metrics
+from standpipe.drain import metrics
+from standpipe.drain.drain import Drain
 from standpipe.drain.metrics import BUCKETS, Counts, Metric
 from standpipe.spool import Spool
 from standpipe.store.store import Store

@@ -128,6 +128,12 @@ def test_what_the_caller_does_not_sample_and_what_was_made_elsewhere_has_no_span
     assert spans_of(row(kind="report"), PLACES, content=False) == []
 
 
+def test_an_attempt_whose_provider_was_told_of_its_span_has_that_one() -> None:
+    attempts = (Attempt("mine", "m", 1, status=503, span=PARENT), Attempt("mine", "m", 2))
+    _, told, other = spans_of(row(attempts=attempts), PLACES, content=False)
+    assert told["spanId"] == PARENT != other["spanId"]
+
+
 @pytest.mark.parametrize(
     ("outcome", "status", "error_type", "is_error"),
     [

@@ -89,6 +89,41 @@ def test_a_call_is_in_the_callers_trace_with_the_collectors_key(
     assert b"collectors-own-key" not in server.log.read_bytes()
 
 
+def test_a_provider_is_told_of_the_trace_where_that_is_wanted(
+    tmp_path: Path, upstream: Misbehaving, collector: Collector
+) -> None:
+    configuration = serving.provider("openai", upstream.url, api_key='"sk-upstream"')
+    configuration += f'[telemetry]\notlp_endpoint = "{collector.url}"\npropagate = true\n'
+    configuration += '[routes.held]\ntargets = [{ provider = "openai", model = "status:500" }]\n'
+    configuration += 'fallback = [{ provider = "openai", model = "ok" }]\n'
+    parent = {"traceparent": f"00-{TRACE}-{PARENT}-01", "tracestate": "a=1"}
+    with serving.serving(tmp_path, configuration) as server:
+        for headers in (parent, {}, {"traceparent": "00-x", "tracestate": "a=1"}):
+            body = {"model": "held", "messages": HI}
+            assert serving.call(server, "POST", CHAT, body, headers=headers).status == 200
+        assert server.stop() == 0
+    asked = [request.headers for request in upstream.requests]
+    assert [headers.get("tracestate") for headers in asked] == ["a=1"] * 2 + [None] * 4
+    assert ["traceparent" in headers for headers in asked] == [True] * 4 + [False] * 2
+    told = [headers["traceparent"].split("-") for headers in asked[:4]]
+    assert [trace for _, trace, _, _ in told[:2]] == [TRACE] * 2
+    # What was told is what the collector hears of: the attempts, each below its call.
+    attempts = {span["spanId"]: span for span in collector.spans if span["kind"] == 3}
+    assert len(attempts) == 6
+    assert all(attempts[span]["traceId"] == trace for _, trace, span, _ in told)
+    assert {flags for *_, flags in told} == {"01"}
+
+
+def test_a_provider_is_told_of_no_trace_unless_that_is_wanted(
+    tmp_path: Path, upstream: Misbehaving
+) -> None:
+    with serving.serving(tmp_path, serving.provider("openai", upstream.url)) as server:
+        headers = {"traceparent": f"00-{TRACE}-{PARENT}-01", "tracestate": "a=1"}
+        body = {"model": "openai:ok", "messages": HI}
+        assert serving.call(server, "POST", CHAT, body, headers=headers).status == 200
+    assert not {"traceparent", "tracestate"} & upstream.last.headers.keys()
+
+
 def test_a_collector_that_will_take_them_later_has_them_then(
     tmp_path: Path, collector: Collector
 ) -> None:

@@ -73,7 +73,10 @@ def figures(client: Redis, held: Held) -> Figures:
         open=client.zcard(by_name["calls"]) if "calls" in by_name else 0,
         holds=client.hlen(by_name["holds"]) if "holds" in by_name else 0,
         held=int(client.get(by_name["held"]) or 0) if "held" in by_name else 0,
-        spent={day: Decimal(str(client.get(key))).scaleb(-PLACES) for day, key in days.items()},
+        spent={
+            day: Decimal(str(client.hget(key, "all") or 0)).scaleb(-PLACES)
+            for day, key in days.items()
+        },
     )
 
 

@@ -51,7 +51,7 @@ class Caller:
 
     async def begin(self, want: Want) -> Reason | None:
         for span in await self.ledger.unknown(want):
-            await self.ledger.know(span, 0, AT)
+            await self.ledger.settle(span, 0, [])
         return (await self.ledger.begin(want)).reason
 
     async def take(self, tokens: int = 0, cost: int = 0) -> Want:
@@ -62,7 +62,7 @@ class Caller:
     async def end(
         self, want: Want, tokens: int = 0, cost: int = 0, *, counts: bool = True
     ) -> list[Crossing]:
-        end = End(want.call, self.project, AT + 1, tokens, counts=counts)
+        end = End(want.call, self.project, tokens, counts=counts)
         return await self.ledger.end(want, end, cost)
 
 
@@ -207,7 +207,7 @@ def test_large_sums_are_exact(make_ledger: MakeLedger) -> None:
         want = caller.want(cost=1)
         (span,) = spans(want)
         # Redis adds with 64 bits and compares with 53: it may be wrong by a billionth of a dollar.
-        await ledger.know(span, 9_000_000 * DOLLAR - 3003, AT)
+        await ledger.settle(span, 9_000_000 * DOLLAR - 3003, [])
         assert await caller.begin(want) is None
         assert await caller.end(want, cost=2) == []
         (crossed,) = await caller.end(await caller.take(cost=1), cost=3001)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
-import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import closing
@@ -55,8 +54,7 @@ def asking(process: Process, ask: Ask) -> None:
 
 
 def ended(want: Want, tokens: int = 0, **fields: object) -> End:
-    made = End(want.call, want.project, time.time_ns() // 1000, tokens)
-    return msgspec.structs.replace(made, **fields)
+    return msgspec.structs.replace(End(want.call, want.project, tokens), **fields)
 
 
 async def until(condition: Callable[[], Awaitable[bool]]) -> None:

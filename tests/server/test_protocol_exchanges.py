@@ -26,7 +26,8 @@ from starlette.types import Receive, Scope, Send
 from typing_extensions import override
 from uvicorn.protocols.http.flow_control import FlowControl
 
-from standpipe.server.exchange import EXTENSION, Connection, Exchange
+from standpipe.server.asgi import EXTENSION, AsgiExchange, Connection
+from standpipe.server.exchange import Exchange
 from standpipe.server.protocol import Limits
 
 CLOSE = b"Connection: close\r\n\r\n"
@@ -285,11 +286,18 @@ def test_hook_of_one_request_is_not_called_for_the_next() -> None:
 
 
 class Written(asyncio.Transport):
-    """A transport that keeps what it is given, write by write."""
+    """A transport that keeps what it is given, write by write, and the line that it is."""
 
     def __init__(self) -> None:
         super().__init__()
         self.writes: list[bytes] = []
+        self.transport: asyncio.Transport = self
+        self.flow = FlowControl(self)
+        self.tasks: set[asyncio.Task[None]] = set()
+        self.answered: list[Exchange] = []
+
+    def completed(self, exchange: Exchange) -> None:
+        self.answered.append(exchange)
 
     @override
     def write(self, data: Any) -> None:
@@ -299,20 +307,15 @@ class Written(asyncio.Transport):
 def test_head_and_body_leave_in_one_write() -> None:
     async def scenario() -> None:
         transport = Written()
-        exchange = Exchange(
-            {"method": "GET", "http_version": "1.1", "path": "/"},
-            transport=transport,
-            flow=FlowControl(transport),
-            keep_alive=True,
-            expects_continue=False,
-            on_complete=lambda _: None,
-        )
+        scope = {"method": "GET", "http_version": "1.1", "path": "/"}
+        exchange = AsgiExchange(transport, refuse_unread, scope, keep_alive=True)
         await exchange.send({"type": "http.response.start", "status": 200, "headers": []})
         assert transport.writes == []
         await exchange.send({"type": "http.response.body", "body": b"a", "more_body": True})
         await exchange.send({"type": "http.response.body", "body": b"b"})
         head = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
         assert transport.writes == [head + b"1\r\na\r\n", b"1\r\nb\r\n0\r\n\r\n"]
+        assert transport.answered == [exchange]
 
     run(scenario())
 

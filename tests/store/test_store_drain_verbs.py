@@ -127,6 +127,25 @@ def test_tombstone_goes_with_the_last_segment_that_may_hold_its_record(
     assert store.add(Batch(rows=ten)) == 1
 
 
+def test_lost_node_holds_no_tombstone_and_its_positions_are_forgotten_in_the_end(
+    store: Store, project: Project, ten: list[Row], change: Callable[[str], None]
+) -> None:
+    store.add(Batch(positions={"lost": 1, "ours": 1}))
+    store.delete_record(project.id, ten[0].id)
+    day_us = EIGHT_DAYS_US // 8
+    for column in ("spool_positions SET first_read_at", "tombstones SET deleted_at"):
+        change(f"UPDATE {column} = {column.split()[-1]} - {40 * day_us}")
+    # One that is there keeps it, however long ago its segment was begun.
+    store.seen(["ours", "unheard of"])
+    store.forget_segment("other")
+    assert store.add(Batch(rows=ten)) == 0
+    store.forget_segment("ours")
+    assert store.add(Batch(rows=ten)) == 1
+    assert (store.forget_lost(), store.positions()) == (0, {"lost": 1})
+    change(f"UPDATE spool_positions SET first_read_at = first_read_at - {340 * day_us}")
+    assert (store.forget_lost(), store.positions()) == (1, {})
+
+
 def test_fresh_tombstone_stays_though_no_segment_is_left(
     store: Store, project: Project, ten: list[Row]
 ) -> None:

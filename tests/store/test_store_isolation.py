@@ -9,6 +9,7 @@ import pytest
 
 from standpipe.errors import NotFound
 from standpipe.store import Batch, Filter, Project, Row, Store
+from standpipe.store.settled import Settled
 from standpipe.store.usage import UsageQuery
 
 Asking = Callable[[Store, str, Row], object]
@@ -58,6 +59,9 @@ ASKING: dict[str, Asking] = {
     "usage": lambda store, project, _: store.usage(
         project, UsageQuery(since=0, until=1 << 60), limit=10
     ),
+    "settled": lambda store, project, row: (
+        store.settled(project, 0, 1 << 60, [row.id]) != Settled({}, set())
+    ),
     "audit_log": lambda store, project, _: [
         each for each in store.audit_log(project) if each.project != project
     ],
@@ -95,7 +99,8 @@ WITHOUT_A_PROJECT = {
     "forget_segment", "add_key", "rename_project", "version", "drop_empty_partitions",
     "change_key", "change_project", "end_project", "acting_as", "content_sizes", "finish_removals",
     "snapshot", "restore_project", "restore_key", "restore_hours", "unknown", "faults",
-    "recount", "clock", "add_criterion", "restore_criterion",
+    "recount", "clock", "restore_audit", "kept_texts", "seen", "endless_streams", "forget_lost",
+    "add_criterion", "restore_criterion",
 }  # fmt: skip
 
 

@@ -100,6 +100,21 @@ def test_what_0001_kept_is_summed_up(store: Store) -> None:
     assert not any(store.faults().values())
 
 
+def test_texts_that_0001_kept_count_in_the_size_that_is_held_to(
+    store: Store, new_row: Callable[[], Row]
+) -> None:
+    kept = len(IDS) - 1  # one was not logged
+    (size,) = store.content_sizes().values()
+    assert size == kept * (62 + 28)
+    assert store.shrink_texts(old.PROJECT, size - 1) == 1
+    assert store.content_sizes() == {old.PROJECT: size - 90}
+    store.add(Batch(rows=[new_row()]))
+    assert not any(store.faults().values())
+    assert store.shrink_texts(old.PROJECT, 0) == kept
+    assert store.content_sizes() == {old.PROJECT: 0}
+    assert not any(store.faults().values())
+
+
 def test_what_0001_knew_of_the_spool_and_of_keys_is_known(store: Store) -> None:
     assert store.positions() == {"old-0-00000000.seg": 77}
     assert [stream.id for stream in store.open_streams("old-0")] == ["open"]

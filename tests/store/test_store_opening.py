@@ -20,6 +20,7 @@ from sqlalchemy.schema import SchemaItem
 import standpipe.store
 from standpipe.errors import ConfigError, StoreUnavailable
 from standpipe.store import Batch, Filter, Project, Row, Store, schema
+from standpipe.store.revision import HEAD
 
 ONLY_SQLITE = pytest.mark.parametrize("kind", ["sqlite"], indirect=True)
 
@@ -75,7 +76,7 @@ def test_head_is_the_newest_migration() -> None:
     room = Path(standpipe.store.__file__).parent / "migrations"
     config.set_main_option("script_location", str(room))
     config.set_main_option("path_separator", "os")
-    assert ScriptDirectory.from_config(config).get_current_head() == schema.HEAD
+    assert ScriptDirectory.from_config(config).get_current_head() == HEAD
 
 
 def test_store_of_a_newer_version_is_refused(store: Store, change: Callable[[str], None]) -> None:
@@ -90,7 +91,7 @@ def test_store_of_a_newer_version_that_knows_ours_is_used_as_it_is(
     store: Store, project: Project, change: Callable[[str], None]
 ) -> None:
     change("UPDATE alembic_version SET version_num = '9999'")
-    change(f"UPDATE compatibility SET oldest = '{schema.HEAD}'")
+    change(f"UPDATE compatibility SET oldest = '{HEAD}'")
     assert store.is_current()
     store.migrate()
     assert store.projects() == [project]

@@ -51,7 +51,7 @@ WHOLE = [
 def test_arrives_whole(run: Run, upstream: Misbehaving, model: str, stream: bool) -> None:
     async def main() -> None:
         pool = Pool(Origin.parse(upstream.url))
-        async with await pool.send(ask(model, stream=stream)) as answer:
+        with await pool.send(ask(model, stream=stream)) as answer:
             body = await answer.body(MANY)
             assert answer.status == 200
             assert answer.header(b"x-vendor-header") == b"1"
@@ -78,7 +78,7 @@ def test_request_arrives_as_it_was_made(run: Run, upstream: Misbehaving) -> None
             ((b"traceparent", b"00-1"),),
         )
         for each in (request, traced):
-            async with await pool.send(each) as answer:
+            with await pool.send(each) as answer:
                 await answer.body(MANY)
         await pool.close()
         plain, with_trace = upstream.requests
@@ -99,7 +99,7 @@ def test_request_arrives_as_it_was_made(run: Run, upstream: Misbehaving) -> None
 def test_get_has_no_body(run: Run, upstream: Misbehaving) -> None:
     async def main() -> None:
         pool = Pool(Origin.parse(upstream.url))
-        async with await pool.send(Request("GET", "/models", ())) as answer:
+        with await pool.send(Request("GET", "/models", ())) as answer:
             assert json.loads(await answer.body(MANY))["object"] == "list"
         await pool.close()
 
@@ -110,7 +110,7 @@ def test_get_has_no_body(run: Run, upstream: Misbehaving) -> None:
 def test_error_status_is_an_answer(run: Run, upstream: Misbehaving, status: int) -> None:
     async def main() -> None:
         pool = Pool(Origin.parse(upstream.url))
-        async with await pool.send(ask(f"status:{status}")) as answer:
+        with await pool.send(ask(f"status:{status}")) as answer:
             assert answer.status == status
             assert (answer.header(b"retry-after") == b"2") == (status in {429, 503})
             assert b"error" in await answer.body(MANY)
@@ -123,7 +123,7 @@ def test_error_status_is_an_answer(run: Run, upstream: Misbehaving, status: int)
 def test_redirect_is_not_followed(run: Run, upstream: Misbehaving) -> None:
     async def main() -> None:
         pool = Pool(Origin.parse(upstream.url))
-        async with await pool.send(ask("redirect")) as answer:
+        with await pool.send(ask("redirect")) as answer:
             assert answer.status == 307
             assert answer.header(b"location") == b"https://elsewhere.invalid/"
         await pool.close()
@@ -161,9 +161,8 @@ def test_bad_answer_is_named(
     async def main() -> None:
         times = Timeouts(first_byte=0.3, idle=0.2, total=1)
         pool = Pool(Origin.parse(upstream.url), timeouts=times)
-        with pytest.raises(error) as raised:
-            async with await pool.send(ask(model, stream=stream)) as answer:
-                await answer.body(MANY)
+        with pytest.raises(error) as raised, await pool.send(ask(model, stream=stream)) as answer:
+            await answer.body(MANY)
         assert message in raised.value.message
         assert pool.address in raised.value.message or "encoded" in message
         assert "sk-secret" not in raised.value.message
@@ -223,7 +222,7 @@ def test_slow_reader_slows_the_provider_down(run: Run, upstream: Misbehaving) ->
         assert upstream.bytes_sent < 50_000_000
         assert content_of(await answer.body(MANY)) == "x" * 50_000_000
         assert pool.idle_connections == 1
-        async with await pool.send(ask("ok")) as second:
+        with await pool.send(ask("ok")) as second:
             assert await second.body(MANY)
         assert upstream.connections == 1
         await pool.close()

@@ -25,7 +25,7 @@ def ask(model: str, **fields: Any) -> Request:
 
 
 async def call(pool: Pool, model: str, **fields: Any) -> int:
-    async with await pool.send(ask(model, **fields)) as answer:
+    with await pool.send(ask(model, **fields)) as answer:
         await answer.body(MANY)
         return answer.status
 

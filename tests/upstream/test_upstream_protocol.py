@@ -43,7 +43,7 @@ async def answering(*answers: bytes, then_close: bool = True) -> AsyncIterator[P
 
 
 async def call(pool: Pool) -> tuple[Answer, bytes]:
-    async with await pool.send(ASK) as answer:
+    with await pool.send(ASK) as answer:
         return answer, await answer.body(10_000_000)
 
 
@@ -190,7 +190,7 @@ def test_answer_before_the_whole_request_is_read_and_not_kept(run: Run) -> None:
     async def main() -> None:
         async with serving(serve) as port:
             pool = Pool(Origin.parse(f"http://127.0.0.1:{port}"))
-            async with await pool.send(Request("POST", "/x", (), bytes(30_000_000))) as answer:
+            with await pool.send(Request("POST", "/x", (), bytes(30_000_000))) as answer:
                 assert (answer.status, await answer.body(10)) == (413, b"no")
             assert pool.idle_connections == 0
             await pool.close()
@@ -213,7 +213,7 @@ def test_provider_that_takes_a_large_request_slowly_is_not_silent(run: Run) -> N
         async with serving(serve) as port:
             times = Timeouts(first_byte=0.4)
             pool = Pool(Origin.parse(f"http://127.0.0.1:{port}"), timeouts=times)
-            async with await pool.send(Request("POST", "/x", (), bytes(30_000_000))) as answer:
+            with await pool.send(Request("POST", "/x", (), bytes(30_000_000))) as answer:
                 assert await answer.body(10) == b"hi"
             await pool.close()
 

@@ -130,7 +130,7 @@ def test_plain_call_goes_through_the_proxy(run: Run, upstream: Misbehaving) -> N
             origin = Origin.parse(f"http://api.test:{upstream.port}/v1")
             pool = Pool(origin, proxy=f"http://user:pass@127.0.0.1:{port}")
             for _ in range(3):
-                async with await pool.send(ask("ok")) as answer:
+                with await pool.send(ask("ok")) as answer:
                     assert b"Hello" in await answer.body(1_000_000)
             await pool.close()
             await upstream.until(lambda: upstream.open_connections == 0)
@@ -153,7 +153,7 @@ def test_tls_goes_through_the_proxy_to_the_provider(run: Run) -> None:
             async with proxying([]) as port:
                 way: dict[str, Any] = {"proxy": f"127.0.0.1:{port}", "ca_file": TLS / "ca.pem"}
                 pool = Pool(Origin.parse(f"https://localhost:{secure.port}/v1"), **way)
-                async with await pool.send(ask("ok")) as answer:
+                with await pool.send(ask("ok")) as answer:
                     assert b"Hello" in await answer.body(1_000_000)
                 await pool.close()
                 # The certificate is for `localhost`, and the proxy leads there all the same.

@@ -118,7 +118,7 @@ def statuses(url: str, keys: Credentials, *requests: Request) -> list[int]:
         way = Signed(Pool(origin), origin, signer(keys, REGION))
         found = []
         for each in requests:
-            async with await way.send(each) as answer:
+            with await way.send(each) as answer:
                 await answer.body(1000)
                 found.append(answer.status)
         await way.close()

@@ -40,7 +40,7 @@ def test_trusted_authority_is_enough(run: Run, secure: Misbehaving, host: str) -
         url = secure.url.replace("127.0.0.1", host)
         pool = Pool(Origin.parse(url), ca_file=HERE / "ca.pem")
         for stream in (False, True, False):
-            async with await pool.send(ask("ok", stream=stream)) as answer:
+            with await pool.send(ask("ok", stream=stream)) as answer:
                 assert b"Hello" in await answer.body(1_000_000)
         assert secure.connections == 1
         await pool.close()
@@ -132,9 +132,8 @@ def test_cut_is_seen(run: Run, secure: Misbehaving) -> None:
     async def main() -> None:
         pool = Pool(Origin.parse(secure.url), ca_file=HERE / "ca.pem")
         for model in ("cut", "reset"):
-            async with await pool.send(ask(model, stream=True)) as answer:
-                with pytest.raises(Cut):
-                    await answer.body(1_000_000)
+            with await pool.send(ask(model, stream=True)) as answer, pytest.raises(Cut):
+                await answer.body(1_000_000)
         await pool.close()
 
     run(main())

@@ -316,6 +316,63 @@ def test_fold_equals_whole_for_any_split_of_text_and_bytes(
     assert fold.fold_stream(stream).completion == whole
 
 
+def one_by_one(*chunks: Json) -> Json:
+    """Return what the chunks add up to if each of them is parsed."""
+    return folded(*(msgspec.json.decode(msgspec.json.encode(part)) for part in chunks))
+
+
+@pytest.mark.parametrize(
+    "chunks",
+    [
+        [
+            chunk({"content": text})
+            for text in ("a", "", '"', "\\", "é\n", "}]", '{"content":""}', "b")
+        ],
+        [chunk({"role": "assistant", "content": "a", "refusal": None})] * 5,
+        [chunk({"reasoning_content": text}) for text in "thought"],
+        [chunk({"content": "a"}, obfuscation=text) for text in ("", "x", "yz", "0")],
+        [chunk({"content": "a", "reasoning": "b"})] * 4,
+        [chunk({"name": text}) for text in ("get", "get", "_it")],
+        [chunk({"content": [{"type": "text", "text": "a"}]}), *[chunk({"content": "b"})] * 3],
+        [chunk({"content": "a"}, index=n % 2) for n in range(6)],
+        [chunk({"content": "a"}, created=n // 3) for n in range(9)],
+        [chunk({"content": "a"}, usage={"prompt_tokens": n // 2}) for n in range(6)],
+        [chunk({"content": "a"}, content="top")] * 3,
+        [chunk({"content": "a"}, error={"message": "m"})] * 3,
+        [{"choices": [{"delta": {"content": "a"}, "logprobs": {"content": [{}]}}]}] * 3,
+        [{"choices": [{"message": {"content": "a"}}]}] * 3,
+        [{"choices": [{"delta": {"content": "a"}}, {"delta": {"content": "b"}}]}] * 3,
+        [
+            chunk(call(0, id="a", function={"name": "f", "arguments": ""})),
+            *[chunk(call(0, function={"arguments": text})) for text in ("{", '"', "x", "}")],
+            chunk(call(1, id="b", function={"name": "g", "arguments": ""})),
+            *[chunk(call(1, function={"arguments": text})) for text in "{}  "],
+            *[chunk(call(0, function={"arguments": text})) for text in "  "],
+            *[chunk(call(id="b", function={"arguments": text})) for text in "  "],
+            *[chunk(call(0, id="c", function={"name": "h", "arguments": "x"}))] * 3,
+            *[chunk(call(0, extra="z", function={"arguments": "x"}))] * 3,
+        ],
+    ],
+)
+def test_chunks_that_are_alike_fold_as_others_do(chunks: list[Json]) -> None:
+    assert fold.fold_stream(raw(*chunks)).completion == one_by_one(*chunks)
+
+
+@given(st.lists(JUNK.filter(lambda value: isinstance(value, dict)), max_size=3), st.integers(1, 4))
+def test_junk_again_and_again_folds_as_one_by_one(chunks: list[Json], times: int) -> None:
+    found = fold.fold_stream(raw(*[each for each in chunks for _ in range(times)])).completion
+    again = [each for each in chunks for _ in range(times)]
+    assert found is None or found == one_by_one(*again)
+
+
+def test_chunk_that_is_no_json_is_passed_over_among_others_that_are_alike() -> None:
+    events = [sse.event(msgspec.json.encode(chunk({"content": text}))) for text in "abcd"]
+    events[2] = events[2].replace(b'"c"', b'"\xff"')
+    found = fold.fold_stream(b"".join(events)).completion
+    assert found is not None
+    assert found["choices"][0]["message"]["content"] == "abd"
+
+
 def test_stream_is_done_and_finished() -> None:
     found = fold.fold_stream(raw(chunk({"content": "a"}, finish="stop")))
     assert (found.done, found.finished, found.error) == (True, True, None)

@@ -52,7 +52,36 @@ def read(body: Json | bytes, form: BodyForm = "json", status: int | None = 200) 
 
 def test_whole_answer_is_read() -> None:
     body = whole(usage=USAGE)
-    assert read(body) == Summary("c-1", "stop", "m-2", Usage(1, 2, 3), "provider", body, None)
+    assert read(body) == Summary("c-1", "stop", "m-2", Usage(1, 2, 3), "provider")
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {},
+        {"service_tier": "flex", "id": "", "model": None},
+        {"choices": []},
+        {"usage": {**USAGE, "prompt_tokens_details": {"cached_tokens": 1, "audio_tokens": 0}}},
+        {"usage": {**USAGE, "completion_tokens_details": {"reasoning_tokens": 2}, "cost": 0.1}},
+        {
+            "usage": {
+                **USAGE,
+                "total_tokens": 6,
+                "completion_tokens_details": {"reasoning_tokens": 3},
+            }
+        },
+        {"usage": {**USAGE, "prompt_cache_hit_tokens": 1, "cache_creation_input_tokens": 1}},
+        {"usage": {"prompt_tokens": 10, "prompt_cache_miss_tokens": 4}},
+    ],
+)
+def test_plain_answer_says_what_one_of_any_form_says(more: Json) -> None:
+    body = {**whole(usage=USAGE), **more}
+    # A number in another form is read from what a parser makes of the whole.
+    odd = {
+        **body,
+        "usage": {**body["usage"], "prompt_tokens": float(body["usage"]["prompt_tokens"])},
+    }
+    assert msgspec.structs.replace(read(odd), completion=None) == read(body)
 
 
 def test_stream_is_folded_and_its_usage_is_the_providers() -> None:

@@ -1,9 +1,10 @@
-"""Calls to models: the raw ASGI callable of each of their routes, in front of the router."""
+"""Calls to models: what answers each of their routes, in front of the router."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 from collections.abc import Awaitable, Callable, Iterator
 
 import msgspec
@@ -17,7 +18,9 @@ from standpipe.calls.incoming import Incoming, read
 from standpipe.calls.lifetime import error_headers
 from standpipe.calls.reply import Reply
 from standpipe.errors import ApiError, WrongMediaType
-from standpipe.server.exchange import EXTENSION, Connection
+from standpipe.server.asgi import EXTENSION, Connection
+from standpipe.server.direct import DirectExchange
+from standpipe.server.head import Header
 from standpipe.wire.ids import new_id
 from standpipe.wire.known_secrets import KnownSecrets
 
@@ -26,30 +29,41 @@ Answer = Callable[[Incoming, Caller, bytes, Reply], Awaitable[str]]
 
 
 class CallRoute:
-    """Checks key and content type, reads the body, hands over; a client that leaves cancels."""
+    """Checks key and content type, reads the body, hands over; a client that leaves cancels.
+
+    A request comes from the protocol itself (`direct`), or over ASGI where its target is not
+    written as the protocol knows it, its client waits for a word, or it is HTTP/1.0.
+    """
 
     def __init__(self, callers: Callers, answer: Answer) -> None:
         self._callers = callers
         self._answer = answer
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def direct(self, exchange: DirectExchange) -> None:
         """Answer one request."""
+        await self._call(exchange.headers, exchange.body, exchange)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request over ASGI."""
         connection: Connection = scope["extensions"][EXTENSION]
-        reply = self.reply(AsgiReply(send, connection))
-        incoming = Incoming()
+        body = functools.partial(read_body, receive)
         with _cancelled_when_gone(connection):
-            try:
-                incoming = read(scope["headers"])
-                caller = await self._callers.check(self.authorization(incoming))
-                check_json(incoming.content_type)
-                body = await read_body(receive)
-                await self._answer(incoming, caller, body, reply)
-            except ApiError as error:
-                headers = [*error_headers(error), (b"x-request-id", new_id().encode())]
-                content = msgspec.json.encode(errors.body(error))
-                await reply.whole(
-                    error.status, headers, KnownSecrets().hide(content, incoming.token)
-                )
+            await self._call(scope["headers"], body, AsgiReply(send, connection))
+
+    async def _call(
+        self, headers: list[Header], body: Callable[[], Awaitable[bytes]], reply: Reply
+    ) -> None:
+        reply = self.reply(reply)
+        incoming = Incoming()
+        try:
+            incoming = read(headers)
+            caller = await self._callers.check(self.authorization(incoming))
+            check_json(incoming.content_type)
+            await self._answer(incoming, caller, await body(), reply)
+        except ApiError as error:
+            told = [*error_headers(error), (b"x-request-id", new_id().encode())]
+            content = msgspec.json.encode(errors.body(error))
+            await reply.whole(error.status, told, KnownSecrets().hide(content, incoming.token))
 
     def authorization(self, incoming: Incoming) -> bytes | None:
         """Return the header with the key, as `Bearer <key>`."""
@@ -62,6 +76,8 @@ class CallRoute:
 
 def check_json(content_type: bytes | None) -> None:
     """Raise WrongMediaType unless a body is announced as JSON, or not announced at all."""
+    if content_type == b"application/json":
+        return
     kind = (content_type or b"application/json").partition(b";")[0].strip()
     if kind.lower() != b"application/json" and not kind.lower().endswith(b"+json"):
         shown = kind[:60].decode("latin-1")

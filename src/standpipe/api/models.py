@@ -31,17 +31,18 @@ class Models:
 
     async def list(self, request: Request) -> Response:
         """GET /models."""
-        await reader(request, self._callers)
+        caller = await reader(request, self._callers)
         created = CREATED[request.scope["standpipe.prefix"]](self._since)
-        data = [_model(name, owner, created) for name, owner in self._routes.names()]
+        names = [each for each in self._routes.names() if caller.may_ask_for(each[0])]
+        data = [_model(name, owner, created) for name, owner in names]
         return Json({"object": "list", "data": data})
 
     async def retrieve(self, request: Request) -> Response:
         """GET /models/{id}; the id may be written with `openpipe:` before it."""
-        await reader(request, self._callers)
+        caller = await reader(request, self._callers)
         created = CREATED[request.scope["standpipe.prefix"]](self._since)
         asked = str(request.path_params["id"])
-        for name, owner in self._routes.names():
+        for name, owner in self._routes.names() if caller.may_ask_for(asked) else ():
             if name in (asked, asked.removeprefix(OPENPIPE)):
                 return Json(_model(name, owner, created))
         raise NotFound(

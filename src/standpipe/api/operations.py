@@ -53,7 +53,12 @@ CONTROL: dict[str, Header] = {
     "x-api-key": Header(
         "The key, where Anthropic's clients send it; `Authorization` does as well.", text()
     ),
-    "traceparent": Header("W3C trace context; kept with the call.", text()),
+    "traceparent": Header(
+        "W3C trace context: the span that the call is made in. Kept with the call, and passed on "
+        "to providers where the gateway is set up to do so.",
+        text(),
+    ),
+    "tracestate": Header("Passed on with `traceparent`, and kept nowhere.", text()),
     "x-stainless-retry-count": Header(
         "How often the client tried before; OpenAI's clients send it. Kept with the call.", text()
     ),

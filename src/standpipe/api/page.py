@@ -37,11 +37,20 @@ _MODEL = "MODEL"
 _STYLE = resources.files("standpipe.api").joinpath("page.css").read_text("utf-8")
 _STYLE_HASH = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
 
-#: For the page: nothing is loaded, run, framed or sent anywhere.
-POLICY = (
+#: Nothing is loaded, run, framed or sent anywhere.
+_POLICY = (
     f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; img-src data:; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
+
+#: What the page is sent with.
+HEADERS = {
+    "content-security-policy": _POLICY,
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    # The page has the Host header in it: no cache may give it to another.
+    "cache-control": "no-store",
+}
 
 
 def render(root: str) -> str:

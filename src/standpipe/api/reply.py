@@ -5,7 +5,7 @@ from __future__ import annotations
 from starlette.types import Send
 
 from standpipe.calls.reply import Headers
-from standpipe.server.exchange import Connection
+from standpipe.server.asgi import Connection
 
 
 class AsgiReply:

@@ -15,7 +15,6 @@ from standpipe.calls.callers import Caller, Callers
 from standpipe.calls.incoming import text
 from standpipe.calls.keeping import Keeper
 from standpipe.config import Content
-from standpipe.providers.anthropic.report import report_to_openai
 from standpipe.wire import tags
 from standpipe.wire.ids import new_id
 from standpipe.wire.record import Outcome, Record
@@ -87,6 +86,9 @@ class Reports:
 
 def _in_openai_form(body: AnthropicReport) -> Report:
     """Return the report of a chat completion; a payload that is no message stays as it is."""
+    # That dialect is imported where it is used, and few use it.
+    from standpipe.providers.anthropic.report import report_to_openai
+
     request, response = _value(body.reqPayload), _value(body.respPayload)
     told, answered = report_to_openai(request, response)
     return Report(

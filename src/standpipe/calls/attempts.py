@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 import time
 from collections.abc import Callable, Mapping
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractContextManager
 from types import TracebackType
 
 import msgspec
@@ -19,7 +20,8 @@ from standpipe.errors import ApiError, Refused, Silent, Unreachable, UpstreamErr
 from standpipe.providers.dialect import Outgoing
 from standpipe.providers.table import Provider
 from standpipe.upstream.answer import Answer
-from standpipe.upstream.transport import Request, Transport
+from standpipe.upstream.transport import Headers, Request, Transport
+from standpipe.wire import trace
 from standpipe.wire.record import Attempt
 
 #: Largest answer taken in one piece, and largest error body read, in bytes.
@@ -36,6 +38,8 @@ _UNKNOWN = 404
 #: Longest Retry-After that is waited for, and the pause where none is told, in seconds.
 PATIENCE = 5.0
 PAUSE = 0.25
+#: What is said of an attempt that its call did not wait for.
+GIVEN_UP = "given up before its answer"
 
 
 class Upstream(msgspec.Struct, frozen=True):
@@ -44,6 +48,8 @@ class Upstream(msgspec.Struct, frozen=True):
     provider: Provider
     transport: Transport
     keys: ProviderKeys
+    #: It is told of the trace that a call is part of.
+    traced: bool = False
 
     @override
     def __repr__(self) -> str:
@@ -69,7 +75,7 @@ class Turn(msgspec.Struct, frozen=True):
 class Held:
     """An answer with status 200 until its end, which says how its target and its attempt ended.
 
-    An async context manager that gives the answer, its body still to be read, and closes it.
+    A context manager that gives the answer, its body still to be read, and closes it.
     """
 
     __slots__ = ("_answer", "_attempts", "_place", "_since", "_turn")
@@ -82,10 +88,10 @@ class Held:
         #: The attempt that was answered is the newest.
         self._place = len(attempts) - 1
 
-    async def __aenter__(self) -> Answer:
+    def __enter__(self) -> Answer:
         return self._answer
 
-    async def __aexit__(
+    def __exit__(
         self,
         kind: type[BaseException] | None,
         error: BaseException | None,
@@ -101,9 +107,7 @@ class Held:
             self._attempts[self._place] = msgspec.structs.replace(broken, error=error.message)
 
 
-async def attempt(
-    call: Call, turn: Turn, outgoing: Outgoing
-) -> AbstractAsyncContextManager[Answer]:
+async def attempt(call: Call, turn: Turn, outgoing: Outgoing) -> AbstractContextManager[Answer]:
     """Return an answer with status 200, its body still to be read.
 
     Raises the last attempt's error once the turn's retries are used up or another try is pointless.
@@ -133,24 +137,31 @@ async def attempt(
 
 
 async def _once(call: Call, turn: Turn, key: ProviderKey, outgoing: Outgoing) -> Answer:
-    request = Request("POST", outgoing.path, key.headers, outgoing.body, outgoing.extra)
+    span = secrets.token_hex(8) if turn.upstream.traced else None
+    extra = outgoing.extra if span is None else outgoing.extra + _trace(call, span)
+    request = Request("POST", outgoing.path, key.headers, outgoing.body, extra)
     started = now_us()
     try:
         answer = await turn.upstream.transport.send(request)
     except ApiError as error:
-        call.attempts.append(_attempt(turn, key, started, error=error.message))
+        call.attempts.append(_attempt(turn, key, started, span, error=error.message))
         raise
     except asyncio.CancelledError:
-        call.attempts.append(_attempt(turn, key, started, error="given up before its answer"))
+        call.attempts.append(_attempt(turn, key, started, span, error=GIVEN_UP))
         raise
     first_byte_us = answer.first_byte_us
-    noted = _attempt(turn, key, started, status=answer.status, first_byte_us=first_byte_us)
+    noted = _attempt(turn, key, started, span, status=answer.status, first_byte_us=first_byte_us)
     if answer.status == 200:
         call.attempts.append(noted)
         return answer
     refusal = await _error(answer, turn.upstream.provider, key)
     call.attempts.append(msgspec.structs.replace(noted, error=refusal.message))
     raise refusal
+
+
+def _trace(call: Call, span: str) -> Headers:
+    incoming = call.incoming
+    return trace.headers(incoming.traceparent, incoming.tracestate, call=call.id, span=span)
 
 
 def _note(turn: Turn, error: ApiError, since: float) -> None:
@@ -167,7 +178,7 @@ def _note(turn: Turn, error: ApiError, since: float) -> None:
 
 async def _error(answer: Answer, provider: Provider, key: ProviderKey) -> ApiError:
     try:
-        async with answer:
+        with answer:
             body = await answer.body(ERROR_LIMIT)
     except UpstreamError:  # the status says enough
         body = b""
@@ -181,6 +192,7 @@ def _attempt(
     turn: Turn,
     key: ProviderKey,
     started: int,
+    span: str | None,
     *,
     status: int | None = None,
     error: str | None = None,
@@ -194,6 +206,7 @@ def _attempt(
         error=error,
         first_byte_us=first_byte_us,
         key=key.place,
+        span=span,
     )
 
 

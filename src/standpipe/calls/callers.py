@@ -10,6 +10,7 @@ import asyncio
 import hashlib
 import logging
 import time
+from fnmatch import fnmatchcase
 from typing import Literal, NamedTuple
 
 import msgspec
@@ -57,6 +58,10 @@ class Caller(msgspec.Struct, frozen=True):
     def is_limited(self) -> bool:
         """Tell one whose calls not all may begin."""
         return bool(self.subjects) or self.models is not None
+
+    def may_ask_for(self, model: str) -> bool:
+        """Tell a model that it may have, by the name that it is asked for."""
+        return self.models is None or any(fnmatchcase(model, each) for each in self.models)
 
 
 class Away(NamedTuple):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from typing_extensions import override
@@ -70,7 +70,7 @@ class Chat(Lifetime[ChatRequest]):
         await self._means.checker.close()
         await self._means.speech.close()
 
-    async def answer(
+    def answer(
         self,
         incoming: Incoming,
         caller: Caller,
@@ -80,47 +80,45 @@ class Chat(Lifetime[ChatRequest]):
         translate: Translate | None = None,
         kind: Kind = "chat",
         parent: str | None = None,
-    ) -> str:
+    ) -> Awaitable[str]:
         """Answer a request and return the call's id.
 
         Errors are answered, not raised; those of `translate` too. `kind` and `parent` are of a call
-        that is made for another one. Raises Unavailable, before
-        there is a call, where the spool has no room for its record.
+        that is made for another one. Raises Unavailable, before there is a call, where the spool
+        has no room for its record.
         """
         call = Call(incoming, caller, body, kind=kind, parent=parent)
         call.translate = translate
-        return await self._live(call, reply)
+        return self._live(call, reply)
 
     def dialect_of(self, model: object, incoming: Incoming) -> str | None:
         """Return the dialect that all targets of a call speak, None if there is no such one."""
         return self._dispatch.dialect_of(model, incoming)
 
     @override
-    async def _serve(self, call: Call, request: ChatRequest, reply: Reply) -> None:
+    def _serve(self, call: Call, request: ChatRequest, reply: Reply) -> Awaitable[None]:
         if call.caller.read_only:
             raise Forbidden("Read-only OpenPipe API keys cannot access the base OpenAI API")
         turn = self._dispatch.only(call, request.model)
         if turn is not None:
-            await self._at(call, request, reply, turn)
-            return
+            return self._at(call, request, reply, turn)
         serve = functools.partial(self._at, call, request, reply)
         check = functools.partial(_plan, call, request)
-        await self._dispatch.serve(call, request.model, serve, check)
+        return self._dispatch.serve(call, request.model, serve, check)
 
-    async def _at(self, call: Call, request: ChatRequest, reply: Reply, turn: Turn) -> None:
+    def _at(self, call: Call, request: ChatRequest, reply: Reply, turn: Turn) -> Awaitable[None]:
         """Serve the call at the target whose turn it is."""
         plan = _plan(call, request, turn.target, turn.upstream)
         if plan.emulated:
-            await self._emulate(call, Emulation(plan), turn, reply)
-        else:
-            call.fidelity = plan.noted()
-            await self._pass(call, plan.request, turn, reply)
+            return self._emulate(call, Emulation(plan), turn, reply)
+        call.fidelity = plan.noted() if plan.dropped else ()
+        return self._pass(call, plan.request, turn, reply)
 
     async def _pass(self, call: Call, request: ChatRequest, turn: Turn, reply: Reply) -> None:
         """Send the request on, and the answer back as it comes."""
         provider = turn.upstream.provider
         outgoing = provider.dialect.prepare(request, turn.target.model, provider.quirks)
-        async with await attempt(call, turn, outgoing) as answer:
+        with await attempt(call, turn, outgoing) as answer:
             relay = self._relay_stream if request.stream else self._relay_whole
             await relay(call, request, provider, answer, reply)
 
@@ -151,12 +149,15 @@ class Chat(Lifetime[ChatRequest]):
     @override
     def _read(self, call: Call) -> ChatRequest:
         wanted = control.wants_log(call.incoming)
-        self._decide(call, wanted, store=None)
-        if call.translate is not None:
-            call.body = call.translate(call.body)
-        request = call.request = chat.parse(call.body)
+        try:
+            if call.translate is not None:
+                call.body = call.translate(call.body)
+            request = call.request = chat.parse(call.body)
+        except Exception:
+            self._decide(call, wanted, store=None)
+            raise
         self._decide(call, wanted, store=request.store)
-        call.metadata = {**request.metadata, **control.tags(call.incoming)}
+        call.metadata = control.tagged(request.metadata, call.incoming)
         control.refuse_unsupported(call.incoming)
         return request
 

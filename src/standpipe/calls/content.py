@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import logging
-import re
 from collections.abc import Callable, Collection, Mapping
 from typing import TypeVar
 
@@ -15,9 +14,10 @@ from standpipe.calls.call import without_text
 from standpipe.config import Content, Settings
 from standpipe.errors import ConfigError
 from standpipe.wire.known_secrets import KnownSecrets
-from standpipe.wire.record import Attempt, Begin, Record
+from standpipe.wire.record import Attempt, Begin, Record, encode
 from standpipe.wire.redaction import Redaction, Step
 from standpipe.wire.summaries import summary_of
+from standpipe.wire.trace import parent_of
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +26,6 @@ Value = TypeVar("Value")
 
 #: What stands for an error's text where none is kept.
 UNTOLD = "[not kept]"
-_TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
 
 class Contents:
@@ -48,11 +47,17 @@ class Contents:
 
     def plain(self, record: Record, content: Content, own: bytes | None) -> Record:
         """Return the record without secrets, `own` being the caller's; without text for `none`."""
+        return self.packed(record, content, own)[0]
+
+    def packed(self, record: Record, content: Content, own: bytes | None) -> tuple[Record, bytes]:
+        """Return what `plain` does, and its payload: to encode it takes more than to look at it."""
         kept = _bare(record, self._labels) if content == "none" else record
-        if kept.kind != "report" and not self._tells(kept, own):
-            return kept
+        payload = encode(kept)
+        if kept.kind != "report" and not self._tells(kept, payload, own):
+            return kept, payload
         # A model that repeats a secret does so in pieces.
-        return self.secrets.out_of(_whole(kept), own)
+        kept = self.secrets.out_of(_whole(kept), own)
+        return kept, encode(kept)
 
     def plain_begin(self, begin: Begin, content: Content, own: bytes | None) -> Begin:
         """Return the frame of a stream that begins, as `plain` does."""
@@ -79,13 +84,14 @@ class Contents:
             self._failed(f"call {begin.id}")
             return _bare_begin(begin, ())
 
-    def _tells(self, record: Record, own: bytes | None) -> bool:
+    def _tells(self, record: Record, payload: bytes, own: bytes | None) -> bool:
         """Tell whether a call's record has a secret in it.
 
-        An answer that was sent has none of ours, and none of the caller's that was not asked.
+        An answer that was sent has none of ours, and none of the caller's that was not asked. It is
+        the end of the payload.
         """
-        asked = msgspec.structs.replace(record, response=None)
-        return self.secrets.out_of(asked, own) is not asked
+        answer = 0 if record.response is None else len(record.response)
+        return self.secrets.are_in(payload, own, len(payload) - answer)
 
     def drops(self, metadata: Mapping[str, str]) -> bool:
         """Tell whether `none` leaves any of the metadata out."""
@@ -196,8 +202,9 @@ def _without_error(attempt: Attempt) -> Attempt:
 
 
 def _well_formed(traceparent: str | None) -> str | None:
-    """Return a traceparent that is one; another may say anything."""
-    return traceparent if traceparent and _TRACEPARENT.fullmatch(traceparent) else None
+    """Return a traceparent that is one; another may say anything, as may one's end."""
+    parent = parent_of(traceparent)
+    return parent and f"00-{parent.trace}-{parent.span}-{parent.flags:02x}"
 
 
 def contents(settings: Settings) -> Contents:

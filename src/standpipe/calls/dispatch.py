@@ -28,6 +28,8 @@ from standpipe.errors import (
 
 #: Targets that one call is tried at, at most.
 MOST = 16
+#: Models with one target whose turn is remembered, at most: a provider may have any names.
+MOST_TURNS = 1024
 #: Statuses under 500 that another target may not answer with.
 _ELSEWHERE = frozenset((402, 404, 408, 429))
 
@@ -54,6 +56,8 @@ class Dispatch:
         self._routes = routes
         self._upstreams = upstreams
         self._standings = Standings(routes.own(), clock)
+        #: Those of models that have one target: always the same.
+        self._turns: dict[str, Turn] = {}
         self._rng = rng or random.Random()  # noqa: S311 - shares of load are no secret
 
     def dialect_of(self, model: object, incoming: Incoming) -> str | None:
@@ -78,11 +82,21 @@ class Dispatch:
 
         Raises NotFound or BadRequest for a model that leads nowhere.
         """
-        route = self._routes.resolve(model)
-        if call.incoming.fallback is not None or not route.is_plain:
+        turn = self._turns.get(model) or self._only(model)
+        if turn is None or call.incoming.fallback is not None:
             return None
-        target = call.target = route.targets[0]
-        return Turn(route, target, self._upstreams[target.provider])
+        call.target = turn.target
+        return turn
+
+    def _only(self, model: str) -> Turn | None:
+        route = self._routes.resolve(model)
+        if not route.is_plain:
+            return None
+        target = route.targets[0]
+        turn = Turn(route, target, self._upstreams[target.provider])
+        if len(self._turns) < MOST_TURNS:
+            self._turns[model] = turn
+        return turn
 
     async def serve(self, call: Call, model: str, serve: Serve, check: Check) -> None:
         """Serve a call at its targets, one after the other until one answers.

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from fnmatch import fnmatchcase
 
 import msgspec
 
 from standpipe.calls import incoming as control
 from standpipe.calls.call import Call, without_text
+from standpipe.calls.callers import Caller
 from standpipe.calls.dispatch import Dispatch
 from standpipe.calls.reply import Headers
 from standpipe.drain.rows import answers
@@ -49,7 +49,7 @@ class Gate:
         if request is None:
             raise TypeError("a call that was read has a request")
         if caller.models is not None:
-            _check_models([request.model, *control.fallback(call.incoming)], caller.models)
+            _check_models([request.model, *control.fallback(call.incoming)], caller)
         if not caller.subjects:
             return
         if self._limiter is None:
@@ -119,7 +119,6 @@ def _end(call: Call) -> End:
     return End(
         call=call.id,
         project=record.project,
-        at=record.received_at,
         tokens=both if total is None else total,
         answers=tuple(answers(record, Summary(), record.usage)),
         counts=_counts(record),
@@ -131,9 +130,9 @@ def _counts(record: Record) -> bool:
     return bool(record.attempts) and record.outcome != "failed"
 
 
-def _check_models(asked: list[str], patterns: tuple[str, ...]) -> None:
+def _check_models(asked: list[str], caller: Caller) -> None:
     for model in asked:
-        if not any(fnmatchcase(model, pattern) for pattern in patterns):
+        if not caller.may_ask_for(model):
             raise Forbidden(
                 f"this key does not have access to model `{model[:256]}`",
                 param="model",

@@ -21,11 +21,16 @@ NAMES = {
     b"standpipe-fidelity": "fidelity",
     b"standpipe-fallback": "fallback",
     b"traceparent": "traceparent",
+    b"tracestate": "tracestate",
     b"x-stainless-retry-count": "retry_count",
 }
 
 #: Those that a request may have once: of two, each reader could believe another.
-ONCE = frozenset(NAMES) - {b"user-agent", b"traceparent", b"x-stainless-retry-count"}
+ONCE = frozenset(NAMES) - {
+    *(b"user-agent", b"traceparent", b"tracestate", b"x-stainless-retry-count")
+}
+#: Of those that may come more than once, the ones of which each counts.
+_LISTS = frozenset((b"traceparent", b"tracestate"))
 
 #: Models that a caller may name in `standpipe-fallback`.
 MOST_FALLBACKS = 10
@@ -49,6 +54,7 @@ class Incoming(msgspec.Struct):
     fidelity: bytes | None = None
     fallback: bytes | None = None
     traceparent: bytes | None = None
+    tracestate: bytes | None = None
     retry_count: bytes | None = None
 
     @override
@@ -77,9 +83,11 @@ def read(headers: list[tuple[bytes, bytes]]) -> Incoming:
         field = NAMES.get(name)
         if field is None:
             continue
-        if name in ONCE and getattr(incoming, field) is not None:
+        before = getattr(incoming, field)
+        if before is not None and name in ONCE:
             raise BadRequest(f"{name.decode()}: given twice", param=name.decode())
-        setattr(incoming, field, value)
+        is_more = before is not None and name in _LISTS
+        setattr(incoming, field, before + b"," + value if is_more else value)
     return incoming
 
 
@@ -97,7 +105,9 @@ def wants_log(incoming: Incoming) -> bool | None:
 
 def wants_best_effort(incoming: Incoming) -> bool:
     """Tell whether fields that cannot be honoured may be dropped; BadRequest if that is unclear."""
-    value = (incoming.fidelity or b"strict").strip()
+    if not incoming.fidelity:
+        return False
+    value = incoming.fidelity.strip()
     if value.lower() in (b"strict", b"best-effort"):
         return value.lower() == b"best-effort"
     raise BadRequest(
@@ -126,13 +136,15 @@ def _bad_fallback(what: str) -> BadRequest:
 _models = msgspec.json.Decoder(list[str])
 
 
-def tags(incoming: Incoming) -> dict[str, str]:
-    """Return the metadata in `op-tags`, {} if there is none; BadRequest if it cannot be read."""
-    return parse_tags(incoming.tags) if incoming.tags else {}
+def tagged(metadata: dict[str, str], incoming: Incoming) -> dict[str, str]:
+    """Return metadata with what is in `op-tags`; BadRequest if that cannot be read."""
+    return {**metadata, **parse_tags(incoming.tags)} if incoming.tags else metadata
 
 
 def refuse_unsupported(incoming: Incoming) -> None:
     """Raise BadRequest for a control header that asks for what this version cannot do."""
+    if incoming.cache is None and incoming.criteria is None:
+        return
     cache = (incoming.cache or b"").strip().lower()
     if cache in (b"readwrite", b"readonly", b"writeonly", b"true"):
         raise BadRequest(

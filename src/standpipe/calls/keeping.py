@@ -61,11 +61,6 @@ class Keeper:
         """Return the frame of a stream that begins as it may be kept, from a thread of its own."""
         return await asyncio.to_thread(self.contents.redact_begin, begin)
 
-    async def keep(self, record: Record, promised: int) -> None:
-        """Append a record, before anything is awaited; return once it may be answered."""
-        self.keep_now(record, promised)
-        await self._safe(record)
-
     async def keep_report(self, record: Record) -> None:
         """Append a record that is all there is to its request; Unavailable if that is refused."""
         try:
@@ -74,12 +69,12 @@ class Keeper:
             if self._when_full == "refuse":
                 raise self._refused() from error
             self._keep_numbers(record, 0)
-        await self._safe(record)
+        await self.safe(record)
 
-    def keep_now(self, record: Record, promised: int) -> None:
-        """Append a record; if its text has no room, its numbers alone."""
+    def keep_now(self, record: Record, promised: int, payload: bytes | None = None) -> None:
+        """Append a record, its payload if that is made; if its text has no room, its numbers."""
         try:
-            self._append(wire.encode(record), promised)
+            self._append(wire.encode(record) if payload is None else payload, promised)
         except SpoolFull:
             self._keep_numbers(record, promised)
 
@@ -90,7 +85,7 @@ class Keeper:
         except SpoolFull:
             log.warning("call %s: no room to note that its stream has begun", begin.id)
 
-    async def _safe(self, record: Record) -> None:
+    async def safe(self, record: Record) -> None:
         """Return once a record is as safe as it is to be."""
         if not await self.spool.synced():
             log.error("call %s: the disk did not take its record", record.id)

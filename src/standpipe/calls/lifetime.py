@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import logging
 from abc import ABC, abstractmethod
+from collections.abc import Awaitable
 from typing import Generic, TypeVar
 
 import msgspec
@@ -57,7 +58,7 @@ class Lifetime(ABC, Generic[Asked]):
         """Read body and control headers; the call then knows whether its text is kept."""
 
     @abstractmethod
-    async def _serve(self, call: Call, asked: Asked, reply: Reply) -> None:
+    def _serve(self, call: Call, asked: Asked, reply: Reply) -> Awaitable[None]:
         """Answer the call, or raise what it fails with."""
 
     async def _live(self, call: Call, reply: Reply) -> str:
@@ -72,7 +73,13 @@ class Lifetime(ABC, Generic[Asked]):
             call.withheld += ("metadata=dropped",)
         call.promised = self._keeper.promise(len(call.body), logged=call.logged)
         try:
-            await self._run(call, asked, reply)
+            if isinstance(asked, Exception):
+                raise asked  # noqa: TRY301 (here is where errors are answered)
+            if call.caller.is_limited:
+                await self._gate.admit(call)
+            await self._serve(call, asked, reply)
+        except BaseException as error:  # noqa: BLE001 (raised again where nobody can be told)
+            await self._broken(call, error, reply)
         finally:
             if not call.kept:
                 self._keep_now(call)
@@ -86,30 +93,28 @@ class Lifetime(ABC, Generic[Asked]):
         except Exception as error:  # noqa: BLE001 (raised again, where errors are answered)
             return error
 
-    async def _run(self, call: Call, asked: Asked | Exception, reply: Reply) -> None:
-        try:
-            if isinstance(asked, Exception):
-                raise asked  # noqa: TRY301 (here is where errors are answered)
-            if call.caller.is_limited:
-                await self._gate.admit(call)
-            await self._serve(call, asked, reply)
-        except ApiError as error:
+    async def _broken(self, call: Call, error: BaseException, reply: Reply) -> None:
+        """Answer what ended a call, or raise it again where nobody can be told."""
+        if isinstance(error, ApiError):
             await self._fail(call, error, reply)
-        except asyncio.CancelledError:
+        elif not isinstance(error, Exception):
             # By a client that has left, or else by a server that stops and can wait no longer.
             if not reply.gone and not call.kept:
                 await self._fail(call, Unavailable("the server is stopping"), reply)
-            raise
-        except Exception:
-            log.exception("call %s: a bug", call.id, extra={"request_id": call.id})
+            raise error
+        else:
+            told = {"request_id": call.id}
+            log.error("call %s: a bug", call.id, exc_info=error, extra=told)
             if call.kept:  # its record is one, and what was sent cannot be taken back
-                raise
+                raise error
             await self._fail(call, InternalError(f"internal error; request id {call.id}"), reply)
 
     def _decide(self, call: Call, wanted: bool | None, store: bool | None) -> None:
         """Decide whether the call's text is kept."""
-        call.withheld = policy.withheld(call.content, header=wanted, store=store)
-        call.logged = call.content != "none" and policy.logged(
+        if call.content == "none":
+            call.withheld = policy.withheld(call.content, header=wanted, store=store)
+            return
+        call.logged = policy.logged(
             self._logging_default,
             header=wanted,
             store=store,
@@ -186,15 +191,15 @@ class Lifetime(ABC, Generic[Asked]):
 
         Nothing is waited for where the text is not redacted.
         """
-        kept = self._record(call)
+        kept, payload = self._packed(call)
         if call.content == "redacted":
-            kept = await self._redacted(call, kept)
-        call.kept = True
-        self._gate.settle(call)
-        await self._keeper.keep(kept, call.promised)
+            kept, payload = await self._redacted(call, kept), None
+        self._append(call, kept, payload)
+        if self._keeper.spool.waits:
+            await self._keeper.safe(kept)
 
-    def _record(self, call: Call) -> Record:
-        return self._contents.plain(call.record(), call.content, call.incoming.token)
+    def _packed(self, call: Call) -> tuple[Record, bytes | None]:
+        return self._contents.packed(call.record(), call.content, call.incoming.token)
 
     async def _redacted(self, call: Call, kept: Record) -> Record:
         try:
@@ -205,12 +210,18 @@ class Lifetime(ABC, Generic[Asked]):
 
     def _keep_now(self, call: Call) -> None:
         """Append the call's record without an `await`, however long that takes."""
-        kept = self._record(call)
+        kept, payload = self._packed(call)
         if call.content == "redacted":
-            kept = self._contents.redact(kept)
+            kept, payload = self._contents.redact(kept), None
+        self._append(call, kept, payload)
+
+    def _append(self, call: Call, kept: Record, payload: bytes | None) -> None:
+        """Append a record, and then say how its call ended: what counts as spent is noted."""
         call.kept = True
-        self._gate.settle(call)
-        self._keeper.keep_now(kept, call.promised)
+        try:
+            self._keeper.keep_now(kept, call.promised, payload)
+        finally:
+            self._gate.settle(call)
 
 
 def error_headers(error: ApiError, call: Call | None = None) -> Headers:

@@ -24,7 +24,6 @@ from standpipe.config import Content
 from standpipe.errors import ApiError, Forbidden
 from standpipe.limits.client import Limiter
 from standpipe.providers import passthrough as passed
-from standpipe.providers.dialect import Outgoing
 from standpipe.providers.table import Provider
 from standpipe.upstream.answer import Answer
 from standpipe.wire import passthrough, sse
@@ -66,13 +65,15 @@ class Passthrough(Lifetime[PassedRequest]):
             await self._at(call, request, reply, turn)
             return
         serve = functools.partial(self._at, call, request, reply)
-        check = functools.partial(_prepare, request)
+        check = functools.partial(_check, request)
         await self._dispatch.serve(call, request.model, serve, check)
 
     async def _at(self, call: Call, request: PassedRequest, reply: Reply, turn: Turn) -> None:
         """Serve the call at the target whose turn it is."""
-        outgoing = _prepare(request, turn.target, turn.upstream)
-        async with await attempt(call, turn, outgoing) as answer:
+        if turn.target.parameters:
+            request = passthrough.changed(request, turn.target.parameters)
+        outgoing = passed.prepare(request, turn.target.model, turn.upstream.provider)
+        with await attempt(call, turn, outgoing) as answer:
             if request.stream:
                 await self._relay_stream(call, request, turn.upstream.provider, answer, reply)
             else:
@@ -81,10 +82,13 @@ class Passthrough(Lifetime[PassedRequest]):
     @override
     def _read(self, call: Call) -> PassedRequest:
         wanted = control.wants_log(call.incoming)
-        self._decide(call, wanted, store=None)
-        request = call.request = passthrough.parse(call.body, self._route)
+        try:
+            request = call.request = passthrough.parse(call.body, self._route)
+        except Exception:
+            self._decide(call, wanted, store=None)
+            raise
         self._decide(call, wanted, store=request.store)
-        call.metadata = {**request.metadata, **control.tags(call.incoming)}
+        call.metadata = control.tagged(request.metadata, call.incoming)
         control.refuse_unsupported(call.incoming)
         return request
 
@@ -125,6 +129,6 @@ class Passthrough(Lifetime[PassedRequest]):
         return b"event: error\n" + sse.event(msgspec.json.encode(flat))
 
 
-def _prepare(request: PassedRequest, target: Target, upstream: Upstream) -> Outgoing:
-    """Return what to send to a target; BadRequest where its provider does not have the route."""
-    return passed.prepare(request, target.model, upstream.provider)
+def _check(request: PassedRequest, target: Target, upstream: Upstream) -> None:
+    """Raise BadRequest where a target's provider does not have the route."""
+    passed.prepare(request, target.model, upstream.provider)

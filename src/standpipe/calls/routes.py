@@ -25,7 +25,7 @@ class Target(msgspec.Struct, frozen=True):
     weight: float = 1.0
     #: Calls at a time; 0 for any number.
     max_in_flight: int = 0
-    #: Fields of a chat request that beat the caller's.
+    #: Fields of a request that beat the caller's.
     parameters: Mapping[str, Any] = {}
 
 

@@ -6,21 +6,22 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from standpipe.calls.attempts import Upstream
 from standpipe.calls.embedded import Absent, Embedded
 from standpipe.calls.emulation.speech import Engines as SpeechEngines
 from standpipe.calls.emulation.speech import Silence, Speech
 from standpipe.calls.provider_keys import ProviderKey, ProviderKeys
 from standpipe.calls.routes import Route, Routes, Target
+from standpipe.config import LocalModel, Secret, Settings, Timeouts
 from standpipe.config import Provider as Row
-from standpipe.config import Secret, Settings, Timeouts
 from standpipe.config import Target as TargetRow
 from standpipe.engine.address import Address, Engines
 from standpipe.engine.embedding_weights import MODEL as EMBEDDING_MODEL
 from standpipe.errors import ConfigError
 from standpipe.providers.dialect import Dialect, Quirks
 from standpipe.providers.known import KNOWN, Known
-from standpipe.providers.local.dialect import Local
 from standpipe.providers.openai import OpenAI
 from standpipe.providers.places import Place
 from standpipe.providers.table import DIALECTS, Provider
@@ -42,13 +43,21 @@ def providers(settings: Settings) -> dict[str, Provider]:
     found = {name: _provider(name, row) for name, row in settings.providers.items()}
     for name, model in settings.local.chat().items():
         place = local_name(name, settings)
-        # The default system message and sampling are what the default model needs, no other.
-        dialect = Local(system=None, sampling={}) if model.gguf else DIALECTS["local"]
+        dialect = _local(model)
         models = (name, *(f"{name}:{adapter}" for adapter in model.adapters))
         found[place] = Provider(place, dialect, models=models, retries=0)
     if settings.local.enabled and settings.local.embeddings:
         found[EMBEDDINGS] = Provider(EMBEDDINGS, OpenAI(), models=(EMBEDDING_MODEL,), retries=0)
     return found
+
+
+def _local(model: LocalModel) -> Dialect:
+    if not model.gguf:
+        return DIALECTS["local"]
+    from standpipe.providers.local.dialect import Local
+
+    # The default system message and sampling are what the default model needs, no other.
+    return Local(system=None, sampling={})
 
 
 def local_name(model: str, settings: Settings) -> str:
@@ -64,7 +73,8 @@ def upstreams(settings: Settings, engines: Engines) -> dict[str, Upstream]:
     found: dict[str, Upstream] = {}
     for name, provider in providers(settings).items():
         if name in settings.providers:
-            found[name] = _upstream(provider, settings.providers[name], settings.proxies)
+            way = _upstream(provider, settings.providers[name], settings.proxies)
+            found[name] = msgspec.structs.replace(way, traced=settings.telemetry.propagate)
         elif name in ways:
             found[name] = _embedded(provider, ways[name])
     return found
@@ -116,7 +126,12 @@ def _targets(
 
 
 #: Fields that are the caller's own, or ours.
-_NOT_PARAMETERS = frozenset(("model", "messages", "stream", "stream_options", "store", "metadata"))
+_NOT_PARAMETERS = frozenset(
+    (
+        *("model", "stream", "stream_options", "store", "metadata", "background"),
+        *("messages", "prompt", "input"),
+    )
+)
 
 
 def _check_parameters(where: str, parameters: Mapping[str, Any]) -> None:

@@ -23,8 +23,9 @@ import zstandard
 from standpipe.errors import ConfigError
 from standpipe.spool import names
 from standpipe.store.archive import Hour
+from standpipe.store.audit import Entry as AuditEntry
 from standpipe.store.criteria import Criterion
-from standpipe.store.rows import Key, Project, Row
+from standpipe.store.rows import Key, OpenStream, Project, Row
 
 #: The form of the file; a reader takes those up to its own.
 FORMAT = 2
@@ -55,7 +56,7 @@ class End(msgspec.Struct, frozen=True):
     sha256: bytes
 
 
-Entry = Manifest | Project | Key | Row | Hour | End | Criterion
+Entry = Manifest | Project | Key | Row | Hour | End | AuditEntry | OpenStream | Criterion
 
 _KINDS: dict[int, type[Entry]] = {
     1: Manifest,
@@ -64,7 +65,10 @@ _KINDS: dict[int, type[Entry]] = {
     4: Row,
     5: Hour,
     6: End,
-    7: Criterion,
+    # Since form 2.
+    7: AuditEntry,
+    8: OpenStream,
+    9: Criterion,
 }
 _NUMBERS = {kind: number for number, kind in _KINDS.items()}
 _DECODERS = {number: msgspec.msgpack.Decoder(kind) for number, kind in _KINDS.items()}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Callable, Container, Iterator, Set
 from itertools import chain, count, groupby, islice
 from pathlib import Path
 from typing import Any
@@ -15,12 +15,15 @@ from standpipe.cli.archive_file import Entry, Manifest, entries, written
 from standpipe.cli.undrained import Undrained, prices, wait
 from standpipe.config import Settings
 from standpipe.drain.prices import Prices
+from standpipe.drain.rows import lost_row
 from standpipe.errors import ConfigError
 from standpipe.store.archive import Hour, Restored, Snapshot
+from standpipe.store.audit import Entry as AuditEntry
 from standpipe.store.criteria import Criterion
-from standpipe.store.rows import Batch, Key, Project, Row, now_us
-from standpipe.store.schema import HEAD
+from standpipe.store.revision import HEAD
+from standpipe.store.rows import Batch, Key, OpenStream, Project, Row, now_us
 from standpipe.store.store import Store
+from standpipe.wire.record import Begin, decode
 
 #: Told of each record: how many there are by now, and how many are to be expected.
 Tell = Callable[[int, int], None]
@@ -57,13 +60,17 @@ def _entries(state: Snapshot, undrained: Undrained, known: Prices) -> Iterator[E
     yield from state.projects()
     yield from state.keys()
     yield from state.criteria()
+    yield from state.audit()
     yield from state.rows()
     yield from state.hours()
     # After the hours, which do not have them yet.
+    undrained.streams |= {stream.id: stream for stream in state.streams()}
     late = undrained.rows(state.positions(), known)
     while some := list(islice(late, _AT_A_TIME)):
         buried = state.buried({row.id for row in some} | {row.project for row in some})
         yield from (row for row in some if not {row.id, row.project} & buried)
+    # Last, when it is known which have ended.
+    yield from undrained.streams.values()
 
 
 def checked(path: Path, tell: Tell) -> list[Project]:
@@ -72,10 +79,14 @@ def checked(path: Path, tell: Tell) -> list[Project]:
 
 
 class Restoring:
-    """Puts the entries of one file back, in their order; to do so again does no harm."""
+    """Puts the entries of one file back, in their order; to do so again does no harm.
 
-    def __init__(self, store: Store, *, rename: bool) -> None:
+    `begun` are streams that the spool here has and the drain has not come upon.
+    """
+
+    def __init__(self, store: Store, *, rename: bool, begun: Set[str] = frozenset()) -> None:
         self._store = store
+        self._begun = begun
         self._rename = rename
         #: What became of projects, keys and records, by kind.
         self.done: dict[str, Counter[Restored]] = {
@@ -90,6 +101,8 @@ class Restoring:
             Criterion: self._criteria,
             Row: self._rows,
             Hour: self._hours,
+            AuditEntry: self._audit,
+            OpenStream: self._streams,
         }
 
     def name(self, projects: list[Project]) -> None:
@@ -137,6 +150,18 @@ class Restoring:
             inserted = self._store.add(Batch(rows=some))
             self.done["Row"]["new"] += inserted
             self.done["Row"]["there"] += len(some) - inserted
+
+    def _audit(self, changes: Iterator[AuditEntry]) -> None:
+        while some := list(islice(changes, _MOST)):
+            self._store.restore_audit(some)
+
+    def _streams(self, streams: Iterator[OpenStream]) -> None:
+        """Put streams that had not ended back as lost, but for those that may end here yet."""
+        here = {stream.id for stream in self._store.open_streams(None)} | self._begun
+        owned = {project.id for project in self._store.projects()}
+        frames = (decode(each.payload) for each in streams if each.id not in here)
+        begun = (each for each in frames if isinstance(each, Begin))
+        self._rows(lost_row(each) for each in begun if each.project in owned)
 
     def _hours(self, hours: Iterator[Hour]) -> None:
         while some := list(islice(hours, _MOST)):

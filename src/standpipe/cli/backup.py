@@ -57,12 +57,13 @@ def restore(
     """
     from standpipe.cli import stores
     from standpipe.cli.backing_up import Restoring, checked
+    from standpipe.cli.undrained import begun
 
     settings = config.load(config_path)
     with _progress("checking") as tell:
         projects = checked(file, tell)
     with stores.migrated(settings) as store:
-        restoring = Restoring(store, rename=rename)
+        restoring = Restoring(store, rename=rename, begun=begun(store, settings.spool_dir))
         restoring.name(projects)
         with _progress("restoring") as tell:
             restoring.run(file, tell)

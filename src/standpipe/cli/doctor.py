@@ -6,7 +6,6 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import typer
-from rich.text import Text
 
 from standpipe import config
 from standpipe.cli import output
@@ -88,6 +87,8 @@ def _store(settings: Settings, stack: ExitStack) -> Store | None:
 
 
 def _print(console: Console, finding: Finding) -> None:
+    from rich.text import Text
+
     line = Text(f"{finding.state:6} ", style=_STYLES[finding.state])
     line.append(f"{finding.what}: ", style="bold").append(output.plain(finding.found), style="none")
     console.print(line, soft_wrap=True)

@@ -9,12 +9,14 @@ import shutil
 import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
+
+if TYPE_CHECKING:  # Rich takes as long to import as all else that a command needs to begin
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
 
 #: Columns where the output is no terminal: wide enough for whole ids.
 _WIDE = 160
@@ -22,6 +24,8 @@ _WIDE = 160
 
 def console(*, stderr: bool = False) -> Console:
     """Return a console as wide as the terminal, or wide where there is none."""
+    from rich.console import Console
+
     width = shutil.get_terminal_size((_WIDE, 24)).columns
     return Console(highlight=False, width=width, stderr=stderr, soft_wrap=False)
 
@@ -32,6 +36,8 @@ def table(*columns: str, right: tuple[str, ...] = (), elastic: tuple[str, ...] =
     Columns in `right` hold figures. Those in `elastic` are cut where the terminal is too narrow
     for all; the others stay whole.
     """
+    from rich.table import Table
+
     made = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for name in columns:
         made.add_column(
@@ -50,11 +56,15 @@ def plain(text: str, *, keep: str = "") -> str:
 
 def cell(text: str, style: str = "") -> Text:
     """Return a cell of a table that shows the text as it is, on one line."""
+    from rich.text import Text
+
     return Text(plain(text), style=style, no_wrap=True, overflow="ellipsis")
 
 
 def folded(text: str, style: str = "") -> Text:
     """Return a cell that takes as many lines as it needs."""
+    from rich.text import Text
+
     return Text(plain(text), style=style, overflow="fold")
 
 

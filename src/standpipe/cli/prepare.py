@@ -18,7 +18,6 @@ from standpipe.cli import stores
 from standpipe.cli.prepared import Prepared
 from standpipe.config import Settings
 from standpipe.errors import ApiError, BadRequest, ConfigError, StandpipeError, StoreUnavailable
-from standpipe.server.door import door
 from standpipe.store import tokens
 from standpipe.store.store import Store
 
@@ -72,9 +71,7 @@ def main() -> int:
         return wait()
     path = sys.argv[1] or None
     try:
-        settings = config.load(path)
-        door(settings.server)  # whose files must be there before anybody waits at it
-        prepared = prepare(settings)
+        prepared = prepare(config.load(path))
     except StoreUnavailable as error:
         sys.stderr.write(f"standpipe: {error}\n")
         prepared = Prepared(away=error.why)

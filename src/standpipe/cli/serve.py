@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import subprocess
 import sys
 from collections import Counter
 from collections.abc import Sequence
@@ -17,10 +16,10 @@ from standpipe.api import ended, worker_state
 from standpipe.cli import engines
 from standpipe.cli.children import children, worker_count
 from standpipe.cli.prepared import Prepared
-from standpipe.cli.screen import show
+from standpipe.cli.preparing import prepared
 from standpipe.config import Settings
 from standpipe.engine.address import Engines
-from standpipe.errors import ConfigError, StandpipeError
+from standpipe.errors import ConfigError
 from standpipe.providers.rows import completed
 from standpipe.server.sockets import bind_beside, bind_each
 from standpipe.supervisor import ChildSpec, Notifier, Owner, Ready, Supervisor
@@ -28,8 +27,6 @@ from standpipe.wire.known_secrets import KnownSecrets
 
 logger = logging.getLogger(__name__)
 
-#: Seconds that the store has to answer before the start goes on without it.
-PREPARE_S = 30.0
 #: What nothing that runs can be moved away from.
 FIXED = ("server.host", "server.port", "server.home", "store.url")
 
@@ -38,8 +35,7 @@ def serve(config_path: str | None = None, workers: int | None = None) -> None:
     """Serve the API until Ctrl-C; `workers` beats the configuration."""
     settings = _read(config_path, workers)
     _log_as_wanted(settings)
-    prepared = _prepare(settings)
-    served = _Served(settings, prepared, config_path, workers)
+    served = _Served(settings, prepared(settings), config_path, workers)
     raise typer.Exit(Supervisor(served.wanted(), served).run())
 
 
@@ -53,22 +49,6 @@ def _read(config_path: str | None, workers: int | None) -> Settings:
         return settings
     server = msgspec.structs.replace(settings.server, workers=workers)
     return msgspec.structs.replace(settings, server=server)
-
-
-def _prepare(settings: Settings) -> Prepared:
-    argv = [sys.executable, "-m", "standpipe.cli.prepare", settings.file or ""]
-    try:
-        done = subprocess.run(  # noqa: S603 (our own)
-            argv, stdout=subprocess.PIPE, check=False, timeout=PREPARE_S
-        )
-    except subprocess.TimeoutExpired:
-        return Prepared(away="it does not answer in time")
-    if not done.stdout:
-        raise StandpipeError(f"the data directory {settings.home} could not be prepared")
-    prepared = msgspec.json.decode(done.stdout, type=Prepared)
-    if prepared.error:
-        raise StandpipeError(prepared.error)
-    return prepared
 
 
 class _Served(Owner):
@@ -99,6 +79,8 @@ class _Served(Owner):
 
     @override
     def on_ready(self, ready: Ready) -> None:
+        from standpipe.cli.screen import show
+
         port = self._sockets[0].getsockname()[1]
         workers = [name for name in ready if name.startswith("worker-")]
         lacking = _lacking(self._engines, ready)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
-from pathlib import Path
 from urllib.parse import urlsplit
 
 from standpipe.config import Settings
@@ -13,8 +12,6 @@ from standpipe.store.rows import Project
 from standpipe.store.store import Store
 
 DEFAULT_PROJECT = "default"
-
-_SQLITE = "sqlite:///"
 
 
 @contextmanager
@@ -63,13 +60,13 @@ def first(store: Store) -> Project:
 
 def is_absent(settings: Settings) -> bool:
     """Tell whether the store is a file that is not there; opening it would make an empty one."""
-    file = _file(settings)
+    file = settings.store_file
     return file is not None and not file.exists()
 
 
 def place(settings: Settings) -> str:
     """Return where the store is, without the password that a URL may have."""
-    file = _file(settings)
+    file = settings.store_file
     if file is not None:
         return str(file)
     url = urlsplit(settings.store_url)
@@ -97,10 +94,3 @@ def project_names(store: Store) -> dict[str, str]:
 
 def _open(settings: Settings) -> Store:
     return Store.open(settings.store_url, usage_names=settings.usage.metadata)
-
-
-def _file(settings: Settings) -> Path | None:
-    url = settings.store_url
-    if not url.startswith(_SQLITE):
-        return None
-    return Path(url.removeprefix(_SQLITE).partition("?")[0])

@@ -16,11 +16,11 @@ from standpipe.config import Settings
 from standpipe.drain.prices import Prices
 from standpipe.drain.process import LOCK
 from standpipe.drain.rows import row_of
-from standpipe.spool import reader
+from standpipe.spool import names, reader
 from standpipe.spool.reader import Segment, Tail
-from standpipe.store.rows import Row
+from standpipe.store.rows import OpenStream, Row
 from standpipe.store.store import Store
-from standpipe.wire.record import Record, decode
+from standpipe.wire.record import Begin, Frame, decode
 
 #: Seconds that a running drain has to come to where the spool ends now, and between two looks.
 PATIENCE_S = 10.0
@@ -47,12 +47,20 @@ def wait(store: Store, spool: Path) -> dict[str, int]:
     return left
 
 
+def begun(store: Store, spool: Path) -> set[str]:
+    """Return the ids of the streams that the drain will come upon in a spool as it is now."""
+    with Undrained(spool, wait(store, spool)) as undrained:
+        return undrained.begun(store.positions())
+
+
 class Undrained:
     """Segments that are not wholly in the store, held open: the drain may remove them meanwhile."""
 
     def __init__(self, spool: Path, ends: Mapping[str, int]) -> None:
         self._ends = ends
         self._opened = ExitStack()
+        #: Of what was read: the streams that have begun and not ended.
+        self.streams: dict[str, OpenStream] = {}
         self._segments: dict[str, Segment] = {}
         for name in ends:
             with suppress(FileNotFoundError):
@@ -67,14 +75,26 @@ class Undrained:
     def rows(self, positions: Mapping[str, int], prices: Prices) -> Iterator[Row]:
         """Yield the row of each record behind the drain's positions.
 
-        Streams that began and have not ended have none yet.
+        Streams that began and have not ended have none yet: they are in `streams`.
         """
-        for name, segment in self._segments.items():
+        for name, payload, frame in self._frames(positions):
+            if isinstance(frame, Begin):
+                stream = OpenStream(frame.id, names.writer_of(name), payload)
+                self.streams[frame.id] = stream
+            else:
+                self.streams.pop(frame.id, None)
+                yield row_of(frame, prices)
+
+    def begun(self, positions: Mapping[str, int]) -> set[str]:
+        """Return the ids of the streams that began behind the drain's positions."""
+        return {frame.id for *_, frame in self._frames(positions) if isinstance(frame, Begin)}
+
+    def _frames(self, positions: Mapping[str, int]) -> Iterator[tuple[str, bytes, Frame]]:
+        # In order, so that a stream has begun before it ends.
+        for name, segment in sorted(self._segments.items()):
             for payload in _payloads(segment, positions.get(name, 0), self._ends[name]):
                 with suppress(msgspec.DecodeError):
-                    frame = decode(payload)
-                    if isinstance(frame, Record):
-                        yield row_of(frame, prices)
+                    yield name, payload, decode(payload)
 
 
 def _left(spool: Path, ends: Mapping[str, int], positions: Mapping[str, int]) -> dict[str, int]:

@@ -31,6 +31,9 @@ def verify(
         bool,
         typer.Option("--repair", help="Store what is missing; count anew what is wrong."),
     ] = False,
+    contents: Annotated[
+        bool, typer.Option("--contents", help="Compare texts too, which takes longer.")
+    ] = False,
     as_json: JsonOption = False,
     config_path: ConfigOption = None,
 ) -> None:
@@ -43,7 +46,8 @@ def verify(
 
     settings = completed(config.load(config_path))
     with stores.opened(settings) as store, output.console(stderr=True).status("verifying"):
-        findings = [*_spool(settings, store, repair=repair), *_tables(store, repair=repair)]
+        compared = _spool(settings, store, repair=repair, contents=contents)
+        findings = [*compared, *_tables(store, repair=repair)]
     if as_json:
         for each in findings:
             line = {"state": each.state, "what": each.what, "found": each.found}
@@ -54,12 +58,13 @@ def verify(
         raise typer.Exit(1)
 
 
-def _spool(settings: Settings, store: Store, *, repair: bool) -> Iterator[Finding]:
+def _spool(settings: Settings, store: Store, *, repair: bool, contents: bool) -> Iterator[Finding]:
     from standpipe.cli.checks import Finding
     from standpipe.cli.undrained import prices
     from standpipe.cli.verifying import Compared
 
-    compared = Compared(store, settings.spool_dir, prices(settings), mend=repair)
+    known = prices(settings)
+    compared = Compared(store, settings.spool_dir, known, mend=repair, contents=contents)
     compared.run()
     counts = compared.counts
     told = f"{counts['records']:,} in {counts['segments']:,} segments"
@@ -68,6 +73,8 @@ def _spool(settings: Settings, store: Store, *, repair: bool) -> Iterator[Findin
         told = f"{counts['waiting']:,} are on their way to the store"
         yield Finding("ok", "Waiting", told, "`standpipe serve` stores them, if it does not run")
     yield _missing(counts, compared.examples)
+    if contents:
+        yield _differing(counts, compared.different)
     for name, (state, what, found, advice) in _OTHERS.items():
         if counts[name]:
             yield Finding(state, what, f"{counts[name]:,} {found}", advice)
@@ -83,6 +90,16 @@ def _missing(counts: Counter[str], examples: list[str]) -> Finding:
         return Finding("note", "Missing", f"{mended:,} were missing and are stored now")
     told = f"{missing:,} records are not in the store, such as {', '.join(examples)}"
     return Finding("wrong", "Missing", told, "`standpipe verify --repair` stores them")
+
+
+def _differing(counts: Counter[str], different: list[str]) -> Finding:
+    from standpipe.cli.checks import Finding
+
+    if not counts["differ"]:
+        told = f"{counts['alike']:,} records have the texts they came with"
+        return Finding("ok", "Contents", told)
+    told = f"{counts['differ']:,} records have others than they came with: {', '.join(different)}"
+    return Finding("wrong", "Contents", told, "restore a backup from before")
 
 
 #: What else may be found in the record files.

@@ -17,6 +17,8 @@ from standpipe.drain.prices import Prices
 from standpipe.drain.rows import lost_row, row_of
 from standpipe.spool import names
 from standpipe.spool.reader import Unreadable, each_frame
+from standpipe.store.columns import storable
+from standpipe.store.contents import Texts
 from standpipe.store.rows import Batch, Row
 from standpipe.store.store import Store
 from standpipe.wire.record import Begin, Frame, Record, decode
@@ -30,19 +32,28 @@ _EXAMPLES = 5
 
 
 class Compared:
-    """Reads every segment once; with `mend`, what is missing is stored again."""
+    """Reads every segment once; with `mend`, what is missing is stored again.
 
-    def __init__(self, store: Store, spool: Path, prices: Prices, *, mend: bool) -> None:
+    With `contents`, texts are compared too, as far as the store has kept them.
+    """
+
+    def __init__(
+        self, store: Store, spool: Path, prices: Prices, *, mend: bool, contents: bool = False
+    ) -> None:
         self._store = store
         self._spool = spool
         self._prices = prices
         self._mend = mend
+        self._contents = contents
         #: `segments` and `records` read; of these, those `waiting` to be stored, `missing`,
         #: `mended`, `doubled` with other content, and `forgotten` or deleted, nobody can say;
-        #: `strange` frames, bytes that are `damaged` or `torn`.
+        #: `strange` frames, bytes that are `damaged` or `torn`; records whose texts are `alike`
+        #: here and there, or `differ`.
         self.counts = Counter[str]()
         #: Ids of some that are missing.
         self.examples: list[str] = []
+        #: Some whose texts differ: the id, and which text.
+        self.different: list[str] = []
         #: Hashes of the records seen, by id.
         self._seen: dict[str, bytes] = {}
         #: Streams that should have a record or be open.
@@ -98,15 +109,41 @@ class Compared:
             return
         rows = [row_of(each, self._prices) for each in missing.values() if isinstance(each, Record)]
         self._are_missing(rows)
+        if self._contents:
+            there = (frame for frame in frames if frame.id not in missing)
+            self._compare_texts([each for each in there if isinstance(each, Record)])
         for frame in frames:
             if isinstance(frame, Begin) and frame.id in unknown and frame.id not in self._seen:
                 self._begun[frame.id] = frame
+
+    def _compare_texts(self, there: list[Record]) -> None:
+        said = [row_of(each, self._prices) for each in there if each.logged]
+        kept = self._store.kept_texts([row.id for row in said]) if said else {}
+        for row in said:
+            if row.id not in kept:  # deleted
+                continue
+            found = kept[row.id]
+            wrong = ["unreadable"] if found is None else _differing(row, found)
+            self.counts["differ" if wrong else "alike"] += 1
+            if wrong and len(self.different) < _EXAMPLES:
+                self.different.append(f"{row.id} ({', '.join(wrong)})")
 
     def _are_missing(self, rows: list[Row]) -> None:
         self.counts["missing"] += len(rows)
         self.examples += [row.id for row in rows[: _EXAMPLES - len(self.examples)]]
         if rows and self._mend:
             self.counts["mended"] += self._store.add(Batch(rows=rows))
+
+
+def _differing(row: Row, kept: Texts) -> list[str]:
+    """Return which texts are other ones than a row's; those that have expired are not."""
+    mended = storable(row)
+    may_be = ((row.request, mended.request), (row.response, mended.response))
+    return [
+        name
+        for name, text, texts in zip(("request", "response"), kept, may_be, strict=True)
+        if text is not None and text not in texts
+    ]
 
 
 def _age_s(path: Path) -> float:

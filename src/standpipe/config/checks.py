@@ -130,6 +130,11 @@ _PROVIDER_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 def _check_telemetry(telemetry: Telemetry) -> None:
     if telemetry.otlp_endpoint:
         _check_url("telemetry.otlp_endpoint", telemetry.otlp_endpoint)
+    elif telemetry.propagate:
+        raise ConfigError(
+            "telemetry.propagate = true: needs telemetry.otlp_endpoint; a span that nobody hears "
+            "of would break its trace in two"
+        )
     for name, value in telemetry.headers.items():
         if not _HEADER.fullmatch(name):
             raise ConfigError(f"telemetry.headers: {name!r} is no name of a header")

@@ -9,6 +9,9 @@ from typing import Any, Literal
 import msgspec
 from typing_extensions import override
 
+#: How the URL of a database that is a file begins.
+_SQLITE = "sqlite:///"
+
 
 class Secret:
     """A string that shows itself to nobody but the one who asks with `reveal`."""
@@ -122,7 +125,7 @@ class Target(Section, frozen=True, kw_only=True):
     weight: float = 1.0
     #: Calls that it has at a time, from all routes; 0 for any number.
     max_in_flight: int = 0
-    #: Fields of a chat request that beat the caller's.
+    #: Fields of a request that beat the caller's.
     parameters: dict[str, Any] = {}
 
 
@@ -263,6 +266,8 @@ class Telemetry(Section, frozen=True, kw_only=True):
     headers: dict[str, Secret] = {}
     #: Put texts and errors into them too, as far as they are kept.
     content: bool = False
+    #: Tell providers of the trace and the span that they are asked in.
+    propagate: bool = False
 
 
 class LocalModel(Section, frozen=True, kw_only=True):
@@ -373,7 +378,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def store_url(self) -> str:
         """The database's URL."""
-        return self.store.url or f"sqlite:///{self.home.absolute() / 'standpipe.db'}"
+        return self.store.url or f"{_SQLITE}{self.home.absolute() / 'standpipe.db'}"
+
+    @property
+    def store_file(self) -> Path | None:
+        """The file that the database is; None for a server."""
+        url = self.store_url
+        if not url.startswith(_SQLITE):
+            return None
+        return Path(url.removeprefix(_SQLITE).partition("?")[0])
 
 
 #: The sections whose settings are plain values, each also a variable of the environment.

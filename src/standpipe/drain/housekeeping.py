@@ -5,10 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
+from pathlib import Path
 
 from standpipe.config import Retention
-from standpipe.store.rows import Project, now_us
+from standpipe.drain.rows import lost_row
+from standpipe.spool import names
+from standpipe.store.rows import Batch, Project, now_us
 from standpipe.store.store import Store
+from standpipe.wire.record import Begin, decode
 
 #: Seconds from the start, from the end of a round over all projects or of a slice of one, to what
 #: comes next.
@@ -24,10 +28,14 @@ Verb = Callable[[], int]
 
 
 class Housekeeping:
-    """Goes round the projects of a store; several drains may do so in one database."""
+    """Goes round the projects of a store; several drains may do so in one database.
 
-    def __init__(self, store: Store, retention: Retention) -> None:
+    `spool` is where the segments of this node are, None where it has none.
+    """
+
+    def __init__(self, store: Store, retention: Retention, spool: Path | None = None) -> None:
         self._store = store
+        self._spool = spool
         self._retention = retention
         self._round: Iterator[None] | None = None
         self._due = time.monotonic() + EVERY_S
@@ -61,7 +69,22 @@ class Housekeeping:
                 yield
         while self._store.finish_removals():
             yield
+        if self._spool is not None:
+            self._store.seen(names.listed(self._spool, names.SEGMENT))
+            yield
+        while self._end_streams():
+            yield
+        self._store.forget_lost()
         self._store.drop_empty_partitions()
+
+    def _end_streams(self) -> int:
+        """Let streams whose node is lost be lost too; return how many."""
+        streams = self._store.endless_streams()
+        if streams:
+            begun = (decode(stream.payload) for stream in streams)
+            rows = [lost_row(each) for each in begun if isinstance(each, Begin)]
+            self._store.add(Batch(rows=rows, closed=[stream.id for stream in streams]))
+        return len(streams)
 
     def _verbs(self, project: Project) -> Iterator[Verb]:
         """Yield what ends a project's records: each to be done until it returns 0."""

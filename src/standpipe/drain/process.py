@@ -74,7 +74,7 @@ def run_process(spec: DrainSpec, *, on_ready: Callable[[], None] = lambda: None)
                     store,
                     Prices(spec.prices, spec.urls),
                     keep_s=spec.keep,
-                    housekeeping=Housekeeping(store, spec.retention).step,
+                    housekeeping=Housekeeping(store, spec.retention, spool).step,
                     sinks=sinks,
                 )
                 with closing(made) as drain:

@@ -1,13 +1,12 @@
 """What a stored call becomes for OpenTelemetry: a span, and one below it for each attempt. Pure.
 
 By the semantic conventions for generative AI, in the JSON form of OTLP. Every id is made of the
-call's own, so what is sent twice is seen once by whoever looks for that.
+call's own or stands in it, so what is sent twice is seen once by whoever looks for that.
 """
 
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
@@ -17,15 +16,14 @@ import msgspec
 from standpipe.drain.span_text import texts
 from standpipe.store.rows import Row
 from standpipe.wire.record import Attempt, Usage
+from standpipe.wire.trace import SAMPLED, own_trace, parent_of
 
 Json = dict[str, Any]
 Attributes = Mapping[str, Any]
 
 _SERVER, _CLIENT = 2, 3
 _ERROR = 2
-_SAMPLED = 0x01
 _INT64 = 1 << 63
-_TRACEPARENT = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})")
 
 #: `gen_ai.operation.name` by the kind of a call. One that was made elsewhere is traced there.
 OPERATIONS = {
@@ -75,7 +73,7 @@ def spans_of(row: Row, places: Mapping[str, Origin], *, content: bool) -> list[J
     context = _context(row)
     if row.kind not in OPERATIONS or not context.is_sampled:
         return []
-    own = _id(row.id, "call", 16)
+    own = _id(row.id, "call")
     span = _span(
         *(context.trace, own, context.parent, _SERVER, _name(row.kind, row.model)),
         *(row.requested_at, row.received_at),
@@ -88,10 +86,10 @@ def spans_of(row: Row, places: Mapping[str, Origin], *, content: bool) -> list[J
 
 
 def _context(row: Row) -> _Context:
-    found = _TRACEPARENT.fullmatch(row.traceparent or "")
-    if found and found[1] != "ff" and int(found[2], 16) and int(found[3], 16):
-        return _Context(found[2], found[3], bool(int(found[4], 16) & _SAMPLED))
-    return _Context(_id(row.id, "trace", 32), None, True)
+    parent = parent_of(row.traceparent)
+    if parent is None:
+        return _Context(own_trace(row.id), None, True)
+    return _Context(parent.trace, parent.span, bool(parent.flags & SAMPLED))
 
 
 def _call(row: Row, *, content: bool) -> Json:
@@ -141,7 +139,7 @@ def _attempts(
     ends = (*(each.started_at for each in row.attempts[1:]), row.received_at)
     for place, (attempt, end) in enumerate(zip(row.attempts, ends, strict=False)):
         span = _span(
-            *(trace, _id(row.id, f"attempt {place}", 16), parent, _CLIENT),
+            *(trace, attempt.span or _id(row.id, f"attempt {place}"), parent, _CLIENT),
             _name(row.kind, attempt.model),
             *(attempt.started_at, end),
             _attempt(row, attempt, places.get(attempt.provider)),
@@ -222,8 +220,8 @@ def _name(kind: str, model: str | None) -> str:
     return _storable(f"{OPERATIONS[kind]} {model}" if model else OPERATIONS[kind])
 
 
-def _id(call: str, what: str, digits: int) -> str:
-    return hashlib.sha256(f"{what} {call}".encode()).hexdigest()[:digits]
+def _id(call: str, what: str) -> str:
+    return hashlib.sha256(f"{what} {call}".encode()).hexdigest()[:16]
 
 
 def encoded(spans: list[Json]) -> bytes:

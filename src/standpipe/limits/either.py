@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 
 from typing_extensions import override
 
-from standpipe.limits.ledger import Away, Crossing, Ledger, Memory, Span, spans
+from standpipe.limits.ledger import Away, Crossing, Ledger, Memory, Place, Span, spans
 from standpipe.limits.messages import End, Verdict, Want
 from standpipe.limits.shared import Shared
 
@@ -18,24 +18,42 @@ class Either(Ledger):
         self._shared = shared
         self._own = own
         #: What was spent while the shared ones were away: they must ask the store for it.
-        self._unheard: set[Span] = set()
+        self._unheard: set[Place] = set()
 
     @override
     async def unknown(self, want: Want) -> list[Span]:
         try:
-            if self._unheard:
-                await self._shared.forget(self._unheard)
-                self._unheard.clear()
-            return await self._shared.unknown(want)
+            found = await self._shared.unknown(want)
         except Away:
             return await self._own.unknown(want)
+        return found + [
+            span for span in spans(want) if span.place in self._unheard and span not in found
+        ]
 
     @override
-    async def know(self, span: Span, spent: int, at: int) -> None:
+    async def ended(self, span: Span) -> list[str]:
+        own = await self._own.ended(span)
         try:
-            await self._shared.know(span, spent, at)
+            return [*own, *await self._shared.ended(span)]
         except Away:
-            await self._own.know(span, spent, at)
+            return own
+
+    @override
+    async def settle(self, span: Span, stored: int, calls: Collection[str]) -> list[Crossing]:
+        found = await self._own.settle(span, stored, calls)
+        try:
+            found = await self._shared.settle(span, stored, calls)
+        except Away:
+            return found
+        self._unheard.discard(span.place)
+        return found
+
+    @override
+    async def takes_turn(self, spans: Sequence[Span]) -> bool:
+        try:
+            return await self._shared.takes_turn(spans)
+        except Away:
+            return True
 
     @override
     async def begin(self, want: Want) -> Verdict:
@@ -50,7 +68,7 @@ class Either(Ledger):
     async def end(self, want: Want, end: End, cost: int) -> list[Crossing]:
         if not self._own.has_begun(end.call):
             return await self._shared.end(want, end, cost)
-        self._unheard.update(spans(want))
+        self._unheard.update(span.place for span in spans(want))
         return await self._own.end(want, end, cost)
 
     @override

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Literal, NamedTuple, Protocol
 
 from typing_extensions import override
 
 from standpipe.limits import verdicts
 from standpipe.limits.limits import pico
-from standpipe.limits.messages import End, Subject, Verdict, Want, periods
+from standpipe.limits.messages import End, Kind, Subject, Verdict, Want, periods
 from standpipe.limits.verdicts import Figures
 from standpipe.limits.window import Window
 
 Period = Literal["day", "month"]
+#: Project, kind and id of a subject, and the name of a period.
+Place = tuple[str, Kind, str, str]
 #: Shares of a budget at which its holder is told.
 THRESHOLDS = (80, 100)
 
@@ -27,6 +29,11 @@ class Span(NamedTuple):
     period: Period
     #: Such as `2026-11-23` or `2026-11`.
     name: str
+
+    @property
+    def place(self) -> Place:
+        """What is the same for it whatever the limits of its subject."""
+        return (self.project, self.subject.kind, self.subject.id, self.name)
 
 
 class Crossing(NamedTuple):
@@ -47,14 +54,24 @@ class Away(Exception):
 class Ledger(Protocol):
     """Counts calls in and out; each verb is atomic over all subjects of a call.
 
+    What was spent in a span is what the store has of it, and what each call cost that has ended and
+    is not in that by what was heard of the store. So nothing is counted twice, and what nobody has
+    told is counted once it is stored.
+
     Each raises Away where the counters are elsewhere and cannot be reached.
     """
 
     async def unknown(self, want: Want) -> list[Span]:
-        """Return the spans of a call's budgets of which it is not known what was spent."""
+        """Return the spans of a call's budgets of which the store must be asked."""
 
-    async def know(self, span: Span, spent: int, at: int) -> None:
-        """Take what was spent, by records made before `at`, microseconds since the epoch."""
+    async def ended(self, span: Span) -> list[str]:
+        """Return the calls that have ended and are not known to be stored."""
+
+    async def settle(self, span: Span, stored: int, calls: Collection[str]) -> list[Crossing]:
+        """Take what the store has of a span, and which calls that have ended are in that."""
+
+    async def takes_turn(self, spans: Sequence[Span]) -> bool:
+        """Tell whether nobody else asks the store for these of late; then we are who does."""
 
     async def begin(self, want: Want) -> Verdict:
         """Let a call begin, or not; one that has begun already is counted whatever that does."""
@@ -100,12 +117,30 @@ def crossings(span: Span, before: int, after: int) -> list[Crossing]:
 class _Spent:
     """What was spent in a span."""
 
-    __slots__ = ("pico", "since")
+    __slots__ = ("_stored", "all", "ended")
 
-    def __init__(self, spent: int, since: int) -> None:
-        self.pico = spent
-        #: Records made before are in it.
-        self.since = since
+    def __init__(self) -> None:
+        #: What the store has, None before it was asked; and that with what has ended since.
+        self._stored: int | None = None
+        self.all = 0
+        #: What the calls cost that are not known to be stored.
+        self.ended: dict[str, int] = {}
+
+    @property
+    def is_known(self) -> bool:
+        return self._stored is not None
+
+    def add(self, call: str, cost: int) -> None:
+        if cost and call not in self.ended:
+            self.ended[call] = cost
+            self.all += cost
+
+    def settle(self, stored: int, calls: Iterable[str]) -> None:
+        self.all -= sum(self.ended.pop(call, 0) for call in calls)
+        # Sums only grow; who read a smaller one has read it earlier.
+        more = max(0, stored - (self._stored or 0))
+        self._stored = (self._stored or 0) + more
+        self.all += more
 
 
 class _Account:
@@ -133,8 +168,8 @@ class _Account:
             tokens_reset=self.tokens.reset(now),
             open=self.open,
             held=self.held,
-            day=day.pico if day else 0,
-            month=month.pico if month else 0,
+            day=day.all if day else 0,
+            month=month.all if month else 0,
         )
 
     def is_idle(self, now: float) -> bool:
@@ -157,20 +192,22 @@ class Memory(Ledger):
 
     @override
     async def unknown(self, want: Want) -> list[Span]:
-        return [
-            span for span in spans(want) if span.name not in self._account(span[0], span[1]).spent
-        ]
+        return [span for span in spans(want) if not self._spent(span).is_known]
 
     @override
-    async def know(self, span: Span, spent: int, at: int) -> None:
-        account = self._account(span.project, span.subject)
-        if span.name in account.spent:
-            return
-        # A period that is over is asked for no more: names of one length sort by time.
-        over = [each for each in account.spent if len(each) == len(span.name) and each < span.name]
-        for name in over[:-1]:
-            del account.spent[name]
-        account.spent[span.name] = _Spent(spent, at)
+    async def ended(self, span: Span) -> list[str]:
+        return list(self._spent(span).ended)
+
+    @override
+    async def settle(self, span: Span, stored: int, calls: Collection[str]) -> list[Crossing]:
+        spent = self._spent(span)
+        was_known, before = spent.is_known, spent.all
+        spent.settle(stored, calls)
+        return crossings(span, before, spent.all) if was_known else []
+
+    @override
+    async def takes_turn(self, spans: Sequence[Span]) -> bool:
+        return True
 
     @override
     async def begin(self, want: Want) -> Verdict:
@@ -200,10 +237,10 @@ class Memory(Ledger):
             self._give_back(want, began, end)
         found = []
         for span in spans(want):
-            spent = self._account(span.project, span.subject).spent.get(span.name)
-            if spent is not None and end.at >= spent.since:
-                spent.pico += cost
-                found += crossings(span, spent.pico - cost, spent.pico)
+            spent = self._spent(span)
+            before = spent.all
+            spent.add(end.call, cost)
+            found += crossings(span, before, spent.all) if spent.is_known else []
         return found
 
     @override
@@ -228,6 +265,16 @@ class Memory(Ledger):
                 account.requests.add(-1, began)
             # What was too much is counted when it is known, so that no minute has more.
             account.tokens.add(more, self._clock() if more > 0 else began)
+
+    def _spent(self, span: Span) -> _Spent:
+        there = self._account(span.project, span.subject).spent
+        if span.name not in there:
+            # A period that is over is asked for no more: names of one length sort by time.
+            over = [each for each in there if len(each) == len(span.name) and each < span.name]
+            for name in over[:-1]:
+                del there[name]
+            there[span.name] = _Spent()
+        return there[span.name]
 
     def _account(self, project: str, subject: Subject) -> _Account:
         place = (project, subject.kind, subject.id)

@@ -60,8 +60,6 @@ class End(msgspec.Struct, frozen=True, array_like=True, tag="end"):
 
     call: str
     project: str
-    #: When its record was made, in microseconds since the epoch.
-    at: int = 0
     tokens: int = 0
     #: What it was answered, to be priced.
     answers: tuple[Used, ...] = ()

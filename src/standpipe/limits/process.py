@@ -58,12 +58,13 @@ async def run(spec: LimiterSpec, *, on_ready: Callable[[], None] = lambda: None)
     service = Service(ledger, prices, spent, alerts, unpriced=spec.unpriced)
     loop = asyncio.get_running_loop()
     server = await loop.create_unix_server(service.link, sock=bind(Path(spec.socket)))
-    keeping = asyncio.create_task(service.keep_calls())
+    keeping = [asyncio.create_task(each) for each in (service.keep_calls(), service.settle_spans())]
     try:
         on_ready()
         await stop.wait()
     finally:
-        keeping.cancel()
+        for task in keeping:
+            task.cancel()
         server.close()
         await alerts.close()
         await ledger.close()

@@ -1,29 +1,45 @@
 """What Redis runs, in Lua: the same rules as `ledger.Memory` and `verdicts` have, which tests hold.
 
-KEYS: one that says that a call has ended; then of each subject its window (hash: `r` or `t` and a
-second to an amount), its calls (sorted set by the end of their lease), what each holds (hash: cost
-and second of its beginning), the sum of that, and what it spent in the day and in the month.
+KEYS[1] says for each project since when Redis remembers: without the caller's word for that nothing
+is done, for what was counted is lost. Of a call, KEYS[2] says that it has ended; then there are of
+each subject its window (hash: `r` or `t` and a second to an amount), its calls (sorted set by the
+end of their lease), what each holds (hash: cost and second of its beginning), the sum of that, and
+what it spent in the day and in the month.
+
+What was spent is a hash: `stored` is what the store has, each call that has ended and is not known
+to be stored is there with its cost, and `all` is the sum, once the store was asked.
 
 Amounts of money go through as text, for Redis counts them with 64 bits and Lua with 53.
+
+ARGV[1] is that word, and ARGV[2] is 1 while no call may begin.
 """
 
 from __future__ import annotations
 
-_COMMON = """
-local now = tonumber(ARGV[1])
+#: What a verb answers where Redis does not remember.
+LOST = "lost"
+
+_REMEMBERED = """
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 'lost' end
+"""
+
+_CALL = (
+    _REMEMBERED
+    + """
+local now = tonumber(ARGV[3])
 if not now then
   local time = redis.call('TIME')
   now = tonumber(time[1]) + tonumber(time[2]) / 1000000
 end
-local slot, call = math.floor(now), ARGV[2]
+local slot, call = math.floor(now), ARGV[4]
 local SLOTS, DAY_S, CALL_S = 61, 86400, 3600
 
 local function subject(place)
-  local at = 2 + place * 6
+  local at = 3 + place * 6
   return {window = KEYS[at], calls = KEYS[at + 1], holds = KEYS[at + 2], held = KEYS[at + 3],
           day = KEYS[at + 4], month = KEYS[at + 5]}
 end
-local count = (#KEYS - 1) / 6
+local count = (#KEYS - 2) / 6
 
 local function let_go(of, which)
   local hold = redis.call('HGET', of.holds, which)
@@ -35,14 +51,15 @@ local function let_go(of, which)
   return tonumber(began)
 end
 """
+)
 
 #: ARGV: time or "", call, milliseconds of lease, tokens, cost, 1 for one that has begun already;
 #: then of each subject its limits: requests, tokens, calls, dollars of day and month, "" for none.
 #: Returns the place of who is in the way, why and for how long; then of each its `Figures`.
 BEGIN = (
-    _COMMON
+    _CALL
     + """
-local lease, tokens, cost, has_begun = tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5], ARGV[6] == '1'
+local lease, tokens, cost, has_begun = tonumber(ARGV[5]), tonumber(ARGV[6]), ARGV[7], ARGV[8] == '1'
 
 local function look(of)
   for _, gone in ipairs(redis.call('ZRANGEBYSCORE', of.calls, '-inf', '(' .. now * 1000)) do
@@ -64,7 +81,8 @@ local function look(of)
   of.sums, of.newest, of.slots = sums, newest, slots
   of.open = redis.call('ZCARD', of.calls)
   of.now_held = redis.call('GET', of.held) or '0'
-  of.day_spent, of.month_spent = redis.call('GET', of.day), redis.call('GET', of.month)
+  of.day_spent = redis.call('HGET', of.day, 'all')
+  of.month_spent = redis.call('HGET', of.month, 'all')
 end
 
 local function until_room(slots, over)
@@ -77,6 +95,7 @@ local function until_room(slots, over)
 end
 
 local function obstacle(of, limits)
+  if ARGV[2] == '1' then return 'away', 1 end
   for _, period in ipairs({'day', 'month'}) do
     local budget, spent = tonumber(limits[period]), of[period .. '_spent']
     if budget then
@@ -106,13 +125,13 @@ end
 local all = {}
 for place = 1, count do all[place] = subject(place - 1) end
 
-local is_over = redis.call('EXISTS', KEYS[1]) == 1
+local is_over = redis.call('EXISTS', KEYS[2]) == 1
 local is_there = redis.call('ZSCORE', all[1].calls, call)
 for _, of in ipairs(all) do look(of) end
 if not is_over and not is_there then
   if not has_begun then
     for place, of in ipairs(all) do
-      local at = 7 + (place - 1) * 5
+      local at = 9 + (place - 1) * 5
       local why, wait = obstacle(of, {r = ARGV[at], t = ARGV[at + 1], calls = ARGV[at + 2],
                                       day = ARGV[at + 3], month = ARGV[at + 4]})
       if why then
@@ -147,13 +166,23 @@ return answer
 """
 )
 
-#: ARGV: time or "", call, tokens that were held, tokens, cost, 1 if it counts as a request.
+#: ARGV: time or "", call, tokens that were held, tokens, cost, 1 if it counts as a request, seconds
+#: for which spending is kept; then of each subject whether it has a budget of a day and of a month.
 #: Returns of each subject what is spent in the day and in the month; nothing if it ended before.
 END = (
-    _COMMON
+    _CALL
     + """
-local more, cost, counts = tonumber(ARGV[4]) - tonumber(ARGV[3]), ARGV[5], ARGV[6] == '1'
-if not redis.call('SET', KEYS[1], '1', 'NX', 'EX', CALL_S) then return {} end
+local more, cost, counts = tonumber(ARGV[6]) - tonumber(ARGV[5]), ARGV[7], ARGV[8] == '1'
+if not redis.call('SET', KEYS[2], '1', 'NX', 'EX', CALL_S) then return {} end
+
+local function spend(key)
+  if cost == '0' or redis.call('HSETNX', key, call, cost) == 0 then return '0' end
+  redis.call('EXPIRE', key, ARGV[9])
+  if redis.call('HEXISTS', key, 'all') == 0 then return '0' end
+  redis.call('HINCRBY', key, 'all', cost)
+  return redis.call('HGET', key, 'all')
+end
+
 local answer = {}
 for place = 1, count do
   local of = subject(place - 1)
@@ -166,15 +195,69 @@ for place = 1, count do
     if more > 0 then redis.call('HINCRBY', of.window, 't' .. slot, more) end
     redis.call('EXPIRE', of.window, 2 * SLOTS)
   end
-  for _, key in ipairs({of.day, of.month}) do
-    if redis.call('EXISTS', key) == 1 then
-      redis.call('INCRBY', key, cost)
-      table.insert(answer, redis.call('GET', key))
-    else
-      table.insert(answer, '0')
-    end
-  end
+  local at = 8 + place * 2
+  table.insert(answer, ARGV[at] == '1' and spend(of.day) or '0')
+  table.insert(answer, ARGV[at + 1] == '1' and spend(of.month) or '0')
 end
 return answer
 """
 )
+
+#: KEYS[2]: what was spent. Returns its fields.
+ENDED = _REMEMBERED + "return redis.call('HKEYS', KEYS[2])"
+
+#: KEYS[2]: what was spent. ARGV: seconds for which that is kept; then calls that have ended and
+#: their costs, again.
+AGAIN = (
+    _REMEMBERED
+    + """
+local is_known = redis.call('HEXISTS', KEYS[2], 'all') == 1
+for at = 4, #ARGV, 2 do
+  local is_new = redis.call('HSETNX', KEYS[2], ARGV[at], ARGV[at + 1]) == 1
+  if is_new and is_known then redis.call('HINCRBY', KEYS[2], 'all', ARGV[at + 1]) end
+end
+redis.call('EXPIRE', KEYS[2], ARGV[3])
+"""
+)
+
+#: KEYS[2]: what was spent. ARGV: seconds for which that is kept, what the store has; then the calls
+#: that are in that. Returns the sum before, "" where it was not known, and now.
+SETTLE = (
+    _REMEMBERED
+    + """
+local stored, known = ARGV[4], redis.call('HGET', KEYS[2], 'stored')
+local before = redis.call('HGET', KEYS[2], 'all') or ''
+
+local function is_more(one, other)
+  if #one ~= #other then return #one > #other end
+  return one > other
+end
+
+for at = 5, #ARGV do
+  local cost = redis.call('HGET', KEYS[2], ARGV[at])
+  if cost then
+    redis.call('HDEL', KEYS[2], ARGV[at])
+    if known then redis.call('HINCRBY', KEYS[2], 'all', '-' .. cost) end
+  end
+end
+if not known then
+  local ended = redis.call('HVALS', KEYS[2])
+  redis.call('HSET', KEYS[2], 'stored', stored, 'all', stored)
+  for _, cost in ipairs(ended) do redis.call('HINCRBY', KEYS[2], 'all', cost) end
+elseif is_more(stored, known) then  -- sums only grow: who read a smaller one has read it earlier
+  if known ~= '0' then redis.call('HINCRBY', KEYS[2], 'all', '-' .. known) end
+  redis.call('HINCRBY', KEYS[2], 'all', stored)
+  redis.call('HSET', KEYS[2], 'stored', stored)
+end
+redis.call('EXPIRE', KEYS[2], ARGV[3])
+return {before, redis.call('HGET', KEYS[2], 'all')}
+"""
+)
+
+#: KEYS: since when Redis remembers, and one that is there for a while after. ARGV: what to write
+#: there if there is nothing, and the milliseconds of that while. Returns what is written, and the
+#: milliseconds that are left.
+REMEMBER = """
+if redis.call('SET', KEYS[1], ARGV[1], 'NX') then redis.call('SET', KEYS[2], '1', 'PX', ARGV[2]) end
+return {redis.call('GET', KEYS[1]), redis.call('PTTL', KEYS[2])}
+"""

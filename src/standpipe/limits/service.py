@@ -5,16 +5,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Coroutine
+import time
+from collections import defaultdict
+from collections.abc import Coroutine, Mapping, Sequence
 from typing import Any, Literal, cast
 
 import msgspec
 from typing_extensions import override
 
 from standpipe.drain.prices import Prices, Used
+from standpipe.errors import StoreUnavailable
 from standpipe.limits import messages, verdicts
 from standpipe.limits.alerts import Alerts
-from standpipe.limits.ledger import Away, Crossing, Ledger
+from standpipe.limits.ledger import Away, Crossing, Ledger, Place, Span, spans
 from standpipe.limits.limits import pico
 from standpipe.limits.messages import Done, End, Verdict, Want
 from standpipe.limits.spent import Spent
@@ -24,6 +27,10 @@ log = logging.getLogger(__name__)
 
 #: Seconds between two words that calls are still there.
 KEEP_S = 2.0
+#: Seconds between two looks at what the store has of what was spent, and for how long after its
+#: last call that is looked at.
+SETTLE_S = 2.0
+WATCHED_S = 60.0
 #: Seconds between two tries to count the end of a call where what counts is away.
 AGAIN_S = 0.5
 #: What becomes of a call whose price nobody knows where its money is counted.
@@ -47,6 +54,8 @@ class Service:
         self._spent = spent
         self._alerts = alerts
         self._refuses_unpriced = unpriced == "refuse"
+        #: What calls were counted in of late, and when the last was.
+        self._watched: dict[Place, tuple[Span, float]] = {}
         #: The connections there are.
         self.links: set[Link] = set()
 
@@ -57,10 +66,25 @@ class Service:
     async def keep_calls(self) -> None:
         """Say again and again which calls are there, until cancelled."""
         while True:
-            await asyncio.sleep(KEEP_S)
             with contextlib.suppress(Away):
                 every = [want for link in self.links for want in link.open.values()]
                 await self._ledger.keep(every)
+            await asyncio.sleep(KEEP_S)
+
+    async def settle_spans(self) -> None:
+        """Take from the store again and again what it has of what was spent, until cancelled.
+
+        So what a node has noted and not told before it died is counted, and what was told is not
+        counted twice.
+        """
+        while True:
+            await asyncio.sleep(SETTLE_S)
+            together = defaultdict(list)
+            for span, _ in self._watched.values():
+                together[span.project, span.name].append(span)
+            for some in together.values():
+                with contextlib.suppress(Away, StoreUnavailable):
+                    await self._settle_in_turn(some)
 
     async def begin(self, want: Want) -> tuple[Want, Verdict]:
         """Let a call begin, or not; return it with its price."""
@@ -100,9 +124,40 @@ class Service:
 
     async def _know(self, want: Want) -> bool:
         """Let all that its budgets have spent be known; False if nobody can say."""
-        spans = await self._ledger.unknown(want)
-        told = [await self._spent.ask(span, self._ledger.know) for span in spans]
+        now = time.monotonic()
+        for span in spans(want):
+            self._watched[span.place] = span, now
+        unknown = await self._ledger.unknown(want)
+        told = [await self._spent.ask(span, self._settle) for span in unknown]
         return all(told)
+
+    async def _settle_in_turn(self, some: Sequence[Span]) -> None:
+        """Settle spans of one project and period, unless another node does."""
+        ended = await self._ended_in(some)
+        idle = time.monotonic() - WATCHED_S
+        for span in some:
+            if not ended[span] and self._watched[span.place][1] < idle:
+                del self._watched[span.place]
+        if await self._ledger.takes_turn(some):
+            await self._take(ended)
+
+    async def _settle(self, some: Sequence[Span]) -> None:
+        await self._take(await self._ended_in(some))
+
+    async def _ended_in(self, some: Sequence[Span]) -> dict[Span, list[str]]:
+        told = await asyncio.gather(*map(self._ledger.ended, some))
+        return dict(zip(some, told, strict=True))
+
+    async def _take(self, ended: Mapping[Span, Sequence[str]]) -> None:
+        """Let the ledger know what the store has; it was asked before which calls have ended."""
+        found = await self._spent.read([*ended], {call for each in ended.values() for call in each})
+        for span, calls in ended.items():
+            of_key = span.subject.kind == "key"
+            by_key = found.by_key
+            stored = by_key.get(span.subject.id, 0) if of_key else sum(by_key.values())
+            there = [call for call in calls if call in found.calls]
+            for crossing in await self._ledger.settle(span, stored, there):
+                self._alerts.tell(crossing)
 
     def _most(self, want: Want) -> int | None:
         """Return the most that a call may cost; None if the price of any target is not known."""

@@ -3,30 +3,45 @@
 Verbs go out in batches, one after the other: what ends is counted before what begins after it, and
 a Redis that is far away costs a batch one trip. A call that is there is said to be there again and
 again; of those of which nothing is heard any more, what they held is given back.
+
+A Redis that lost its memory is known by a word that it lacks. Whoever finds that first writes a new
+one, and for a while no call begins: all nodes say again what they know, and what was spent is read
+from the store.
 """
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
+import logging
 import time
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import msgspec
 from typing_extensions import override
 
 from standpipe.limits import verdicts
-from standpipe.limits.ledger import Away, Crossing, Ledger, Span, budgets, crossings, spans
+from standpipe.limits.ledger import Away, Crossing, Ledger, Place, Span, budgets, crossings, spans
 from standpipe.limits.messages import End, Subject, Verdict, Want, periods
-from standpipe.limits.scripts import BEGIN, END
+from standpipe.limits.scripts import AGAIN, BEGIN, END, ENDED, LOST, REMEMBER, SETTLE
 from standpipe.limits.verdicts import Figures, Obstacle
+from standpipe.wire.ids import new_id
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
 T = TypeVar("T")
 
+log = logging.getLogger(__name__)
+
+#: Where it is written since when Redis remembers.
+MEMORY = "standpipe:{memory}"
+#: Seconds for which no call begins where it has just begun to: longer than all nodes need to hear
+#: of that and to say what they know.
+RECALL_S = 5.0
+#: Seconds after which another may ask the store for what was spent.
+TURN_S = 1.0
 #: Seconds after which a call of which nothing is heard is none.
 LEASE_S = 10.0
 #: Seconds that Redis has for a batch.
@@ -39,14 +54,21 @@ KEPT_S = 40 * 86_400
 MOST = 200
 
 
-_BEGIN, _END = (hashlib.sha1(script.encode()).hexdigest() for script in (BEGIN, END))  # noqa: S324
+#: The scripts' names: the hashes of their texts.
+_SCRIPTS = {
+    script: hashlib.sha1(script.encode()).hexdigest()  # noqa: S324
+    for script in (BEGIN, END, ENDED, AGAIN, SETTLE)
+}
+#: The most spans that are remembered to be known there.
+_MOST_KNOWN = 100_000
 
 
 class _Verb(NamedTuple):
-    #: Its name: the hash of its text.
+    #: Its name.
     script: str
+    project: str
     keys: list[str]
-    values: list[str | int | float]
+    values: Sequence[str | int | float]
     answer: asyncio.Future[Any]
 
 
@@ -58,6 +80,7 @@ class Shared(Ledger):
         url: str,
         *,
         lease_s: float = LEASE_S,
+        recall_s: float = RECALL_S,
         clock: Callable[[], float | None] = lambda: None,
     ) -> None:
         """Count at a URL; what the clock does not tell, Redis's does."""
@@ -77,30 +100,66 @@ class Shared(Ledger):
         self._clock = clock
         self._away_until = 0.0
         self._lease_ms = round(lease_s * 1000)
+        self._recall_ms = round(recall_s * 1000)
+        #: What is written where it is since when Redis remembers, "" before that was asked.
+        self._word = ""
+        #: Until then no call begins.
+        self._recalling_until = 0.0
+        #: The spans that are known there.
+        self._known: set[Place] = set()
+        #: What we have told: by span the costs of the calls that are not known to be stored.
+        self._told: dict[Place, tuple[Span, dict[str, int]]] = {}
         self._waiting: list[_Verb] = []
         self._sending: asyncio.Task[None] | None = None
 
     @override
     async def unknown(self, want: Want) -> list[Span]:
-        wanted = list(spans(want))
+        wanted = [span for span in spans(want) if span.place not in self._known]
         if not wanted:
             return []
-        found = await self._do(lambda: self._redis.mget([_spent(span) for span in wanted]))
-        return [span for span, spent in zip(wanted, found, strict=True) if spent is None]
+        there = await self._do(lambda: self._are_known(wanted))
+        if len(self._known) > _MOST_KNOWN:
+            self._known.clear()
+        self._known.update(span.place for span in wanted if span in there)
+        return [span for span in wanted if span not in there]
+
+    async def _are_known(self, of: Sequence[Span]) -> list[Span]:
+        async with self._redis.pipeline(transaction=False) as pipeline:
+            for span in of:
+                pipeline.hexists(_spent(span), "all")
+            found = await pipeline.execute()
+        return [span for span, is_known in zip(of, found, strict=True) if is_known]
 
     @override
-    async def know(self, span: Span, spent: int, at: int) -> None:
-        del at
-        await self._do(lambda: self._redis.set(_spent(span), spent, nx=True, ex=KEPT_S))
+    async def ended(self, span: Span) -> list[str]:
+        _, told = self._told.get(span.place, (span, {}))
+        before = list(told)
+        there = set(await self._put(ENDED, span.project, [_spent(span)])) - {"all", "stored"}
+        for call in before:
+            if call not in there:  # somebody has heard that it is stored
+                told.pop(call, None)
+        if not told:
+            self._told.pop(span.place, None)
+        return list(there)
 
-    async def forget(self, of: Iterable[Span]) -> None:
-        """Let what was spent be asked for again."""
-        keys = [_spent(span) for span in of]
-        await self._do(lambda: self._redis.delete(*keys))
+    @override
+    async def settle(self, span: Span, stored: int, calls: Collection[str]) -> list[Crossing]:
+        values: list[str | int] = [KEPT_S, stored, *calls]
+        before, after = await self._put(SETTLE, span.project, [_spent(span)], values)
+        self._known.add(span.place)
+        return crossings(span, int(before), int(after)) if before else []
+
+    @override
+    async def takes_turn(self, spans: Sequence[Span]) -> bool:
+        turn, ms = f"{_prefix(spans[0].project)}:turn:{spans[0].name}", round(TURN_S * 1000)
+        return bool(await self._do(lambda: self._redis.set(turn, 1, nx=True, px=ms)))
 
     @override
     async def begin(self, want: Want) -> Verdict:
         place, reason, wait, *told = await self._begun(want)
+        if reason == "away":
+            self._known.difference_update(span.place for span in spans(want))
+            raise Away("Redis does not know yet what was spent")
         size = len(Figures._fields)
         figures = [_figures(told[at : at + size]) for at in range(0, len(told), size)]
         if not reason:
@@ -111,20 +170,25 @@ class Shared(Ledger):
 
     @override
     async def end(self, want: Want, end: End, cost: int) -> list[Crossing]:
-        values = (end.call, want.tokens, end.tokens, cost, int(end.counts))
-        told = await self._put(_END, want, values)
+        values = [self._now(), end.call, want.tokens, end.tokens, cost, int(end.counts), KEPT_S]
+        every = [each for subject in want.subjects for each in budgets(subject)]
+        values += [int(budget is not None) for _, budget in every]
+        told = await self._put(END, want.project, _keys(want), values)
         if not told:
             return []  # counted before
+        after = (
+            int(spent) for spent, (_, budget) in zip(told, every, strict=True) if budget is not None
+        )
         found = []
-        for place, subject in enumerate(want.subjects):
-            after = told[2 * place : 2 * place + 2]
-            for (period, _), spent in zip(budgets(subject), map(int, after), strict=True):
-                span = Span(want.project, subject, period, periods(want.at)[period])
-                found += crossings(span, spent - cost, spent)
+        for span, spent in zip(spans(want), after, strict=False):
+            if cost:
+                self._told.setdefault(span.place, (span, {}))[1][end.call] = cost
+            found += crossings(span, spent - cost, spent) if spent else []
         return found
 
     @override
     async def keep(self, wants: Iterable[Want]) -> None:
+        await self._recall()
         answers = [self._begun(msgspec.structs.replace(want, has_begun=True)) for want in wants]
         if answers:
             await asyncio.wait(answers)
@@ -136,21 +200,24 @@ class Shared(Ledger):
         await self._redis.aclose()
 
     def _begun(self, want: Want) -> asyncio.Future[Any]:
-        values: list[str | int] = [want.call, self._lease_ms, want.tokens, want.cost]
+        values = [self._now(), want.call, self._lease_ms, want.tokens, want.cost]
         values.append(int(want.has_begun))
         for subject in want.subjects:
             values += _limits(subject)
-        return self._put(_BEGIN, want, values)
+        return self._put(BEGIN, want.project, _keys(want), values)
 
-    def _put(self, script: str, want: Want, values: Sequence[str | int]) -> asyncio.Future[Any]:
+    def _now(self) -> str | int | float:
+        now = self._clock()
+        return "" if now is None else now
+
+    def _put(
+        self, script: str, project: str, keys: list[str], values: Sequence[str | int | float] = ()
+    ) -> asyncio.Future[Any]:
         """Let a verb go out with the next batch."""
         answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         # Nobody may be there to hear it.
         answer.add_done_callback(lambda done: done.cancelled() or done.exception())
-        now = self._clock()
-        self._waiting.append(
-            _Verb(script, _keys(want), ["" if now is None else now, *values], answer)
-        )
+        self._waiting.append(_Verb(_SCRIPTS[script], project, keys, values, answer))
         if self._sending is None:
             self._sending = asyncio.create_task(self._send())
         return answer
@@ -165,31 +232,70 @@ class Shared(Ledger):
 
     async def _send_batch(self, batch: list[_Verb]) -> None:
         try:
-            answers = await self._do(lambda: self._answers(batch))
-            if any(isinstance(answer, self._unheard_of) for answer in answers):
-                await self._do(self._teach)
-                answers = await self._do(lambda: self._answers(batch))
+            answers = await self._remembered(batch)
         except Away as away:
             answers = [away] * len(batch)
         for verb, answer in zip(batch, answers, strict=True):
             if verb.answer.done():
                 continue
-            if isinstance(answer, Exception):
+            if isinstance(answer, Exception) or answer == LOST:
                 verb.answer.set_exception(Away(str(answer)))
             else:
                 verb.answer.set_result(answer)
 
+    async def _remembered(self, batch: list[_Verb]) -> list[Any]:
+        """Return the answers; what Redis did not do because it remembers nothing is done again."""
+        answers = await self._understood(batch)
+        lost = [verb for verb, answer in zip(batch, answers, strict=True) if answer == LOST]
+        if not lost:
+            return answers
+        await self._recall({verb.project for verb in lost})
+        again = iter(await self._understood(lost))
+        return [next(again) if answer == LOST else answer for answer in answers]
+
+    async def _understood(self, batch: list[_Verb]) -> list[Any]:
+        answers = await self._do(lambda: self._answers(batch))
+        if any(isinstance(answer, self._unheard_of) for answer in answers):
+            await self._do(self._teach)
+            answers = await self._do(lambda: self._answers(batch))
+        return answers
+
     async def _answers(self, batch: list[_Verb]) -> list[Any]:
+        given = self._word, int(time.monotonic() < self._recalling_until)
         # Not by the client's own scripts, which ask each time whether they are there.
         async with self._redis.pipeline(transaction=False) as pipeline:
             for verb in batch:
-                pipeline.evalsha(verb.script, len(verb.keys), *verb.keys, *verb.values)
+                keys = [_memory(verb.project), *verb.keys]
+                pipeline.evalsha(verb.script, len(keys), *keys, *given, *verb.values)
             return await pipeline.execute(raise_on_error=False)
 
     async def _teach(self) -> None:
         """Let Redis know the scripts: none of a batch was done if it does not."""
-        for script in (BEGIN, END):
+        for script in _SCRIPTS:
             await self._redis.script_load(script)
+
+    async def _recall(self, projects: Iterable[str] = ()) -> None:
+        """Learn since when Redis remembers, and let that hold for projects of which it does not."""
+        keys = MEMORY, f"{MEMORY}:young"
+        word, left = await self._do(
+            lambda: self._redis.eval(REMEMBER, len(keys), *keys, new_id(), self._recall_ms)
+        )
+        self._recalling_until = time.monotonic() + max(0, left) / 1000
+        before, self._word = self._word, word
+        if before not in (word, ""):
+            log.warning("limits: Redis has lost its memory; it is told again what nodes know")
+            self._known.clear()
+            for span, told in self._told.values():
+                pairs = (each for pair in told.items() for each in pair)
+                self._put(AGAIN, span.project, [_spent(span)], (KEPT_S, *pairs))
+        await self._do(lambda: self._write(word, projects))
+
+    async def _write(self, word: str, projects: Iterable[str]) -> None:
+        """Let Redis remember from now on what is counted of projects."""
+        async with self._redis.pipeline(transaction=False) as pipeline:
+            for project in projects:
+                pipeline.set(_memory(project), word, ex=KEPT_S)
+            await pipeline.execute()
 
     async def _do(self, what: Callable[[], Awaitable[T]]) -> T:
         """Do it; Away if Redis does not, which is asked again a little later."""
@@ -213,6 +319,10 @@ def _errors() -> tuple[type[Exception], ...]:
 def _prefix(project: str) -> str:
     # All of a project is in one slot of a cluster.
     return f"standpipe:{{{project}}}"
+
+
+def _memory(project: str) -> str:
+    return f"{_prefix(project)}:memory"
 
 
 def _of(project: str, subject: Subject) -> str:

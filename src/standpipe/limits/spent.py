@@ -1,4 +1,4 @@
-"""What was spent before the limiter began: read from the store, once the drain has come so far.
+"""What was spent as the store has it, which is the truth once the drain has come so far.
 
 Only what has a budget needs it, and so the database's libraries are imported with the first that
 has one.
@@ -7,24 +7,24 @@ has one.
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from standpipe.errors import StoreUnavailable
-from standpipe.limits.ledger import Span
+from standpipe.limits.ledger import Place, Span
 
 if TYPE_CHECKING:
+    from standpipe.store.settled import Settled
     from standpipe.store.store import Store
 
 #: The longest that the store and the drain may take, and the pause between two looks, in seconds.
 PATIENCE_S = 4.0
 PAUSE_S = 0.02
 
-#: What takes what a span has spent, in 10^-12 dollars, and since when its records are not in that.
-Know = Callable[[Span, int, int], Awaitable[None]]
+#: What takes from the store what it has of spans of one project and period.
+Settle = Callable[[Sequence[Span]], Awaitable[None]]
 
 
 class Spent:
@@ -34,18 +34,27 @@ class Spent:
         self._url = store_url
         self._spool = spool
         self._store: Store | None = None
-        self._asking: dict[tuple[str, str, str, str], asyncio.Task[bool]] = {}
+        self._asking: dict[Place, asyncio.Task[bool]] = {}
 
-    async def ask(self, span: Span, know: Know) -> bool:
-        """Let a span be known; False if the store cannot say in time."""
-        place = (span.project, span.subject.kind, span.subject.id, span.name)
+    async def ask(self, span: Span, settle: Settle) -> bool:
+        """Let a span be settled once this node's drain has come so far; False if it does not."""
+        place = span.place
         task = self._asking.get(place)
         if task is None:
-            task = self._asking[place] = asyncio.create_task(self._ask(span, know))
+            task = self._asking[place] = asyncio.create_task(self._ask(span, settle))
             task.add_done_callback(lambda _: self._asking.pop(place))
         # Whoever leaves must not cancel what others wait for.
         await asyncio.wait([task])
         return task.result()
+
+    async def read(self, spans: Sequence[Span], calls: Collection[str]) -> Settled:
+        """Return what the store has of spans of one project and period, and which of these calls.
+
+        Raises StoreUnavailable.
+        """
+        since, until = _days(spans[0])
+        store = await asyncio.to_thread(self._opened)
+        return await asyncio.to_thread(store.settled, spans[0].project, since, until, calls)
 
     async def name(self, span: Span) -> str:
         """Return the name of a key or a project; its id if it has none."""
@@ -56,15 +65,13 @@ class Spent:
         if self._store is not None:
             self._store.close()
 
-    async def _ask(self, span: Span, know: Know) -> bool:
+    async def _ask(self, span: Span, settle: Settle) -> bool:
         try:
             async with asyncio.timeout(PATIENCE_S):
-                at = time.time_ns() // 1000
                 await self._until_drained()
-                spent = await asyncio.to_thread(self._sum, span)
+                await settle([span])
         except (StoreUnavailable, TimeoutError):
             return False
-        await know(span, spent, at)
         return True
 
     async def _until_drained(self) -> None:
@@ -80,21 +87,6 @@ class Spent:
     def _positions(self) -> dict[str, int]:
         return dict(self._opened().positions())
 
-    def _sum(self, span: Span) -> int:
-        from standpipe.store.usage import UsageQuery
-
-        form = "%Y-%m-%d" if span.period == "day" else "%Y-%m"
-        start = datetime.strptime(span.name, form).replace(tzinfo=UTC)
-        month = (start + timedelta(days=31)).replace(day=1)
-        end = start + timedelta(days=1) if span.period == "day" else month
-        asked = UsageQuery(
-            since=int(start.timestamp()) * 1_000_000,
-            until=int(end.timestamp()) * 1_000_000,
-            key=span.subject.id if span.subject.kind == "key" else None,
-        )
-        rows = self._opened().usage(span.project, asked, limit=100)
-        return sum(row.sums.cost_pico for row in rows)
-
     def _name(self, span: Span) -> str:
         store = self._opened()
         if span.subject.kind == "project":
@@ -108,3 +100,12 @@ class Spent:
 
             self._store = Store.open(self._url)
         return self._store
+
+
+def _days(span: Span) -> tuple[int, int]:
+    """Return when a span begins and ends, in microseconds since the epoch."""
+    form = "%Y-%m-%d" if span.period == "day" else "%Y-%m"
+    start = datetime.strptime(span.name, form).replace(tzinfo=UTC)
+    month = (start + timedelta(days=31)).replace(day=1)
+    end = start + timedelta(days=1) if span.period == "day" else month
+    return int(start.timestamp()) * 1_000_000, int(end.timestamp()) * 1_000_000

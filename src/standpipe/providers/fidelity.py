@@ -50,17 +50,19 @@ class Plan(msgspec.Struct, frozen=True):
 
 def plan(request: ChatRequest, provider: Provider, *, best_effort: bool) -> Plan:
     """Decide what becomes of each feature; BadRequest names one that is refused."""
-    if provider.honours_all:
+    asked = features(request, provider.lacking) if provider.lacking else {}
+    unknown = () if provider.dialect.passes_unknown else _unknown(request, provider)
+    if not asked and not unknown:
         return Plan(request)
     emulated: list[str] = []
     dropped: dict[str, tuple[str, ...]] = {}
-    for name, path in features(request).items():
+    for name, path in asked.items():
         word = provider.word(name)
         if word == "emulated":
             emulated.append(name)
         elif word == "refused":
             dropped[name] = _dropped(name, path, provider, best_effort=best_effort)
-    for name in _unknown(request, provider):
+    for name in unknown:
         if not best_effort:
             raise _refusal(name, name, provider, may_drop=True)
         dropped[name] = (name,)
@@ -77,8 +79,6 @@ def _dropped(name: str, path: str, provider: Provider, *, best_effort: bool) -> 
 
 def _unknown(request: ChatRequest, provider: Provider) -> list[str]:
     """Return the fields that a dialect which is not OpenAI's has no way to pass on."""
-    if provider.dialect.passes_unknown:
-        return []
     own = provider.dialect.own_fields
     return [name for name in request.fields if name not in chat.FIELDS and name not in own]
 

@@ -60,9 +60,10 @@ def changes(known: Known, request: ChatRequest) -> Json:
     changed: Json = {}
     for adapt in known.request:
         changed |= adapt(request)
-    messages = [_through(known.messages, message) for message in request.messages]
-    if messages != request.messages:
-        changed["messages"] = messages
+    if known.messages:
+        messages = [_through(known.messages, message) for message in request.messages]
+        if messages != request.messages:
+            changed["messages"] = messages
     return changed
 
 
@@ -89,6 +90,8 @@ def path(known: Known, base_url: str, model: str) -> str:
     """
     if base_url.rstrip("/").endswith("/openai/v1"):
         return "/chat/completions"
+    if "{model}" not in known.path:
+        return known.path
     return known.path.replace("{model}", quote(model, safe=""))
 
 

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import socket
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import uvicorn
@@ -15,6 +15,7 @@ from typing_extensions import override
 from uvicorn.config import STARTUP_FAILURE
 from uvicorn.server import ServerState
 
+from standpipe.server.direct import Route
 from standpipe.server.door import Door
 from standpipe.server.protocol import HardenedProtocol, Limits, protocol_class
 
@@ -34,6 +35,7 @@ async def serve(
     *,
     limits: Limits,
     door: Door | None = None,
+    routes: Mapping[bytes, Route] | None = None,
     grace: float = 25.0,
     stop: asyncio.Event,
     is_replaced: Callable[[], bool] = lambda: False,
@@ -41,6 +43,7 @@ async def serve(
 ) -> None:
     """Serve `app` until `stop` is set, then let the running calls finish for `grace` seconds.
 
+    A POST of one of the targets in `routes` is answered there, without ASGI.
     Calls that are not done by then are cancelled and waited for. Idle connections are closed at
     once; but while `is_replaced` says that somebody else serves the sockets now, they may ask once
     more in that time. `on_ready` is called once the application has started and connections are
@@ -50,7 +53,7 @@ async def serve(
     door = door or Door()
     config = uvicorn.Config(
         app,
-        http=protocol_class(limits, door),
+        http=protocol_class(limits, door, routes or {}),
         ws="none",
         interface="asgi3",
         lifespan="on",

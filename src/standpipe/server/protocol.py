@@ -1,7 +1,8 @@
 """HTTP/1.1 on one connection: uvicorn's httptools protocol, hardened.
 
 It reads requests, holds them to the limits, answers the bad ones itself and starts the
-application for the good ones, one after the other. What happens to a good one is `exchange`'s.
+application for the good ones, one after the other. What happens to a good one is `exchange`'s:
+`direct`'s for a call to a model, `asgi`'s for all else.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import asyncio
 import logging
 import socket
 from collections import deque
+from collections.abc import Mapping, Sequence
 from enum import Enum, auto
 from typing import Any
 
@@ -29,8 +31,10 @@ from standpipe.errors import (
     InternalError,
     Unparsable,
 )
+from standpipe.server.asgi import AsgiExchange
 from standpipe.server.cors import preflight
 from standpipe.server.deadline import Deadline
+from standpipe.server.direct import DirectExchange, Route
 from standpipe.server.door import Door
 from standpipe.server.exchange import Exchange, error_answer
 from standpipe.server.forwarded import Proxies
@@ -84,6 +88,8 @@ class HardenedProtocol(HttpToolsProtocol):
 
     limits = Limits()
     door = Door()
+    #: What answers a POST of a target, compared byte by byte, without ASGI.
+    routes: Mapping[bytes, Route] = {}
 
     def __init__(
         self,
@@ -260,6 +266,21 @@ class HardenedProtocol(HttpToolsProtocol):
         if self.parser.should_upgrade():
             self._upgrading = True  # llhttp reads no body now; see `_replay`
             return
+        self._reading = Reading.BODY
+        self._body_due = self.loop.time() + self.limits.body_total
+        self._has_moved = True
+        self._unseen = 0
+        keep_alive = self._keeps_alive(version)
+        # A client that waits for a word of ours has it of ASGI's exchange.
+        if method == b"POST" and version == "1.1" and not waits and self.url in self.routes:
+            route, told = self.routes[self.url], self._told()
+            self._admit(DirectExchange(self, route, self.headers, keep_alive=keep_alive, told=told))
+        else:
+            self._admit(self._asgi_exchange(method, version, keep_alive=keep_alive, waits=waits))
+
+    def _asgi_exchange(
+        self, method: bytes, version: str, *, keep_alive: bool, waits: bool
+    ) -> AsgiExchange:
         scope = {
             "type": "http",
             "asgi": {"version": self.asgi_version, "spec_version": "2.3"},
@@ -275,28 +296,21 @@ class HardenedProtocol(HttpToolsProtocol):
         }
         if self._proxies is not None:
             self._proxies.put_client(scope)
-        self._reading = Reading.BODY
-        self._body_due = self.loop.time() + self.limits.body_total
-        self._has_moved = True
-        self._unseen = 0
-        self._admit(
-            Exchange(
-                scope,
-                transport=self.transport,
-                flow=self.flow,
-                keep_alive=self._keeps_alive(version),
-                expects_continue=waits,
-                on_complete=self._complete,
-                told=self._told(),
-                is_preflight=self._is_preflight(method),
-            )
+        return AsgiExchange(
+            self,
+            preflight if self._is_preflight(method) else self.app,
+            scope,
+            keep_alive=keep_alive,
+            expects_continue=waits,
+            told=self._told(),
         )
 
-    def _told(self) -> list[Header]:
+    def _told(self) -> Sequence[Header]:
         """Return the headers that each answer to these request headers gets."""
-        return [] if self.door.cors is None else self.door.cors.told(self.headers)
+        return () if self.door.cors is None else self.door.cors.told(self.headers)
 
     def _is_preflight(self, method: bytes) -> bool:
+        """Tell a request by which a browser asks whether it may ask: no application answers it."""
         return self.door.cors is not None and self.door.cors.is_preflight(method, self.headers)
 
     def _check_size(self) -> None:
@@ -350,11 +364,10 @@ class HardenedProtocol(HttpToolsProtocol):
 
     def _start(self, exchange: Exchange) -> None:
         self._active = exchange
-        task = self.loop.create_task(exchange.run(preflight if exchange.is_preflight else self.app))
-        self.tasks.add(task)
-        task.add_done_callback(self.tasks.discard)
+        self.tasks.add(self.loop.create_task(exchange.run()))
 
-    def _complete(self, exchange: Exchange) -> None:
+    def completed(self, exchange: Exchange) -> None:
+        """Go on: the last byte of an answer was handed to the socket."""
         self.server_state.total_requests += 1
         self._active = None
         if self.transport.is_closing():
@@ -446,14 +459,20 @@ class HardenedProtocol(HttpToolsProtocol):
         self._deadline.arm()
 
 
-def protocol_class(limits: Limits, door: Door) -> type[HardenedProtocol]:
-    """Return the protocol for a server with these limits, for uvicorn's `http` setting."""
+def protocol_class(
+    limits: Limits, door: Door, routes: Mapping[bytes, Route]
+) -> type[HardenedProtocol]:
+    """Return the protocol for a server with these limits, for uvicorn's `http` setting.
+
+    `routes` answer POSTs of their targets without ASGI.
+    """
 
     class LimitedProtocol(HardenedProtocol):
         pass
 
     LimitedProtocol.limits = limits
     LimitedProtocol.door = door
+    LimitedProtocol.routes = routes
     return LimitedProtocol
 
 

@@ -51,6 +51,8 @@ class _Round:
 class DiskSpool(Spool):
     """A spool with a thread that syncs; who asks while it does is served by its next round."""
 
+    waits = True
+
     def __init__(
         self,
         directory: Path,

@@ -11,7 +11,6 @@ import fcntl
 import logging
 import os
 import time
-from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,6 +73,9 @@ class Spool:
     for use by several threads at once.
     """
 
+    #: Tells one whose `synced` has something to wait for.
+    waits = False
+
     def __init__(
         self, directory: Path, *, boot: str, worker: int, segment_bytes: int = SEGMENT_BYTES
     ) -> None:
@@ -100,8 +102,8 @@ class Spool:
         self._spares: list[Growing] = []
         self._numbered = 0
         self._made = 0
-        self._promises: Counter[int] = Counter()
-        self._largest = 0
+        #: Sizes promised to calls under way, and to how many each.
+        self._promises: dict[int, int] = {}
         self._full_until = 0.0
         self._check_at = 0.0
         #: Spares could not be renamed when that was last tried, so that their room is of no use.
@@ -113,7 +115,7 @@ class Spool:
         """Write one frame whole and return once the kernel has it; raises SpoolFull."""
         frame = frames.pack(payload)
         segment = self._current
-        if segment is None or segment.room < len(frame):
+        if segment is None or segment.size - segment.end < len(frame):
             segment = self._rotate(len(frame))
         try:
             written = os.pwrite(segment.descriptor, frame, segment.end)
@@ -129,24 +131,25 @@ class Spool:
 
         Each promise kept must be given back with `release`, whatever became of the call.
         """
-        self._check_files()
-        largest = max(need, self._largest)
-        while self._room(largest) < self.reserved + need:
-            if not self._grow(largest):
-                return False
-        self.reserved += need
-        self._promises[need] += 1
-        self._largest = largest
+        now = time.monotonic()
+        if now >= self._check_at:
+            self._check_at = now + RETRY_S
+            self._check_files()
+        wanted = self.reserved + need
+        segment = self._current
+        # Nearly always the segment being written has it all, in frames of whatever sizes.
+        if (segment is None or segment.size - segment.end < wanted) and not self._has(wanted, need):
+            return False
+        self.reserved = wanted
+        self._promises[need] = self._promises.get(need, 0) + 1
         return True
 
     def release(self, need: int) -> None:
         """Give back what `reserve` promised."""
         self.reserved -= need
-        self._promises[need] -= 1
-        if not self._promises[need]:
-            del self._promises[need]
-            if need == self._largest:
-                self._largest = max(self._promises, default=0)
+        left = self._promises.pop(need) - 1
+        if left:
+            self._promises[need] = left
         if not self.reserved and len(self._spares) > 1:
             self._shrink()
 
@@ -183,6 +186,14 @@ class Spool:
         for path in self.directory.glob(f"{self.writer}-*"):
             raise FileExistsError(errno.EEXIST, "this start has written before", str(path))
         self._grow(0)
+
+    def _has(self, wanted: int, need: int) -> bool:
+        """Tell whether there are so many bytes, with a frame of `need` among them; grow to it."""
+        largest = max(need, *self._promises) if self._promises else need
+        while self._room(largest) < wanted:
+            if not self._grow(largest):
+                return False
+        return True
 
     def _room(self, largest: int) -> int:
         """Return the bytes that surely can be written in frames of up to `largest`, in any order.
@@ -232,10 +243,6 @@ class Spool:
 
     def _check_files(self) -> None:
         """Leave files that were removed or moved away, in which nobody would look for a record."""
-        now = time.monotonic()
-        if now < self._check_at:
-            return
-        self._check_at = now + RETRY_S
         for spare in [spare for spare in self._spares if not spare.is_in_place()]:
             self._spares.remove(spare)
             spare.discard()

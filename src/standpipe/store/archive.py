@@ -12,19 +12,22 @@ from sqlalchemy import Connection, Table, exc, func, or_, select, text, tuple_
 
 from standpipe.errors import BadRequest
 from standpipe.store import audit
+from standpipe.store.audit import Entry as AuditEntry
 from standpipe.store.conditions import rows_of
 from standpipe.store.criteria import Criterion, found_criteria, of_criteria
 from standpipe.store.database import Database
 from standpipe.store.many import present
-from standpipe.store.rows import Key, Project, Row
+from standpipe.store.rows import Key, OpenStream, Project, Row
 from standpipe.store.schema import (
     api_keys,
+    open_streams,
     projects,
     records,
     spool_positions,
     tombstones,
     usage_hours,
 )
+from standpipe.store.schema import audit as audit_table
 from standpipe.store.usage import Sums, sum_days
 
 #: What became of something that was to be put back: it is there now, it was there before, or it
@@ -111,6 +114,20 @@ class Snapshot:
             after = query.where(place > tuple(page[-1][:_KEYS]))
             page = self._connection.execute(after).all()
 
+    def audit(self) -> Iterator[AuditEntry]:
+        """Yield what was changed of projects and keys, also of those that are no more."""
+        query = select(audit_table).order_by(audit_table.c.id).limit(_MOST)
+        page = [AuditEntry(*found) for found in self._connection.execute(query)]
+        while page:
+            yield from page
+            after = query.where(audit_table.c.id > page[-1].id)
+            page = [AuditEntry(*found) for found in self._connection.execute(after)]
+
+    def streams(self) -> list[OpenStream]:
+        """Return the streams that began and have no record yet."""
+        query = select(open_streams).order_by(open_streams.c.id)
+        return [OpenStream(*found) for found in self._connection.execute(query)]
+
     def count(self) -> int:
         """Return how many records there are."""
         return self._connection.scalar(select(func.count()).select_from(records)) or 0
@@ -166,6 +183,12 @@ class Archive:
             noted = ("key.restored", key.project, key.id, detail)
             audit.note(connection, self._actor, *noted)
         return "new"
+
+    def restore_audit(self, entries: Iterable[AuditEntry]) -> int:
+        """Put back what was changed and by whom; return how much of it was not there."""
+        with self._database.writing() as connection:
+            tuples = [astuple(entry) for entry in entries]
+            return self._database.insert_ignoring(connection, audit_table, tuples)
 
     def restore_hours(self, hours: Iterable[Hour]) -> None:
         """Put back what was used in hours that have fewer calls here, or none."""

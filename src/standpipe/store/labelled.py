@@ -55,7 +55,10 @@ def _have(
     for name, value in labels:
         its = record_metadata.alias().c
         this = its.record_id == record_id, its["name"] == name, its.value == value
-        yield select(its.record_id).where(*this, owned_by(its.project_id, project_id)).exists()
+        found = select(its.record_id).where(*this, owned_by(its.project_id, project_id))
+        # The offset changes nothing, but PostgreSQL would else join all that have the label before
+        # it takes the first of them.
+        yield found.offset(0).exists()
 
 
 def _count(connection: Connection, ids: Select[tuple[str]], most: int) -> int:

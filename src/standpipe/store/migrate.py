@@ -8,7 +8,8 @@ from sqlalchemy import Connection, inspect, select, text
 
 from standpipe.errors import ConfigError
 from standpipe.store.database import Database
-from standpipe.store.schema import HEAD, compatibility
+from standpipe.store.revision import HEAD
+from standpipe.store.schema import compatibility
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
 

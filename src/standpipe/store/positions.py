@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from operator import attrgetter
 
 from sqlalchemy import Connection, delete, func, select, update
@@ -12,6 +13,8 @@ from standpipe.store.columns import storable, values_of
 from standpipe.store.content import Packer
 from standpipe.store.database import Database, Overtaken
 from standpipe.store.many import in_parts, present
+from standpipe.store.months import id_at
+from standpipe.store.removal import AT_ONCE
 from standpipe.store.rows import Batch, OpenStream, Row, now_us
 from standpipe.store.schema import (
     open_streams,
@@ -24,8 +27,21 @@ from standpipe.store.schema import (
 # How often a batch is tried while others are quicker or something in it must be mended.
 _TRIES = 5
 
+_DAY_US = 24 * 3600 * 1_000_000
+
+# After how long a node that says nothing counts as lost, and its disk with it; and after how long
+# nobody expects it back.
+_LOST_US = 30 * _DAY_US
+_FORGOTTEN_US = 365 * _DAY_US
+
+# How long a node has been silent for its next word to be worth writing down.
+_WORD_US = 3600 * 1_000_000
+
 # How long a tombstone stays at least: the clocks of several nodes differ.
-_TOMBSTONES_US = 24 * 3600 * 1_000_000
+_TOMBSTONES_US = _DAY_US
+
+# When a node was last heard of.
+_SEEN_AT = func.coalesce(spool_positions.c.seen_at, spool_positions.c.first_read_at)
 
 
 class Positions:
@@ -73,7 +89,10 @@ class Positions:
         """
         with self._database.writing() as connection:
             connection.execute(delete(spool_positions).where(spool_positions.c.segment == segment))
-            oldest = connection.scalar(select(func.min(spool_positions.c.first_read_at)))
+            # A node that is lost holds up nothing: should it come back, it goes on where it was.
+            is_there = now_us() - _LOST_US <= _SEEN_AT
+            first_read = select(func.min(spool_positions.c.first_read_at)).where(is_there)
+            oldest = connection.scalar(first_read)
             kept_from = now_us() - _TOMBSTONES_US - round(kept_s * 1_000_000)
             if oldest is not None:
                 kept_from = min(kept_from, oldest)
@@ -81,6 +100,27 @@ class Positions:
             is_records = tombstones.c.record_id != tombstones.c.project_id
             is_old = tombstones.c.deleted_at < kept_from
             connection.execute(delete(tombstones).where(is_records, is_old))
+
+    def seen(self, segments: Iterable[str]) -> None:
+        """Note that the node that has these segments is there."""
+        now, at = now_us(), spool_positions.c
+        with self._database.writing() as connection:
+            for some in in_parts(segments):
+                silent = at.segment.in_(some), now - _WORD_US > _SEEN_AT
+                connection.execute(update(spool_positions).where(*silent).values(seen_at=now))
+
+    def endless_streams(self) -> list[OpenStream]:
+        """Return some of the streams that began so long ago that nobody will say how they end."""
+        at = open_streams.c
+        query = select(open_streams).where(at.id < id_at(now_us() - _LOST_US)).order_by(at.id)
+        with self._database.reading() as connection:
+            return [OpenStream(*found) for found in connection.execute(query.limit(AT_ONCE))]
+
+    def forget_lost(self) -> int:
+        """Forget how far nodes had read that nobody expects back; return of how many segments."""
+        is_forgotten = now_us() - _FORGOTTEN_US > _SEEN_AT
+        with self._database.writing() as connection:
+            return connection.execute(delete(spool_positions).where(is_forgotten)).rowcount
 
     def _add(self, batch: Batch, rows: list[Row], *, again: bool) -> int:
         self._database.make_room((row.id for row in rows), anew=again)

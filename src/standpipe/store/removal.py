@@ -5,7 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, delete, func, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Integer,
+    Row,
+    delete,
+    func,
+    literal_column,
+    select,
+    update,
+)
 
 from standpipe.store import contents
 from standpipe.store.conditions import owned_by
@@ -17,9 +27,13 @@ from standpipe.store.schema import TEXTS, records, tombstones
 #: conversations of hundreds of messages each, that takes some tenths of a second.
 AT_ONCE = 100
 
-#: Bytes of a record's own texts.
-SIZE = func.coalesce(func.length(records.c.request_body), 0) + func.coalesce(
-    func.length(records.c.response_body), 0
+#: Bytes of a record's own texts; of those that 0001 has kept, which nothing compresses, characters.
+SIZE: ColumnElement[int] = sum(
+    (
+        func.coalesce(func.length(records.c[name]), 0)
+        for name in ("request_body", "response_body", "request", "response")
+    ),
+    start=literal_column("0", Integer),
 )
 
 

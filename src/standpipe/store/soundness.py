@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import msgspec
 from sqlalchemy import (
     Connection,
     Select,
@@ -17,9 +18,13 @@ from sqlalchemy import (
     select,
     union_all,
 )
+from zstandard import ZstdError
 
+from standpipe.store.contents import Texts
+from standpipe.store.contents import texts as contents_of
 from standpipe.store.database import Database
 from standpipe.store.many import present
+from standpipe.store.removal import SIZE
 from standpipe.store.schema import (
     contents,
     open_streams,
@@ -122,6 +127,20 @@ class Soundness:
             buried = present(connection, tombstones.c.record_id, graves)
         return {each for each in left if not {each, owners[each]} & buried}
 
+    def kept_texts(self, ids: Sequence[str]) -> dict[str, Texts | None]:
+        """Return the texts of those records that are there; None for what cannot be read."""
+        query = select(records).where(records.c.id.in_(ids))
+        try:
+            with self._database.reading() as connection:
+                found = connection.execute(query).all()
+                both = contents_of(connection, found)
+        except (ZstdError, msgspec.DecodeError, UnicodeDecodeError):
+            if len(ids) == 1:
+                return {ids[0]: None}
+            half = len(ids) // 2
+            return self.kept_texts(ids[:half]) | self.kept_texts(ids[half:])
+        return {row.id: texts for row, texts in zip(found, both, strict=True)}
+
     def faults(self) -> dict[str, int]:
         """Return what is wrong with the tables and how often; 0 for what is right.
 
@@ -160,12 +179,9 @@ def _sizes(connection: Connection, *, owned: bool) -> dict[str, int]:
 
     Projects for which that is nothing are left out.
     """
-    own = func.coalesce(func.length(records.c.request_body), 0) + func.coalesce(
-        func.length(records.c.response_body), 0
-    )
     found: list[Select[Any]] = [
         select(contents.c.project_id, func.length(contents.c.body).label("size")),
-        select(records.c.project_id, own),
+        select(records.c.project_id, SIZE),
     ]
     if owned:
         found.append(select(project_sizes.c.project_id, -project_sizes.c.content_bytes))

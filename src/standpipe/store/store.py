@@ -14,6 +14,7 @@ from standpipe.store.positions import Positions
 from standpipe.store.projects import Projects
 from standpipe.store.records import Records
 from standpipe.store.retention import Retention
+from standpipe.store.settled import SettledSums
 from standpipe.store.soundness import Soundness
 from standpipe.store.usage import UsageSums
 
@@ -27,6 +28,7 @@ class Store(
     Logs,
     Retention,
     UsageSums,
+    SettledSums,
     Archive,
     Soundness,
     AuditLog,

@@ -28,7 +28,7 @@ class Source(Protocol):
 class Answer:
     """A provider's answer: its head is here, its body may still be coming.
 
-    Close it, or use it as an async context manager: closing an answer that has not finished closes
+    Close it, or use it as a context manager: closing an answer that has not finished closes
     the connection at once, which is what cancels the provider's work. Cancelling a task in `read`
     or `body` closes it too. One task reads.
     """
@@ -70,10 +70,7 @@ class Answer:
 
     def header(self, name: bytes) -> bytes | None:
         """Return the first value of a header, its name in lower case; None if it did not come."""
-        for known, value in self.headers:
-            if known == name:
-                return value
-        return None
+        return dict(reversed(self.headers)).get(name)
 
     async def read(self) -> bytes:
         """Return what has come of the body since the last read, b"" at its clean end.
@@ -81,20 +78,24 @@ class Answer:
         Raises Cut if the body ended before its end, Silent if the rest did not come in time,
         NotACompletion if it is encoded and damaged.
         """
-        while True:
-            data = self._take()
-            if data:
-                return data
+        while not (data := self._take()):
             if self._decoder is not None and self._decoder.has_more:
                 continue
             if self.finished:
                 if self._decoder is not None:
                     self._decoder.finish()
                 return b""
-            await self._arrival()
+            try:
+                await self._arrival()
+            except BaseException:
+                self.close()
+                raise
+        return data
 
     async def body(self, limit: int) -> bytes:
         """Return the whole body; NotACompletion over `limit` bytes, otherwise raises as `read`."""
+        if self.finished and self._decoder is None and self.unread <= limit:
+            return self._take()  # most have come whole when their head is looked at
         parts: list[bytes] = []
         size = 0
         while data := await self.read():
@@ -103,7 +104,7 @@ class Answer:
                 self.close()
                 raise NotACompletion(f"the provider's answer has more than {limit} bytes")
             parts.append(data)
-        return parts[0] if len(parts) == 1 else b"".join(parts)
+        return b"".join(parts)
 
     def close(self) -> None:
         """Let the answer go; if it has not finished, close its connection at once."""
@@ -113,10 +114,10 @@ class Answer:
             self._chunks.clear()
             source.abandon()
 
-    async def __aenter__(self) -> Answer:
+    def __enter__(self) -> Answer:
         return self
 
-    async def __aexit__(
+    def __exit__(
         self,
         kind: type[BaseException] | None,
         error: BaseException | None,
@@ -135,32 +136,27 @@ class Answer:
             self._source.resume()
         return data if decoder is None else decoder.feed(data)
 
-    async def _arrival(self) -> None:
+    def _arrival(self) -> asyncio.Future[None]:
+        """Return what is done when there is news; raise why there will be none."""
         if self._error is not None:
             raise self._error
         if self._closed:
             raise RuntimeError("the answer is closed")
-        self._waiter = asyncio.get_running_loop().create_future()
-        try:
-            await self._waiter
-        except BaseException:
-            self.close()
-            raise
-        finally:
-            self._waiter = None
+        self._waiter = waiter = asyncio.get_running_loop().create_future()
+        return waiter
 
     # What follows is for the pool and the connection.
 
     async def wait_head(self) -> None:
         """Wait for the head; raises Unreachable, Silent or NotACompletion."""
-        while not self.headed:
-            await self._arrival()
-        encoding = self.header(b"content-encoding")
-        if encoding is None:
-            return
         try:
+            while not self.headed:
+                await self._arrival()
+            encoding = self.header(b"content-encoding")
+            if encoding is None:
+                return
             self._decoder = decoder_for(encoding)
-        except NotACompletion:
+        except BaseException:
             self.close()
             raise
         self.headers = [header for header in self.headers if header[0] not in _ENCODED_ONLY]

@@ -230,7 +230,6 @@ class Connection(asyncio.Protocol):
         if self._paused:
             self._paused = False
             transport.resume_reading()
-        self._seen_at = self._loop.time()
         self._owner.on_free(self)
 
     def _fail(self, answer: Answer, error: UpstreamError) -> None:

@@ -117,7 +117,7 @@ class Pool(Transport, Owner):
 
     @override
     def on_free(self, connection: Connection) -> None:
-        if not self._hand_over(connection):
+        if not (self._waiting and self._hand_over(connection)):
             self._idle[connection] = None
 
     @override

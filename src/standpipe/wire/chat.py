@@ -6,7 +6,7 @@ What we don't know is kept, byte for byte, and what is sent on is built from wha
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -36,6 +36,8 @@ from standpipe.wire.messages import messages
 Json = dict[str, Any]
 
 _REQUIRED = ("model", "messages")
+#: Fields that need another one.
+_TOGETHER = frozenset(("stream_options", "top_logprobs", "tool_choice", "function_call"))
 _TOO_DEEP = "Input validation failed: the body is nested too deep"
 _MOST_TOOLS = 10_000
 _LARGEST_LIMIT = 2**31 - 1
@@ -148,8 +150,9 @@ def parse(body: bytes) -> ChatRequest:
     for name in _REQUIRED:
         if name not in raw:
             issues.add((name,), "is required")
-    values = _check(raw, issues)
-    _check_together(values, issues)
+    values = _check(raw, body, issues)
+    if not _TOGETHER.isdisjoint(values):
+        _check_together(values, issues)
     if issues.found:
         raise issues.error()
     return _request(raw, values)
@@ -206,24 +209,36 @@ def _hint(body: bytes) -> str:
     return "; a \\u escape may be half of a surrogate pair" if b"\\ud" in body.lower() else ""
 
 
-def _check(raw: dict[str, msgspec.Raw], issues: Issues) -> Json:
+def _check(raw: dict[str, msgspec.Raw], body: bytes, issues: Issues) -> Json:
     """Return the known fields, decoded; null ones are left out."""
     values: Json = {}
-    for name, field in raw.items():
+    for name, value in _decoded(raw, body, issues):
         check = FIELDS.get(name)
-        if check is None:
+        if check is not None and (value is not None or name in _REQUIRED):
+            check(value, (name,), issues)
+            values[name] = value
+    return values
+
+
+def _decoded(raw: dict[str, msgspec.Raw], body: bytes, issues: Issues) -> Iterable[tuple[str, Any]]:
+    """Return the fields by name, decoded: all at once, or if that fails one after the other."""
+    try:
+        whole: Json = msgspec.json.decode(body)
+    except (RecursionError, msgspec.DecodeError):
+        return _one_by_one(raw, issues)
+    return whole.items()
+
+
+def _one_by_one(raw: dict[str, msgspec.Raw], issues: Issues) -> Iterator[tuple[str, Any]]:
+    for name, field in raw.items():
+        if name not in FIELDS:
             continue
         try:
-            value = msgspec.json.decode(field)
+            yield name, msgspec.json.decode(field)
         except RecursionError:
             raise BadRequest(_TOO_DEEP) from None
         except msgspec.DecodeError as error:  # a number that no float or int can hold
             issues.add(*_undecoded(name, error))
-            continue
-        if value is not None or name in _REQUIRED:
-            check(value, (name,), issues)
-            values[name] = value
-    return values
 
 
 def _undecoded(name: str, error: msgspec.DecodeError) -> tuple[Path, str]:

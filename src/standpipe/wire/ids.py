@@ -5,16 +5,16 @@ from __future__ import annotations
 import os
 import time
 
+#: The version and the variant among the 80 bits that are not the time, and those left to chance.
+_FIXED = 0x7000_8000_0000_0000_0000
+_RANDOM = 0x0FFF_3FFF_FFFF_FFFF_FFFF
+
 
 def new_id() -> str:
     """Return a new UUIDv7 in its canonical 36-character form."""
-    milliseconds = time.time_ns() // 1_000_000
-    random = int.from_bytes(os.urandom(10))
-    value = (milliseconds & (1 << 48) - 1) << 80
-    value |= 0x7 << 76 | (random >> 68 & 0xFFF) << 64
-    value |= 0b10 << 62 | random & (1 << 62) - 1
-    text = f"{value:032x}"
-    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+    time_part = f"{time.time_ns() // 1_000_000:012x}"
+    rest = f"{int.from_bytes(os.urandom(10)) & _RANDOM | _FIXED:020x}"
+    return f"{time_part[:8]}-{time_part[8:]}-{rest[:4]}-{rest[4:8]}-{rest[8:]}"
 
 
 def made_at(record: str) -> int | None:

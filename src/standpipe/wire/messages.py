@@ -129,7 +129,7 @@ ROLES: dict[str, Check] = {
 }
 _role = one_of(*ROLES)
 #: Roles whose message is right if it is a role and a text; most messages are.
-_PLAIN = frozenset({"system", "developer", "user", "assistant"})
+_PLAIN = ("user", "assistant", "system", "developer")
 
 
 def messages(value: Any, path: Path, issues: Issues) -> None:
@@ -145,7 +145,13 @@ def messages(value: Any, path: Path, issues: Issues) -> None:
 def _each(value: list[Any], path: Path, issues: Issues) -> None:
     asked: set[str] = set()
     for index, message in enumerate(value):
-        if _is_plain(message):
+        # Most messages are a role and a text, and right if they are: no call is made for one.
+        if (
+            type(message) is dict
+            and len(message) == 2
+            and type(message.get("content")) is str
+            and message.get("role") in _PLAIN
+        ):
             continue
         at = (*path, index)
         if not isinstance(message, dict):
@@ -155,16 +161,6 @@ def _each(value: list[Any], path: Path, issues: Issues) -> None:
         else:
             _one(message, at, issues)
             _answers(message, asked, at, issues)
-
-
-def _is_plain(message: Any) -> bool:
-    return (
-        type(message) is dict
-        and len(message) == 2
-        and type(message.get("content")) is str
-        and type(role := message.get("role")) is str
-        and role in _PLAIN
-    )
 
 
 def _one(message: dict[str, Any], path: Path, issues: Issues) -> None:

@@ -109,6 +109,11 @@ def parse(body: bytes, route: Route) -> PassedRequest:
     )
 
 
+def changed(request: PassedRequest, changes: Mapping[str, Any]) -> PassedRequest:
+    """Return the request with these fields replaced or added; raises as `parse` does."""
+    return parse(msgspec.json.encode({**request.fields, **changes}), request.route)
+
+
 def _values(raw: dict[str, msgspec.Raw], issues: Issues) -> Json:
     if "model" not in raw:
         issues.add(("model",), "is required")

@@ -52,6 +52,8 @@ class Attempt(msgspec.Struct, frozen=True, omit_defaults=True):
     first_byte_us: int | None = None
     #: Which of the provider's keys, by its place in `api_keys`; None where there is one.
     key: int | None = None
+    #: Its span's id where providers are told of traces, None elsewhere.
+    span: str | None = None
     #: The rest is said of calls that take several answers: what the record says of others.
     provider_model: str | None = None
     usage: Usage | None = None
@@ -116,8 +118,6 @@ class Record(msgspec.Struct, frozen=True, tag="record", omit_defaults=True):
     parent: str | None = None
     #: The caller's body, as received.
     request: bytes | None = None
-    #: The answer, as sent to the caller: a JSON document, or the events of a stream.
-    response: bytes | None = None
     response_form: BodyForm = "json"
     #: The rest is set when the text is not kept; the drain fills them from the text else.
     completion_id: str | None = None
@@ -127,6 +127,9 @@ class Record(msgspec.Struct, frozen=True, tag="record", omit_defaults=True):
     usage_source: str | None = None
     #: Which of its provider's prices applies, as that said.
     service_tier: str | None = None
+    #: The answer, as sent to the caller: a JSON document, or the events of a stream. The last
+    #: field, so that it is the end of the payload.
+    response: bytes | None = None
 
 
 Frame = Begin | Record

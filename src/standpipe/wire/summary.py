@@ -27,7 +27,7 @@ class Summary(msgspec.Struct, frozen=True):
     model: str | None = None
     usage: Usage | None = None
     usage_source: Source | None = None
-    #: The whole answer, folded if it was a stream; None if it is no completion.
+    #: The answer of a stream, folded; None if it is no completion. That of others may be None.
     completion: dict[str, Any] | None = None
     error_message: str | None = None
     #: Which of its provider's prices applies.
@@ -44,10 +44,49 @@ def summarise(
     """
     if not response:
         return Summary()
+    if form == "json" and (told := _plain(response)) is not None:
+        return told
     try:
         return _summary(*_read(response, form), request=request, status=status)
     except RecursionError:  # nested nearly as deep as the parser itself allows
         return Summary()
+
+
+class _PlainChoice(msgspec.Struct):
+    finish_reason: str | None = None
+
+
+class _Plain(msgspec.Struct):
+    """A completion as nearly all are, with the provider's usage and without an error."""
+
+    choices: list[_PlainChoice]
+    usage: usage.Told
+    id: str | None = None
+    model: str | None = None
+    service_tier: str | None = None
+    error: None = None
+
+
+_plain_answers = msgspec.json.Decoder(_Plain)
+
+
+def _plain(response: bytes) -> Summary | None:
+    """Read a whole answer if it is of the plain form: its texts need not be looked at then."""
+    try:
+        told = _plain_answers.decode(response)
+        counts = usage.usage_of(told.usage)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    if counts is None:
+        return None
+    return Summary(
+        completion_id=told.id or None,
+        finish_reason=told.choices[0].finish_reason or None if told.choices else None,
+        model=told.model or None,
+        usage=counts,
+        usage_source="provider",
+        service_tier=told.service_tier or None,
+    )
 
 
 def _read(response: bytes, form: BodyForm) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:

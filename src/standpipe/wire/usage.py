@@ -6,11 +6,14 @@ Nothing here invents a count, but for `estimate`, whose figures are marked `esti
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
+import msgspec
 from msgspec.structs import replace
 
 from standpipe.wire.record import Usage
+
+S = TypeVar("S", bound=msgspec.Struct)
 
 #: Who counted.
 Source = Literal["provider", "estimated"]
@@ -20,28 +23,82 @@ _LARGEST = 10**12
 _CHARS_PER_TOKEN = 4
 
 
+# What a decoder takes as it is; any other form of a number is read from an untyped one.
+_Count = Annotated[int, msgspec.Meta(ge=0, le=_LARGEST)] | None
+
+
+class _WrittenFor(msgspec.Struct):
+    ephemeral_1h_input_tokens: _Count = None
+
+
+class _PromptDetails(msgspec.Struct):
+    cached_tokens: _Count = None
+    audio_tokens: _Count = None
+    cache_write_tokens: _Count = None
+    cache_creation_tokens: _Count = None
+    cache_creation_token_details: _WrittenFor | None = None
+
+
+class _CompletionDetails(msgspec.Struct):
+    reasoning_tokens: _Count = None
+    audio_tokens: _Count = None
+    text_tokens: _Count = None
+    accepted_prediction_tokens: _Count = None
+    rejected_prediction_tokens: _Count = None
+
+
+class Told(msgspec.Struct):
+    """A `usage` object as most providers have it: to be decoded as such, since that is quick."""
+
+    prompt_tokens: _Count = None
+    completion_tokens: _Count = None
+    total_tokens: _Count = None
+    prompt_tokens_details: _PromptDetails | None = None
+    completion_tokens_details: _CompletionDetails | None = None
+    prompt_cache_hit_tokens: _Count = None
+    prompt_cache_miss_tokens: _Count = None
+    cache_creation_input_tokens: _Count = None
+
+
+_NESTED: dict[str, type[msgspec.Struct]] = {
+    "prompt_tokens_details": _PromptDetails,
+    "completion_tokens_details": _CompletionDetails,
+    "cache_creation_token_details": _WrittenFor,
+}
+_NO_PROMPT, _NO_COMPLETION, _NOT_WRITTEN = _PromptDetails(), _CompletionDetails(), _WrittenFor()
+_NOTHING = Usage()
+
+
 def from_openai(usage: object) -> Usage | None:
     """Return what a `usage` object says, None where it says nothing; a wrong count is absent."""
-    if not isinstance(usage, dict):
-        return None
-    prompt = _details(usage, "prompt_tokens_details")
-    completion = _details(usage, "completion_tokens_details")
-    written_for = _details(prompt, "cache_creation_token_details")
+    return usage_of(_lenient(Told, usage)) if isinstance(usage, dict) else None
+
+
+def usage_of(told: Told) -> Usage | None:
+    """Return what a `usage` object says, None where it says nothing."""
+    prompt = told.prompt_tokens_details or _NO_PROMPT
+    completion = told.completion_tokens_details or _NO_COMPLETION
+    written_for = prompt.cache_creation_token_details or _NOT_WRITTEN
     found = Usage(
-        prompt_tokens=_count(usage.get("prompt_tokens")),
-        completion_tokens=_completion(usage, _count(completion.get("reasoning_tokens"))),
-        total_tokens=_count(usage.get("total_tokens")),
-        cached_tokens=_cached(usage),
-        prompt_audio_tokens=_count(prompt.get("audio_tokens")),
-        reasoning_tokens=_count(completion.get("reasoning_tokens")),
-        completion_audio_tokens=_count(completion.get("audio_tokens")),
-        completion_text_tokens=_count(completion.get("text_tokens")),
-        accepted_prediction_tokens=_count(completion.get("accepted_prediction_tokens")),
-        rejected_prediction_tokens=_count(completion.get("rejected_prediction_tokens")),
-        cache_write_tokens=_written(usage, prompt),
-        cache_write_1h_tokens=_count(written_for.get("ephemeral_1h_input_tokens")),
+        told.prompt_tokens,
+        _completion(told, completion.reasoning_tokens),
+        told.total_tokens,
+        _cached(
+            prompt.cached_tokens,
+            told.prompt_cache_hit_tokens,
+            told.prompt_cache_miss_tokens,
+            told.prompt_tokens,
+        ),
+        prompt.audio_tokens,
+        completion.reasoning_tokens,
+        completion.audio_tokens,
+        completion.text_tokens,
+        completion.accepted_prediction_tokens,
+        completion.rejected_prediction_tokens,
+        _written(told, prompt),
+        written_for.ephemeral_1h_input_tokens,
     )
-    return None if found == Usage() else found
+    return None if found == _NOTHING else found
 
 
 def added(one: Usage, other: Usage) -> Usage:
@@ -76,7 +133,13 @@ def complete(usage: dict[str, Any]) -> dict[str, Any]:
 
     The same object if there is nothing to add; a figure that is there is never changed.
     """
-    cached, prompt = _cached(usage), _count(usage.get("prompt_tokens"))
+    prompt = _count(usage.get("prompt_tokens"))
+    cached = _cached(
+        _count(_details(usage, "prompt_tokens_details").get("cached_tokens")),
+        _count(usage.get("prompt_cache_hit_tokens")),
+        _count(usage.get("prompt_cache_miss_tokens")),
+        prompt,
+    )
     if cached is None:
         return usage
     added: dict[str, Any] = {}
@@ -123,34 +186,44 @@ def _details(usage: dict[str, Any], name: str) -> dict[str, Any]:
     return details if isinstance(details, dict) else {}
 
 
-def _completion(usage: dict[str, Any], reasoning: int | None) -> int | None:
+def _completion(told: Told, reasoning: int | None) -> int | None:
     """Return the tokens of the answer, its reasoning among them as OpenAI has it.
 
     xAI counts reasoning beside them, which its total tells.
     """
-    names = ("prompt_tokens", "completion_tokens", "total_tokens")
-    prompt, completion, total = (_count(usage.get(name)) for name in names)
+    prompt, completion = told.prompt_tokens, told.completion_tokens
     if prompt is None or completion is None or not reasoning:
         return completion
-    return completion + reasoning if total == prompt + completion + reasoning else completion
+    beside = prompt + completion + reasoning
+    return completion + reasoning if told.total_tokens == beside else completion
 
 
-def _written(usage: dict[str, Any], prompt: dict[str, Any]) -> int | None:
+def _written(told: Told, prompt: _PromptDetails) -> int | None:
     """Return the tokens written to a cache: OpenAI's word for them, and LiteLLM's and ours."""
-    told = (
-        prompt.get("cache_write_tokens"),
-        prompt.get("cache_creation_tokens"),
-        usage.get("cache_creation_input_tokens"),
-    )
-    return next((count for count in map(_count, told) if count is not None), None)
+    if prompt.cache_write_tokens is not None:
+        return prompt.cache_write_tokens
+    if prompt.cache_creation_tokens is not None:
+        return prompt.cache_creation_tokens
+    return told.cache_creation_input_tokens
 
 
-def _cached(usage: dict[str, Any]) -> int | None:
-    openai = _count(_details(usage, "prompt_tokens_details").get("cached_tokens"))
+def _cached(
+    openai: int | None, hit: int | None, miss: int | None, prompt: int | None
+) -> int | None:
+    """Return the tokens read from a cache: OpenAI's word for them, and DeepSeek's two."""
     if openai is not None:
         return openai
-    hit = _count(usage.get("prompt_cache_hit_tokens"))
     if hit is not None:
         return hit
-    prompt, miss = (_count(usage.get(n)) for n in ("prompt_tokens", "prompt_cache_miss_tokens"))
     return prompt - miss if prompt is not None and miss is not None and prompt >= miss else None
+
+
+def _lenient(kind: type[S], value: object) -> S:
+    """Return an object as it is told, what is not of the kind that is wanted left out."""
+    given = value if isinstance(value, dict) else {}
+    found = {
+        name: _lenient(_NESTED[name], given[name]) if name in _NESTED else _count(given[name])
+        for name in kind.__struct_fields__
+        if name in given
+    }
+    return kind(**found)

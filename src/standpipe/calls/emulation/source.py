@@ -149,7 +149,7 @@ class Tries:
         held = await attempt(self._call, self._turn, outgoing)
         meter = Meter(self._call, request)
         try:
-            async with held as answer:
+            with held as answer:
                 yield answer, meter
         except NotACompletion:
             raise  # nobody bills for what is no answer

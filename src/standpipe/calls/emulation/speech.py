@@ -106,7 +106,7 @@ class Engines:
     async def _ask(self, path: str, body: Json, field: str) -> Json:
         request = Request("POST", path, self._headers, msgspec.json.encode(body))
         try:
-            async with await self._transport.send(request) as answer:
+            with await self._transport.send(request) as answer:
                 raw = await answer.body(ANSWER_LIMIT)
         except (Unreachable, Cut, Silent) as error:
             raise Unavailable(

@@ -52,6 +52,7 @@ def upgrade() -> None:
         _partition_records()
     else:
         _cluster_metadata()
+        _index_by_span()
 
 
 def _records() -> None:
@@ -98,6 +99,12 @@ def _contents() -> None:
         sa.Column("project_id", sa.Text, nullable=False),
         sa.Column("content_bytes", sa.BigInteger, nullable=False),
         sa.PrimaryKeyConstraint("project_id"),
+    )
+    # Texts that 0001 kept stay as they are, and count by their characters.
+    op.execute(
+        "INSERT INTO project_sizes SELECT project_id,"
+        " SUM(COALESCE(LENGTH(request), 0) + COALESCE(LENGTH(response), 0))"
+        " FROM records GROUP BY project_id"
     )
 
 
@@ -159,7 +166,19 @@ def _cluster_metadata() -> None:
     )
     op.execute("INSERT INTO record_metadata SELECT * FROM record_metadata_0001")
     op.drop_table("record_metadata_0001")
-    op.create_index(index, "record_metadata", ["project_id", "name", "value", "record_id"])
+
+
+def _index_by_span() -> None:
+    """Find values that are all over the records by spans of ids: new ones are then side by side."""
+    op.drop_index("ix_records_project_id_completion_id_requested_at", "records")
+    op.create_index(
+        "ix_records_span_completion_id", "records", [sa.text("substr(id, 1, 6)"), "completion_id"]
+    )
+    op.create_index(
+        "ix_record_metadata_project_id_span_name_value",
+        "record_metadata",
+        ["project_id", sa.text("substr(record_id, 1, 6)"), "name", "value"],
+    )
 
 
 def _sort_as_bytes() -> None:

@@ -1,4 +1,4 @@
-"""What keys and projects may do, admin keys, and who changed what."""
+"""What keys and projects may do, admin keys, who changed what, and which nodes are there."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ def upgrade() -> None:
     op.add_column("api_keys", sa.Column("expires_at", sa.BigInteger))
     op.add_column("api_keys", sa.Column("models", text))
     op.add_column("api_keys", sa.Column("limits", text))
+    op.add_column("spool_positions", sa.Column("seen_at", sa.BigInteger))
     op.create_table(
         "audit",
         sa.Column("id", text, nullable=False),

@@ -1,0 +1,1 @@
+"""Instructions per call, counted by valgrind, against a baseline: no clock is read."""

@@ -1,0 +1,91 @@
+"""An exchange without ASGI: calls to models, which the protocol hands to their route itself.
+
+There is no scope, no message and no queue between the socket and the route: the exchange is what
+the body is read from and what the answer is written to. It serves a plain POST in HTTP/1.1 alone,
+all else goes over ASGI. Measured: the same call costs 12 µs of the server instead of 35.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+
+from typing_extensions import override
+
+from standpipe.server.exchange import LAST_CHUNK, Exchange, Line, chunk
+from standpipe.server.head import Header
+
+
+class DirectExchange(Exchange):
+    """A request answered by a route of ours; a client that leaves cancels it."""
+
+    __slots__ = ("_route", "headers")
+
+    def __init__(
+        self,
+        line: Line,
+        route: Route,
+        headers: list[Header],
+        *,
+        keep_alive: bool,
+        told: Sequence[Header] = (),
+    ) -> None:
+        super().__init__(line, keep_alive=keep_alive, told=told)
+        self._route = route
+        #: The request's, names in lower case.
+        self.headers = headers
+
+    @override
+    def lose(self) -> None:
+        super().lose()
+        if self.lost and self._task is not None:
+            self._task.cancel()
+
+    @override
+    async def _answer(self) -> None:
+        await self._route(self)
+
+    async def body(self) -> bytes:
+        """Return the request's body once all of it is there."""
+        while self._more_body:
+            await self._news()
+        return self._take_body()
+
+    # What a call answers to: see `calls.reply.Reply`.
+
+    @property
+    def gone(self) -> bool:
+        """True once the client is."""
+        return self.lost
+
+    async def whole(self, status: int, headers: Iterable[Header], body: bytes) -> None:
+        """Send a complete answer, in one write."""
+        if await self._may_write():
+            self._hold(self._head(status, headers, (b"content-length: %d\r\n" % len(body),)))
+            self._write_body(body)
+            self._finish()
+
+    async def begin(self, status: int, headers: Iterable[Header]) -> None:
+        """Make the head of a stream; it leaves with the first piece."""
+        if await self._may_write():
+            self._hold(self._head(status, headers, (b"transfer-encoding: chunked\r\n",)))
+
+    async def write(self, data: bytes) -> None:
+        """Send a piece of a stream."""
+        if await self._may_write():
+            self._write_body(chunk(data))
+
+    async def end(self, data: bytes) -> None:
+        """Send the last piece of a stream."""
+        if await self._may_write():
+            self._write_body(chunk(data) + LAST_CHUNK)
+            self._finish()
+
+    async def _may_write(self) -> bool:
+        """Wait while the client is slow to read; False once it is gone."""
+        if self._line.flow.write_paused and not self.lost:
+            await self._line.flow.drain()
+        return not self.lost
+
+
+#: What answers a request; it reads the exchange's body and answers on it.
+Route = Callable[[DirectExchange], Awaitable[None]]
