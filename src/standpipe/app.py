@@ -44,8 +44,9 @@ from standpipe.calls.passthrough import Passthrough
 from standpipe.calls.routes import Routes
 from standpipe.calls.upstreams import pools, routing, speech, upstreams
 from standpipe.config import Settings
-from standpipe.criteria.asking import Asking
-from standpipe.criteria.judging import Judging
+from standpipe.criteria.judged import JudgedChat
+from standpipe.criteria.library import Library
+from standpipe.drain.prices import Prices
 from standpipe.engine.address import Engines
 from standpipe.errors import ApiError, MethodNotAllowed, NotFound, StoreUnavailable
 from standpipe.limits.address import SOCKET
@@ -98,8 +99,10 @@ def build(
     keeper = Keeper(spool, contents(settings), when_full=settings.spool.when_full)
     default, content = settings.logging.default, settings.logging.content
     limiter = Limiter(worker_state.directory(settings.home) / SOCKET)
-    chat = Chat(
+    chat = JudgedChat(
         *(dispatch, keeper),
+        library=Library(store),
+        prices=Prices(settings.prices, {n: row.base_url for n, row in settings.providers.items()}),
         limiter=limiter,
         logging_default=default,
         content=content,
@@ -111,11 +114,11 @@ def build(
         )
         for route in passthrough.ROUTES.values()
     }
-    judging, freshness = Judging(Asking(chat)), Freshness(settings.spool_dir, store)
+    freshness = Freshness(settings.spool_dir, store)
     run = worker_state.directory(settings.home)
     presence = Presence(run, f"worker-{worker}", keeper, pools(places))
     handlers = _handlers(settings, callers, routes, store, freshness, keeper, presence)
-    handlers |= Criteria(callers, store, freshness, judging).handlers()
+    handlers |= Criteria(callers, store, freshness, chat.judging).handlers()
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -125,7 +128,6 @@ def build(
         watching.cancel()
         telling.cancel()
         presence.forget()
-        await judging.close()
         await chat.close()
         limiter.close()
         for upstream in places.values():
@@ -142,7 +144,7 @@ def build(
         },
     )
     rest.router.redirect_slashes = False
-    calls = _calls(callers, chat, JudgeRoute(judging, store, freshness), passed)
+    calls = _calls(callers, chat, JudgeRoute(chat.judging, chat.library), passed)
     return App(calls, RequestIds(rest), presence)
 
 

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import closing
+from pathlib import Path
+
 import pytest
 
 from standpipe.criteria import selection
-from standpipe.errors import BadRequest, NotFound
+from standpipe.criteria.library import Library
+from standpipe.errors import BadRequest, NotFound, Unavailable
+from standpipe.store import Store
 from standpipe.store.criteria import Criterion, CriterionVersion
 
 FOUND = [
@@ -52,3 +58,10 @@ def test_what_there_is_not_is_told_in_openpipes_words(name: str, message: str) -
 def test_criterion_given_twice_is_refused() -> None:
     with pytest.raises(BadRequest, match="'short' is given twice"):
         names("short@v1", "short@v2")
+
+
+def test_store_that_is_away_is_no_missing_criterion(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'nowhere' / 'standpipe.db'}"
+    away = pytest.raises(Unavailable, match="the store is away")
+    with closing(Store.open(url)) as store, away:
+        asyncio.run(Library(store).select("p", ["short"]))

@@ -57,14 +57,10 @@ def error_response(error: ApiError, own: bytes | None = None) -> Response:
 async def on_error(request: Request, error: Exception) -> Response:
     """Answer with an error of the tree; the store's absence is 503, never 401 or 500."""
     if isinstance(error, StoreUnavailable):
-        error = unavailable(error)
+        message = f"the store is away: {error.why}; calls go on, reading must wait"
+        error = Unavailable(message)
     assert isinstance(error, ApiError)  # noqa: S101 (registered for these two alone)
     return error_response(error, token(request))
-
-
-def unavailable(error: StoreUnavailable) -> Unavailable:
-    """Return what a caller is told where the store is away."""
-    return Unavailable(f"the store is away: {error.why}; calls go on, reading must wait")
 
 
 def token(request: Request) -> bytes | None:

@@ -6,21 +6,19 @@ from typing import Any
 
 import msgspec
 
-from standpipe.api.freshness import Freshness
 from standpipe.api.http import decoded, refuse_read_only
 from standpipe.calls import incoming as control
 from standpipe.calls.callers import Caller
 from standpipe.calls.incoming import Incoming
 from standpipe.calls.lifetime import JSON
 from standpipe.calls.reply import Reply
-from standpipe.criteria import selection
 from standpipe.criteria.asking import OnBehalf
 from standpipe.criteria.case import Case
 from standpipe.criteria.judging import Judging
+from standpipe.criteria.library import Library
 from standpipe.criteria.verdict import Failure, Success
 from standpipe.errors import Refused
 from standpipe.providers.openai import CODES
-from standpipe.store.store import Store
 from standpipe.wire import messages
 from standpipe.wire.checks import Issues
 from standpipe.wire.ids import new_id
@@ -48,10 +46,9 @@ class JudgeBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class JudgeRoute:
     """Answers the route; a judge's call is one of the caller's own."""
 
-    def __init__(self, judging: Judging, store: Store, freshness: Freshness) -> None:
+    def __init__(self, judging: Judging, library: Library) -> None:
         self._judging = judging
-        self._store = store
-        self._freshness = freshness
+        self._library = library
 
     async def answer(self, incoming: Incoming, caller: Caller, body: bytes, reply: Reply) -> str:
         """Answer a request and return its id, that of the judge's call if there was one.
@@ -61,9 +58,7 @@ class JudgeRoute:
         refuse_read_only(caller)
         asked = decoded(body, JudgeBody)
         case = _case(asked)
-        reference = selection.parse(asked.criterion_id)
-        found = await self._freshness.ask(self._store.criteria, caller.project, [reference.slug])
-        (selected,) = selection.select([reference], found)
+        (selected,) = await self._library.select(caller.project, [asked.criterion_id])
         whose = OnBehalf(caller, incoming, logged=control.wants_log(incoming))
         ruling = await self._judging.rule(selected, case, whose)
         if isinstance(ruling.verdict, Failure):

@@ -34,8 +34,19 @@ CONTROL: dict[str, Header] = {
         text(),
     ),
     "op-criteria": Header(
-        "Criteria to judge the answer by, which this version does not do: anything but an empty "
-        "JSON array is refused with 400.",
+        "Criteria to judge every choice by, best first in the answer: a JSON list of at most 16 "
+        "ids, each with `@v2` behind it where not the latest version is meant. Of chat completions "
+        "alone; elsewhere anything but an empty list is refused with 400.",
+        text(),
+    ),
+    "standpipe-criteria-timeout": Header(
+        "Seconds for all judges of this call together, 60 where nothing is said; those that take "
+        "longer are an error in the results.",
+        text(),
+    ),
+    "standpipe-criteria-budget": Header(
+        "US dollars for all judges of this call together; those that may cost more than is left "
+        "are an error in the results.",
         text(),
     ),
     "standpipe-fidelity": Header(
@@ -158,7 +169,10 @@ _LABELS = Query(
 )
 
 _CHAT_HEADERS = tuple(name for name in CONTROL if name != "x-api-key")
-_PASSED_HEADERS = tuple(name for name in _CHAT_HEADERS if name != "standpipe-fidelity")
+_CRITERIA_HEADERS = ("standpipe-criteria-timeout", "standpipe-criteria-budget")
+_PASSED_HEADERS = tuple(
+    name for name in _CHAT_HEADERS if name not in ("standpipe-fidelity", *_CRITERIA_HEADERS)
+)
 _PASSES = (
     "Goes as it is to a provider that speaks OpenAI's form; one of another form, and the embedded "
     "model, refuse it with 400. It leaves a record of its own kind and is no stored completion."
@@ -219,7 +233,7 @@ OPERATIONS: dict[str, Operation] = {
         "Anthropic's form.",
         body="AnthropicRequest",
         examples={"simple": {"model": _MODEL, "max_tokens": 100, "messages": _MESSAGES}},
-        headers=tuple(CONTROL),
+        headers=tuple(name for name in CONTROL if name not in _CRITERIA_HEADERS),
         answer_headers=("request-id", "standpipe-model", "standpipe-fidelity", *RATES),
         errors=_CHAT_ERRORS,
     ),

@@ -97,6 +97,8 @@ class Call(msgspec.Struct, eq=False):
     #: The answer as sent, or as received if it could not be sent.
     pieces: list[bytes] = []
     form: BodyForm = "json"
+    #: What its whole answer is held back for, None for an answer that is sent as it comes.
+    after: object | None = None
 
     @override
     def __repr__(self) -> str:

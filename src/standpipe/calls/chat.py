@@ -34,7 +34,6 @@ from standpipe.providers.table import Provider
 from standpipe.upstream.answer import Answer
 from standpipe.wire import chat, sse
 from standpipe.wire.chat import ChatRequest
-from standpipe.wire.record import Kind
 
 DONE = sse.event(sse.DONE)
 #: What a dialect says where its provider told no time; in a JSON string the quotes are escaped.
@@ -78,18 +77,26 @@ class Chat(Lifetime[ChatRequest]):
         reply: Reply,
         *,
         translate: Translate | None = None,
-        kind: Kind = "chat",
-        parent: str | None = None,
     ) -> Awaitable[str]:
         """Answer a request and return the call's id.
 
-        Errors are answered, not raised; those of `translate` too. `kind` and `parent` are of a call
-        that is made for another one. Raises Unavailable, before there is a call, where the spool
-        has no room for its record.
+        Errors are answered, not raised; those of `translate` too. Raises Unavailable, before
+        there is a call, where the spool has no room for its record.
         """
-        call = Call(incoming, caller, body, kind=kind, parent=parent)
+        call = Call(incoming, caller, body)
         call.translate = translate
         return self._live(call, reply)
+
+    def carry(self, call: Call, reply: Reply) -> Awaitable[str]:
+        """Answer a call that somebody else has made, as `answer` does; return its id."""
+        return self._live(call, reply)
+
+    def targets(self, model: str, incoming: Incoming) -> list[Target]:
+        """Return every target that a call may be tried at.
+
+        Raises NotFound or BadRequest for a model that leads nowhere.
+        """
+        return self._dispatch.targets(model, incoming)
 
     def dialect_of(self, model: object, incoming: Incoming) -> str | None:
         """Return the dialect that all targets of a call speak, None if there is no such one."""

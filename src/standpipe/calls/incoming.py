@@ -18,6 +18,8 @@ NAMES = {
     b"op-tags": "tags",
     b"op-cache": "cache",
     b"op-criteria": "criteria",
+    b"standpipe-criteria-timeout": "criteria_timeout",
+    b"standpipe-criteria-budget": "criteria_budget",
     b"standpipe-fidelity": "fidelity",
     b"standpipe-fallback": "fallback",
     b"traceparent": "traceparent",
@@ -51,6 +53,8 @@ class Incoming(msgspec.Struct):
     tags: bytes | None = None
     cache: bytes | None = None
     criteria: bytes | None = None
+    criteria_timeout: bytes | None = None
+    criteria_budget: bytes | None = None
     fidelity: bytes | None = None
     fallback: bytes | None = None
     traceparent: bytes | None = None
@@ -154,7 +158,7 @@ def refuse_unsupported(incoming: Incoming) -> None:
         )
     if (incoming.criteria or b"").strip() not in (b"", b"[]"):
         raise BadRequest(
-            "op-criteria: this version does not judge answers; leave the header out",
+            "op-criteria: only answers of chat completions are judged; leave the header out",
             param="op-criteria",
         )
 

@@ -10,11 +10,17 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from standpipe.calls.call import Call, without_text
 from standpipe.calls.callers import Caller
 from standpipe.calls.chat import Chat
 from standpipe.calls.incoming import Incoming
 from standpipe.calls.reply import Headers
-from standpipe.wire.record import Kind
+from standpipe.criteria.budget import Budget
+from standpipe.drain.prices import Used
+from standpipe.drain.rows import answers
+from standpipe.wire.record import Kind, Usage
+from standpipe.wire.summaries import sent
+from standpipe.wire.summary import Summary
 
 Json = dict[str, Any]
 
@@ -29,6 +35,8 @@ class OnBehalf(msgspec.Struct, frozen=True):
     parent: str | None = None
     #: Whether its text is kept; None for what the configuration says.
     logged: bool | None = None
+    #: What it may cost with others, None for no limit.
+    budget: Budget | None = None
 
 
 class Said(NamedTuple):
@@ -46,22 +54,43 @@ class Asking:
     def __init__(self, chat: Chat) -> None:
         self._chat = chat
 
-    async def ask(self, body: Json, whose: OnBehalf, *, kind: Kind) -> Said:
+    async def ask(self, body: Json, whose: OnBehalf, *, kind: Kind, most_tokens: int) -> Said:
         """Make a call and return its answer, an error too.
 
-        Cancelled, it is given up as if its client had left. Raises Unavailable where the spool has
-        no room for its record.
+        Its answer has at most so many tokens. Cancelled, it is given up as if its client had left.
+        Raises Unavailable where the spool has no room for its record, PaymentRequired where what it
+        may cost is not left of a budget; NotFound or BadRequest then for a model that there is not.
         """
+        text = msgspec.json.encode(body)
+        call = Call(_incoming(whose), whose.caller, text, kind=kind, parent=whose.parent)
+        if whose.budget is None:
+            return await self._carried(call)
+        dearest = self._dearest(call, body["model"], most_tokens)
+        held = await whose.budget.hold(dearest, call.requested_at)
+        try:
+            return await self._carried(call)
+        finally:
+            whose.budget.settle(held, _used(call), call.requested_at)
+
+    async def _carried(self, call: Call) -> Said:
         reply = _Kept()
-        call = await self._chat.answer(
-            _incoming(whose),
-            whose.caller,
-            msgspec.json.encode(body),
-            reply,
-            kind=kind,
-            parent=whose.parent,
-        )
-        return Said(call, reply.status, reply.body)
+        await self._chat.carry(call, reply)
+        return Said(call.id, reply.status, reply.body)
+
+    def _dearest(self, call: Call, model: str, most_tokens: int) -> list[Used]:
+        """Return what a call may use at most, as far as one can tell, at each of its targets."""
+        prompt, _ = sent(call.body)
+        tokens = prompt.prompt_tokens if prompt else None
+        usage = Usage(prompt_tokens=tokens or 0, completion_tokens=most_tokens)
+        targets = self._chat.targets(model, call.incoming)
+        return [Used(target.provider, (target.model,), usage, None) for target in targets]
+
+
+def _used(call: Call) -> list[Used]:
+    record = call.record()
+    if record.logged:
+        record = without_text(record)
+    return list(answers(record, Summary(), record.usage))
 
 
 def _incoming(whose: OnBehalf) -> Incoming:
@@ -71,6 +100,7 @@ def _incoming(whose: OnBehalf) -> Incoming:
         authorization=whose.incoming.authorization,
         api_key=whose.incoming.api_key,
         traceparent=whose.incoming.traceparent,
+        tracestate=whose.incoming.tracestate,
         log_request=logged,
         fidelity=b"best-effort",
     )

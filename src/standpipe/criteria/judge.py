@@ -18,6 +18,7 @@ Json = dict[str, Any]
 
 #: Longest answer of a judge, its thoughts included, in tokens; a version's parameters beat it.
 MOST_TOKENS = 2048
+_LIMITS = ("max_completion_tokens", "max_tokens")
 #: Status of a verdict that cannot be used.
 BAD_GATEWAY = 502
 
@@ -68,8 +69,14 @@ def without_logprobs(body: Json) -> Json:
     return {name: value for name, value in body.items() if "logprobs" not in name}
 
 
+def most_tokens(body: Json) -> int:
+    """Return how many tokens a judge's answer may have."""
+    given = (body.get(name) for name in _LIMITS)
+    return next((most for most in given if isinstance(most, int)), MOST_TOKENS)
+
+
 def _limited(parameters: Json) -> Json:
-    if parameters.keys() & {"max_tokens", "max_completion_tokens"}:
+    if parameters.keys() & set(_LIMITS):
         return parameters
     return {"max_completion_tokens": MOST_TOKENS, **parameters}
 

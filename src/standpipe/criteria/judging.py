@@ -56,9 +56,11 @@ class Judging:
 
     async def _judged(self, name: str, definition: Judged, case: Case, whose: OnBehalf) -> Ruling:
         body = {**judge.request(definition, case), "metadata": {"criterion": name}}
-        said = await self._asking.ask(body, whose, kind="judge")
+        most = judge.most_tokens(body)
+        said = await self._asking.ask(body, whose, kind="judge", most_tokens=most)
         if said.status in _UNKNOWN_PARAMETER and b"logprobs" in said.body:
-            said = await self._asking.ask(judge.without_logprobs(body), whose, kind="judge")
+            plain = judge.without_logprobs(body)
+            said = await self._asking.ask(plain, whose, kind="judge", most_tokens=most)
         return Ruling(_verdict(definition, said), said.id)
 
 

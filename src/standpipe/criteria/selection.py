@@ -52,9 +52,9 @@ def select(references: Sequence[Reference], found: Iterable[Criterion]) -> list[
     known = {each.slug: each for each in found}
     selected: dict[str, Selected] = {}
     for reference in references:
+        version = _version(known, reference)
         if reference.slug in selected:
             raise BadRequest(f"the criterion {reference.slug!r} is given twice", param="criteria")
-        version = _version(known, reference)
         what = definition.read(version.definition)
         selected[reference.slug] = Selected(reference.slug, version.number, what)
     return list(selected.values())
