@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export STANDPIPE_HOME ?= $(CURDIR)/.standpipe
 
-.PHONY: serve test check format lock clean readme bench-start bench-guard bench-records faults
+.PHONY: serve test check format lock clean readme bench bench-start bench-guard bench-records faults
 
 serve: $(VENV)/runtime.done weights ## Serve on http://127.0.0.1:8787 with the embedded model.
 	@exec $(BIN)/standpipe serve
@@ -26,6 +26,9 @@ format: $(VENV)/dev.done ## Rewrite files in the one format.
 readme: $(VENV)/dev.done ## Write the README's tree and docs/fidelity.md anew.
 	$(BIN)/python tools/tree.py
 	$(BIN)/python tools/fidelity.py
+
+bench: $(VENV)/dev.done ## Measure beside others, 25 minutes; see docs/benchmarks. BENCH=--quick looks in 2.
+	PYTHONPATH=benchmarks $(BIN)/python -m speed $(BENCH)
 
 bench-start: $(VENV)/dev.done weights ## Measure a start; see docs/benchmarks.
 	$(BIN)/python benchmarks/start.py

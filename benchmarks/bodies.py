@@ -7,6 +7,8 @@ from typing import Any
 
 #: Events of a stream that say something.
 CHUNKS = 64
+#: What each of them says; the mock writes the time of its sending into it.
+TOKEN = "@0000000000000000@"
 
 _WORDS = (
     "Explain to a new colleague how the billing service retries a failed charge, what it writes to "
@@ -52,7 +54,7 @@ def answer() -> bytes:
 
 def events() -> list[bytes]:
     """Return the events of a stream: the chunks, then finish, usage and end as one piece."""
-    chunk = _event(delta={"content": " token"}, finish=None)
+    chunk = _event(delta={"content": TOKEN}, finish=None)
     last = _event(delta={}, finish="stop")
     frame = {**_FRAME, "object": "chat.completion.chunk"}
     usage = b"data: " + _json({**frame, "choices": [], "usage": _usage(CHUNKS)}) + b"\n\n"

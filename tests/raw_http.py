@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from standpipe.server.door import Door
 from standpipe.server.listener import Traffic, serve
-from standpipe.server.protocol import Limits
+from standpipe.server.service import Limits
 from standpipe.server.sockets import bind
 
 #: A guard against hangs, in seconds; nothing is measured against it.

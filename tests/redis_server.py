@@ -85,6 +85,11 @@ class Server:
             self._process.wait(WITHIN_S)
             self._process = None
 
+    def forget(self) -> None:
+        """Let it lose all that it knows, while it runs."""
+        with self.client() as client:
+            client.flushall()
+
     def pause(self) -> None:
         """Hold it: it takes connections and never answers."""
         self._signal(signal.SIGSTOP)

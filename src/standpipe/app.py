@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -23,7 +24,7 @@ from standpipe.api.criteria import Criteria
 from standpipe.api.endpoints import CALLS, ENDPOINTS, PREFIXES, ROOT_ENDPOINTS, Endpoint
 from standpipe.api.freshness import Freshness
 from standpipe.api.health import Health
-from standpipe.api.http import RequestIds, error_response, on_bug, on_error
+from standpipe.api.http import ErrorAnswers, RequestIds
 from standpipe.api.judge import JudgeRoute
 from standpipe.api.labels import Labels
 from standpipe.api.logs import Logs
@@ -36,21 +37,23 @@ from standpipe.api.store_state import StoreState
 from standpipe.api.stored import Stored
 from standpipe.api.usage import UsageReports
 from standpipe.calls.callers import Callers
-from standpipe.calls.chat import Chat
 from standpipe.calls.content import contents
 from standpipe.calls.dispatch import Dispatch
+from standpipe.calls.engine_states import EngineStates
 from standpipe.calls.keeping import Keeper
 from standpipe.calls.passthrough import Passthrough
 from standpipe.calls.routes import Routes
 from standpipe.calls.upstreams import pools, routing, speech, upstreams
 from standpipe.config import Settings
 from standpipe.criteria.judged import JudgedChat
+from standpipe.criteria.judging import Judging
 from standpipe.criteria.library import Library
 from standpipe.drain.prices import Prices
 from standpipe.engine.address import Engines
 from standpipe.errors import ApiError, MethodNotAllowed, NotFound, StoreUnavailable
 from standpipe.limits.address import SOCKET
 from standpipe.limits.client import Limiter
+from standpipe.server.refusals import Refusals
 from standpipe.spool.writer import Spool
 from standpipe.store.store import Store
 from standpipe.wire import passthrough
@@ -114,11 +117,11 @@ def build(
         )
         for route in passthrough.ROUTES.values()
     }
-    freshness = Freshness(settings.spool_dir, store)
     run = worker_state.directory(settings.home)
     presence = Presence(run, f"worker-{worker}", keeper, pools(places))
-    handlers = _handlers(settings, callers, routes, store, freshness, keeper, presence)
-    handlers |= Criteria(callers, store, freshness, chat.judging).handlers()
+    states = EngineStates(engines)
+    handlers = _handlers(settings, callers, routes, store, keeper, presence, chat.judging)
+    handlers["metrics"] = _metrics(settings, presence, callers, states).metrics
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -130,33 +133,36 @@ def build(
         presence.forget()
         await chat.close()
         limiter.close()
+        await states.close()
         for upstream in places.values():
             await upstream.transport.close()
 
+    answers = ErrorAnswers(presence.refusals)
     rest = Starlette(
         routes=_router(settings, handlers),
         lifespan=lifespan,
         exception_handlers={
-            ApiError: on_error,
-            StoreUnavailable: on_error,
-            HTTPException: _on_http_error,
-            Exception: on_bug,
+            ApiError: answers.on_error,
+            StoreUnavailable: answers.on_error,
+            HTTPException: functools.partial(_on_http_error, answers),
+            Exception: answers.on_bug,
         },
     )
     rest.router.redirect_slashes = False
-    calls = _calls(callers, chat, JudgeRoute(chat.judging, chat.library), passed)
+    calls = _calls(callers, presence.refusals, chat, passed)
     return App(calls, RequestIds(rest), presence)
 
 
 def _calls(
-    callers: Callers, chat: Chat, judge: JudgeRoute, passed: Mapping[str, Passthrough]
+    callers: Callers, refusals: Refusals, chat: JudgedChat, passed: Mapping[str, Passthrough]
 ) -> dict[str, CallRoute]:
     """Return what answers a POST of each path that calls a model."""
+    judge = JudgeRoute(chat.judging, chat.library)
     return {
-        "/chat/completions": CallRoute(callers, chat.answer),
-        "/messages": MessagesRoute(callers, chat),
-        "/criteria/judge": CallRoute(callers, judge.answer),
-        **{path: CallRoute(callers, each.answer) for path, each in passed.items()},
+        "/chat/completions": CallRoute(callers, refusals, chat.answer),
+        "/messages": MessagesRoute(callers, refusals, chat),
+        "/criteria/judge": CallRoute(callers, refusals, judge.answer),
+        **{path: CallRoute(callers, refusals, each.answer) for path, each in passed.items()},
     }
 
 
@@ -165,11 +171,12 @@ def _handlers(
     callers: Callers,
     routes: Routes,
     store: Store,
-    freshness: Freshness,
     keeper: Keeper,
     presence: Presence,
+    judging: Judging,
 ) -> dict[str, Handler]:
     """Return the handler of each operation that does not call a model."""
+    freshness = Freshness(settings.spool_dir, store)
     labels = Labels(keeper.contents, content=settings.logging.content)
     stored = Stored(callers, store, freshness, labels)
     reports = Reports(callers, keeper, content=settings.logging.content)
@@ -194,21 +201,23 @@ def _handlers(
         "localTestingOnlyGetLatestLoggedCall": logs.latest,
         "listModels": models.list,
         "getModel": models.retrieve,
-        "metrics": _metrics(settings, presence, callers).metrics,
         "health": health.health,
         "live": health.live,
         "ready": health.ready,
+        **Criteria(callers, store, freshness, judging).handlers(),
         "openapi": docs.openapi,
         "docs": docs.page,
         **{name: guarded(callers, handle) for name, handle in admin.items()},
     }
 
 
-def _metrics(settings: Settings, presence: Presence, callers: Callers) -> Metrics:
+def _metrics(
+    settings: Settings, presence: Presence, callers: Callers, engines: EngineStates
+) -> Metrics:
     # Behind a proxy, or in a page, whoever comes from this machine may come from anywhere.
     server = settings.server
     is_open = server.is_loopback and not (server.trusted_proxies or server.cors_origins)
-    return Metrics(settings.spool_dir, presence, callers, is_open=is_open)
+    return Metrics(settings.spool_dir, presence, callers, engines, is_open=is_open)
 
 
 def _router(settings: Settings, handlers: dict[str, Handler]) -> list[Route]:
@@ -239,17 +248,17 @@ def _plain(path: str) -> str:
     return path.rstrip("/") or "/" if path.endswith("/") else path
 
 
-async def _on_http_error(request: Request, error: Exception) -> Response:
+async def _on_http_error(answers: ErrorAnswers, request: Request, error: Exception) -> Response:
     """Answer what the router found no handler for."""
     status = error.status_code if isinstance(error, HTTPException) else 500
     allowed = _allowed(request)
     if status == 405 or allowed:
-        answer = error_response(MethodNotAllowed(f"{request.method} is not offered here"))
+        answer = answers.answer(MethodNotAllowed(f"{request.method} is not offered here"))
         answer.headers["allow"] = ", ".join(sorted(allowed))
         return answer
     if request.method == "HEAD":
         return Response(status_code=204)
-    return error_response(NotFound(_not_found(request)))
+    return answers.answer(NotFound(_not_found(request)))
 
 
 def _not_found(request: Request) -> str:

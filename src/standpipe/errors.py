@@ -61,6 +61,7 @@ class ApiError(StandpipeError):
     `param` names the offending field in the request, None where no single field is at fault.
     `retry_after` is in seconds, None where waiting does not help.
     `openai_type` and `openai_code` are OpenAI's own literals where it has them.
+    `reason` is what it is counted as where it leaves no record, None for its code.
     """
 
     status = 500
@@ -77,9 +78,11 @@ class ApiError(StandpipeError):
         openai_code: str | None = None,
         issues: Sequence[str] = (),
         retry_after: float | None = None,
+        reason: str | None = None,
     ) -> None:
         super().__init__(message)
         self.message = message
+        self.reason = reason
         self.param = param
         self.issues = tuple(issues)
         if openai_code is not None:

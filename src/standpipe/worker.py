@@ -22,7 +22,7 @@ from standpipe.errors import ConfigError
 from standpipe.providers.rows import completed
 from standpipe.server.door import door
 from standpipe.server.listener import Traffic, serve
-from standpipe.server.protocol import Limits
+from standpipe.server.service import Limits
 from standpipe.spool import names
 from standpipe.spool.disk import DiskSpool
 from standpipe.spool.writer import Spool
@@ -92,7 +92,7 @@ async def _serve(settings: config.Settings, spec: WorkerSpec) -> None:
             built,
             [socket.socket(fileno=number) for number in spec.sockets],
             limits=limits(settings),
-            door=door(settings.server),
+            door=door(settings.server, built.presence.refusals),
             routes=built.direct,
             grace=settings.server.grace,
             stop=ending.stop,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import time
 from collections.abc import Iterator
@@ -39,6 +40,8 @@ def written(asked: Asked) -> Said:
         }
         for n in range(asked.body.get("n", 1))
     ]
+    if asked.body["model"] == "odd":
+        whole["choices"][0].pop("message")
     assert "criteria" not in asked.body
     assert not asked.body.get("stream")
     return Said(whole)
@@ -49,6 +52,8 @@ def judged(asked: Asked) -> Said:
     model, shown = asked.body["model"], asked.body["messages"][1]["content"]
     if model == HANGS:
         time.sleep(20)
+    if "Slow down." in shown:
+        time.sleep(1)
     if model == "broken":
         return Said({"error": {"message": "out of order"}}, status=500)
     answer = shown.partition("<answer>\n")[2].partition("\n</answer>")[0]
@@ -252,9 +257,11 @@ def test_judge_that_hangs_is_given_up(criteria: Asker, store: Store, project: Pr
 def test_judges_cost_no_more_than_the_caller_says(
     criteria: Asker, store: Store, project: Project
 ) -> None:
-    # One answer of the judge may cost 0.0012288 dollars, for its 2,048 tokens, and a bit.
-    answer = ask(criteria, "polite", "short", headers={"standpipe-criteria-budget": "0.003"})
-    found = results(answer, "polite")
+    # One answer of the judge may cost 0.0012288 dollars, for its 2,048 tokens, and a bit. It takes
+    # a second, so that none has ended before the last is to begin.
+    criteria.post("/criteria", {"id": "slow", "model": "gpt-4o-mini", "prompt": "Slow down."})
+    answer = ask(criteria, "slow", "short", headers={"standpipe-criteria-budget": "0.003"})
+    found = results(answer, "slow")
     assert sorted(each["status"] for each in found) == ["error", "success", "success"]
     (refused,) = [each for each in found if each["status"] == "error"]
     assert refused["errorCode"] == 402
@@ -320,3 +327,35 @@ def test_error_of_the_answer_is_the_call_s(criteria: Asker, upstream: Double) ->
     answer = ask(criteria, "polite", model="openpipe:nothing")
     assert answer.status == 404
     assert len(upstream.asked) == before
+
+
+def test_answer_that_cannot_be_judged_is_none(criteria: Asker) -> None:
+    answer = ask(criteria, "short", model="odd")
+    assert answer.status == 502
+    assert "cannot be judged" in answer.json["message"]
+
+
+def test_client_that_leaves_takes_its_judges_along(
+    criteria: Asker, store: Store, project: Project, upstream: Double
+) -> None:
+    before = len(upstream.asked)
+    body = json.dumps({"model": "writer", "messages": HI, "criteria": [HANGS]})
+    connection = http.client.HTTPConnection("127.0.0.1", criteria.server.port)
+    headers = {"Authorization": f"Bearer {criteria.token}", "Content-Type": "application/json"}
+    connection.request("POST", f"/v1{CHAT}", body, headers)
+    upstream.wait(lambda: len(upstream.asked) == before + 2)
+    connection.close()
+    rows = {row.kind: row for row in rows_of(store, project, 2)}
+    assert {row.outcome for row in rows.values()} == {"abandoned"}
+    assert rows["judge"].parent == rows["chat"].id
+    used = rows["chat"].usage
+    assert used is not None
+    assert (used.total_tokens, rows["chat"].usage_source) == (9, "provider")
+
+
+def test_messages_of_anthropic_s_form_are_not_judged(criteria: Asker) -> None:
+    body = {"model": "writer", "max_tokens": 9, "messages": HI}
+    sent = {"op-criteria": '["short"]'}
+    answer = call(criteria.server, "POST", "/messages", body, key=criteria.token, headers=sent)
+    assert answer.status == 400
+    assert "op-criteria" in answer.json["error"]["message"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -59,6 +60,16 @@ def total(samples: Samples, name: str, **labels: str) -> float:
     return sum(value for (each, own), value in samples.items() if each == name and wanted <= own)
 
 
+def refused(server: Standpipe) -> Counter[tuple[str, str]]:
+    """Return how many requests were refused, by status and reason."""
+    found: Counter[tuple[str, str]] = Counter()
+    for (name, own), value in scraped(server).items():
+        if name == "standpipe_refused_requests_total":
+            labels = dict(own)
+            found[labels["status"], labels["reason"]] += int(value)
+    return found
+
+
 def test_calls_of_all_workers_are_counted_once_each(tmp_path: Path, upstream: Misbehaving) -> None:
     provider = serving.provider("openai", upstream.url, api_key='"sk-upstream"', models='["ok"]')
     with serving.serving(tmp_path / "home", provider, SERVER_WORKERS="2") as server:
@@ -78,8 +89,21 @@ def test_calls_of_all_workers_are_counted_once_each(tmp_path: Path, upstream: Mi
         assert 0 < total(found, f"{durations}_sum", model="ok") < 20 * serving.PATIENCE
         assert total(found, "standpipe_time_to_first_token_seconds_count", model="ok") == 10
         assert total(found, "standpipe_tokens_total", model="ok", type="output") > 0
+        assert refused(server) == {}
         serving.call(server, "POST", CHAT, headers={"x-long": "x" * 100_000})
-        until(lambda: total(scraped(server), "standpipe_refused_requests_total", status="431") == 1)
+        for path in (CHAT, "/messages", "/logs/delete", "/nowhere"):
+            serving.call(server, "POST", path, {}, key="nobody's")
+        serving.call(server, "GET", "/models", headers={"Authorization": "Basic x"})
+        serving.call(server, "GET", "/models/nothing")
+        serving.call(server, "POST", CHAT, headers={"content-type": "text/plain"})
+        wanted = {
+            ("401", "unknown_key"): 3,
+            ("401", "no_key"): 1,
+            ("404", "not_found"): 2,
+            ("415", "unsupported_media_type"): 1,
+            ("431", "headers_too_large"): 1,
+        }
+        until(lambda: refused(server) == wanted)
         workers = {dict(own)["worker"] for name, own in found if name == "standpipe_connections"}
         assert workers == {"worker-0", "worker-1"}
         until(lambda: total(scraped(server), "standpipe_records_total", result="written") >= 22)

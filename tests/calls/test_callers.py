@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import tracemalloc
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -10,9 +11,10 @@ from pathlib import Path
 import pytest
 from sqlalchemy import create_engine, text
 
-from standpipe.calls.callers import Callers
+from standpipe.calls.callers import Callers, _caller
+from standpipe.calls.remembered import Remembered
 from standpipe.errors import StoreUnavailable, Unauthorized, Unavailable
-from standpipe.store import Store, new_token
+from standpipe.store import Key, Store, new_token
 
 HOUR_US = 3_600_000_000
 
@@ -123,3 +125,71 @@ def test_revocation_is_learnt_of_however_long_the_store_was_away(
         await callers.check(bearer(stays))
 
     asyncio.run(run())
+
+
+def test_no_more_keys_are_remembered_than_wanted_and_each_works(
+    store: Store, leave: Callable[[], None]
+) -> None:
+    keys = [token(store) for _ in range(7)]
+
+    async def run() -> None:
+        callers = Callers(store, grace=3600, most=2)
+        found = [await callers.check(bearer(key)) for key in keys]
+        assert [await callers.check(bearer(key)) for key in keys] == found
+        leave()
+        # Those who called last are known, and the first has to be looked up again.
+        assert await callers.check(bearer(keys[-1])) == found[-1]
+        assert await callers.check(bearer(keys[-2])) == found[-2]
+        with pytest.raises(Unavailable):
+            await callers.check(bearer(keys[0]))
+
+    asyncio.run(run())
+
+
+def test_key_that_was_revoked_is_forgotten_wherever_it_is_remembered(store: Store) -> None:
+    keys = [token(store) for _ in range(3)]
+
+    async def run() -> None:
+        callers = Callers(store, grace=3600, most=2)
+        for key in keys:
+            await callers.check(bearer(key))
+        for key in keys[1:]:
+            store.revoke_key(key.split("_")[1])
+        await callers._look()
+        for key in keys[1:]:
+            with pytest.raises(Unauthorized):
+                await callers.check(bearer(key))
+        await callers.check(bearer(keys[0]))
+
+    asyncio.run(run())
+
+
+def test_a_remembered_key_takes_no_more_than_500_bytes() -> None:
+    limits = '{"requests_per_minute":60,"dollars_per_month":"5"}'
+    count = 10_000
+
+    def remember() -> Remembered[object]:
+        known: Remembered[object] = Remembered(count)
+        for number in range(count):
+            row = Key(
+                id=f"{number:010}",
+                project=f"0199f0a0-0000-7000-8000-{number % 100:012}",
+                name="",
+                token_hash=b"%032d" % number,
+                read_only=False,
+                created_at=0,
+                updated_at=0,
+                limits=limits,
+                project_limits=limits,
+            )
+            known.put(row.token_hash, _caller(row))
+        return known
+
+    tracemalloc.start()
+    try:
+        known = remember()
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert known
+    assert held / count <= 500

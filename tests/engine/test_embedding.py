@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import base64
 import itertools
+import json
 import struct
 import zipfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
-from extras_process import Extras, embeddings, running_extras
+from extras_process import KEY, Extras, embeddings, running_extras
 
 from standpipe.engine import embedding_weights
 from standpipe.engine.carried import Carried, File
@@ -51,6 +53,16 @@ def test_similarities_are_those_that_the_model_is_published_with(extras: Extras)
     found = vectors(extras, TEXTS)
     for (one, other), expected in SIMILAR.items():
         assert dot(found[one], found[other]) == pytest.approx(expected, abs=1e-4)
+
+
+def test_process_says_what_is_loaded(extras: Extras) -> None:
+    assert extras.embed(input="x")[0] == 200
+    with closing(extras.connect()) as connection:
+        connection.request("GET", "/standpipe", headers={"Authorization": f"Bearer {KEY}"})
+        engines = json.loads(connection.getresponse().read())["engines"]
+        assert engines[embedding_weights.MODEL] == {"loaded": True, "calls": 0}
+        connection.request("GET", "/standpipe")
+        assert connection.getresponse().status == 401
 
 
 def test_vectors_have_384_numbers_and_length_1(extras: Extras) -> None:

@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import postgres
-from faults.nodes import EACH_KILLED, REDIS_AWAY, Nodes, play_nodes
+from faults.nodes import EACH_KILLED, FORGOTTEN, REDIS_AWAY, Nodes, play_nodes
 from faults.parity import Parity
 from faults.playing import play
 from faults.scenarios import LEDGER, SCENARIOS, Scenario
@@ -31,7 +31,11 @@ from standpipe import __version__
 PAGE = Path(__file__).parents[2] / "docs" / "durability.md"
 BEGIN, END = "<!-- results -->\n", "<!-- /results -->\n"
 #: The ledger comes last, since it has a table of its own.
-PLAYED: tuple[Scenario | Nodes, ...] = (*SCENARIOS, EACH_KILLED, REDIS_AWAY, LEDGER)
+PLAYED: tuple[Scenario | Nodes, ...] = (
+    *SCENARIOS,
+    *(EACH_KILLED, FORGOTTEN, REDIS_AWAY),
+    LEDGER,
+)
 LONG = Scale(answers=200, away=30.0, calls=10_000)
 
 _RUN = ("what goes wrong", "database", "durability")

@@ -34,6 +34,7 @@ from standpipe.limits import limits
 from standpipe.limits.shared import LEASE_S
 from standpipe.store import Store, new_token
 from standpipe.store.rows import now_us
+from standpipe.store.usage import HOUR_US, UsageQuery
 
 #: A model that answers at once.
 WELL = "up:ok+bills"
@@ -92,6 +93,8 @@ class Pair:
     held: list[Held]
     #: When nodes were killed, in microseconds since the epoch.
     kills: list[int] = field(default_factory=list)
+    #: How often Redis has lost its memory.
+    forgotten: int = 0
 
     @property
     def calls(self) -> list[Call]:
@@ -137,9 +140,12 @@ class Nodes:
         return self.breaks and call.end == "none"
 
 
-async def kill_one(pair: Pair) -> None:
-    """Kill every process of one node at once, in the middle; start it again."""
+async def forget_and_kill(pair: Pair) -> None:
+    """Let Redis lose its memory; then kill every process of one node at once, start it again."""
     await pair.until_seen(pair.scale.calls // 3)
+    await asyncio.to_thread(pair.redis.forget)
+    pair.forgotten += 1
+    await pair.until_seen(2 * pair.scale.calls // 3)
     await pair.kill(pair.nodes[0])
     await pair.until_seen(pair.scale.calls)
 
@@ -163,7 +169,7 @@ async def redis_away(pair: Pair) -> None:
     await pair.until_seen(pair.seen + pair.scale.calls)
 
 
-ONE_KILLED = Nodes("one of two nodes killed, started again", kill_one, breaks=True)
+FORGOTTEN = Nodes("two nodes, Redis emptied, one node killed", forget_and_kill, breaks=True)
 EACH_KILLED = Nodes("two nodes killed by turns, started again", kill_each, breaks=True)
 REDIS_AWAY = Nodes("two nodes, Redis stopped, started", redis_away, breaks=False)
 
@@ -183,6 +189,8 @@ def play_nodes(
         _pair(home, upstream, scale, server, redis, durability) as pair,
     ):
         asyncio.run(_strike(nodes, pair))
+        for node in pair.nodes:
+            node.records_in_the_end()
         standings = _standings(pair)
         again = asyncio.run(_at_once_again(pair))
         counts = [node.records_in_the_end() for node in pair.nodes]
@@ -287,11 +295,30 @@ async def _at_once_again(pair: Pair) -> list[str]:
 
 
 def _standings(pair: Pair) -> list[Standing]:
-    """Return what Redis says once nothing is under way, or after a while."""
+    """Return what Redis says once nothing is under way and all is settled, or after a while."""
     deadline = time.monotonic() + PATIENCE
-    with pair.redis.client() as client:
+    with pair.redis.client() as client, closing(Store.open(pair.nodes[0].url)) as store:
         while True:
-            found = [Standing(each, figures(client, each), kills=pair.kills) for each in pair.held]
-            if not any(each.figures.leaks for each in found) or time.monotonic() > deadline:
+            found = [
+                Standing(each, figures(client, each), (), pair.kills, pair.forgotten)
+                for each in pair.held
+            ]
+            if all(_is_settled(store, each) for each in found) or time.monotonic() > deadline:
                 return found
             time.sleep(0.1)
+
+
+def _is_settled(store: Store, standing: Standing) -> bool:
+    counted = sum(standing.figures.spent.values())
+    return not standing.figures.leaks and counted == _stored(store, standing.held)
+
+
+def _stored(store: Store, held: Held) -> Decimal:
+    """Return the US dollars that the store has of one with a budget, 0 of others."""
+    if "dollars_per_day" not in held.limits:
+        return Decimal(0)
+    ever = UsageQuery(since=0, until=now_us() + HOUR_US, key=held.id if held.of == "key" else None)
+    project = held.id if held.of == "project" else None
+    return sum(
+        (each.sums.cost or Decimal(0) for each in store.usage(project, ever, limit=9)), Decimal(0)
+    )

@@ -89,6 +89,8 @@ class Standing:
     rows: Sequence[Row] = ()
     #: When nodes were killed, in microseconds since the epoch.
     kills: Sequence[int] = ()
+    #: How often Redis has lost its memory: minutes begin anew with it.
+    forgotten: int = 0
 
     @property
     def let_in(self) -> list[Row]:
@@ -146,11 +148,11 @@ class Standing:
         if not self.refused:
             yield "no limit was reached"
         counts = {
-            "requests_per_minute": self.most_a_minute,
-            "concurrent_calls": self.most_at_once,
+            "requests_per_minute": (self.most_a_minute, 1 + self.forgotten),
+            "concurrent_calls": (self.most_at_once, 1),
         }
-        for name, count in counts.items():
-            if name in limits and count > limits[name]:
+        for name, (count, times) in counts.items():
+            if name in limits and count > times * limits[name]:
                 yield f"{count} where {name} is {limits[name]}"
         if "dollars_per_day" in limits:
             yield from self._wrong_spend(Decimal(limits["dollars_per_day"]))
@@ -161,12 +163,15 @@ class Standing:
             if spent > most:
                 yield f"{spent} $ spent on {day}, more than {budget} and a call's {most - budget}"
             counted = self.figures.spent.get(day, _NOTHING)
-            if not spent - self._unheard <= counted <= spent:
+            if counted != spent:
                 yield f"{spent} $ by its rows on {day}, {counted} as counted"
 
     @property
     def _unheard(self) -> Decimal:
-        """What a node may have noted and not yet told Redis when it was killed, in US dollars."""
+        """What a node may have noted and not yet told Redis when it was killed, in US dollars.
+
+        It is counted once that node is back and has stored it.
+        """
         ended = (
             row.cost or _NOTHING
             for row in self.rows

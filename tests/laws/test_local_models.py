@@ -9,6 +9,7 @@ import gguf_adapter
 import psutil
 import pytest
 from local_engine import gguf
+from prometheus_client.parser import text_string_to_metric_families
 from serving import Answer, Standpipe, call, serving
 
 from standpipe.engine import weights
@@ -86,6 +87,30 @@ def test_models_are_listed_and_what_is_missing_is_named(server: Standpipe) -> No
     assert answer.status == 503
     assert "local.models.gone.gguf" in answer.json["message"]
     assert chat(server, f"local:{weights.MODEL}:nope").status == 404
+
+
+def engine_metrics(server: Standpipe) -> dict[str, dict[str, float]]:
+    """Return what is told of each engine, by the metric's last word."""
+    found: dict[str, dict[str, float]] = {}
+    page = call(server, "GET", "/metrics", root=True).body.decode()
+    for family in text_string_to_metric_families(page):
+        for sample in family.samples if family.name.startswith("standpipe_engine_") else ():
+            found.setdefault(sample.labels["engine"], {})[family.name.split("_")[-1]] = sample.value
+    return found
+
+
+def test_each_engine_is_told_of_as_it_stands(server: Standpipe) -> None:
+    said(server, "second")
+    found = engine_metrics(server)
+    idle = {"up": 1.0, "loaded": 1.0, "calls": 0.0}
+    assert found.pop("gone") == {"up": 0.0}
+    assert (found.pop(weights.MODEL), found.pop("second")) == (idle, idle)
+    # No embeddings without their extra and their weights.
+    for states in found.values():
+        assert states in ({"up": 0.0}, {"up": 1.0, "loaded": 0.0, "calls": 0.0})
+    page = call(server, "GET", "/metrics", root=True).body.decode()
+    for child in (f"engine-{weights.MODEL}", "engine-second"):
+        assert f'standpipe_processes_ended_total{{child="{child}"}} 0\n' in page
 
 
 def test_sound_that_is_turned_off_is_refused_by_name(server: Standpipe) -> None:

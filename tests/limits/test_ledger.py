@@ -169,6 +169,70 @@ def test_budget_is_held_by_open_calls_and_spent_by_ended_ones(
     play(make_ledger, scene)
 
 
+def test_each_call_is_counted_once_whoever_tells_of_it_first(make_ledger: MakeLedger) -> None:
+    async def scene(ledger: Ledger) -> None:
+        caller = Caller(ledger, Limits(dollars_per_day=Decimal(100)))
+        wants = [await caller.take() for _ in range(3)]
+        (span,) = spans(wants[0])
+        for want in wants[:2]:
+            await caller.end(want, cost=3 * DOLLAR)
+        assert {*await ledger.ended(span)} == {wants[0].call, wants[1].call}
+        # The first is stored; so is a call of five dollars that nobody has told.
+        await ledger.settle(span, 8 * DOLLAR, [wants[0].call])
+        assert await ledger.ended(span) == [wants[1].call]
+        assert await spent(caller) == 11 * DOLLAR
+        # Who has read less has read earlier.
+        await ledger.settle(span, 0, [])
+        assert await spent(caller) == 11 * DOLLAR
+        await ledger.settle(span, 11 * DOLLAR, [wants[1].call])
+        await caller.end(wants[2], cost=2 * DOLLAR)
+        assert await spent(caller) == 13 * DOLLAR
+        assert await ledger.ended(span) == [wants[2].call]
+
+    play(make_ledger, scene)
+
+
+async def spent(caller: Caller) -> int:
+    """Return what a caller has spent: the least budget that is not there any more."""
+    subject, low, high = caller.subjects[0], 0, 100
+    while low < high:
+        budget = (low + high + 1) // 2
+        caller.subjects[0] = Subject("key", subject.id, Limits(dollars_per_day=Decimal(budget)))
+        is_over = (await caller.ledger.begin(caller.want())).reason == "day"
+        low, high = (budget, high) if is_over else (low, budget - 1)
+    caller.subjects[0] = subject
+    return low * DOLLAR
+
+
+def test_what_ended_before_the_store_was_asked_is_counted_with_what_it_has(
+    make_ledger: MakeLedger,
+) -> None:
+    async def scene(ledger: Ledger) -> None:
+        caller = Caller(ledger, Limits(dollars_per_day=Decimal(100)))
+        wants = [caller.want(begun=True) for _ in range(2)]
+        (span,) = spans(wants[0])
+        for want in wants:
+            await ledger.begin(want)
+            assert await caller.end(want, cost=4 * DOLLAR) == []
+        assert await ledger.unknown(wants[0]) == [span]
+        await ledger.settle(span, 9 * DOLLAR, [wants[0].call])
+        assert await ledger.unknown(wants[0]) == []
+        assert await spent(caller) == 13 * DOLLAR
+
+    play(make_ledger, scene)
+
+
+def test_threshold_that_is_passed_by_what_the_store_has_is_told(make_ledger: MakeLedger) -> None:
+    async def scene(ledger: Ledger) -> None:
+        caller = Caller(ledger, Limits(dollars_per_day=Decimal(10)))
+        (span,) = spans(await caller.take())
+        (crossed,) = await ledger.settle(span, 9 * DOLLAR, [])
+        assert (crossed.threshold, crossed.spent) == (80, 9 * DOLLAR)
+        assert await ledger.settle(span, 9 * DOLLAR, []) == []
+
+    play(make_ledger, scene)
+
+
 def test_key_and_project_must_both_have_room(make_ledger: MakeLedger) -> None:
     async def scene(ledger: Ledger) -> None:
         caller = Caller(ledger, Limits(requests_per_minute=5), Limits(requests_per_minute=3))

@@ -22,9 +22,9 @@ from standpipe.limits import client
 from standpipe.limits.client import Limiter
 from standpipe.limits.limits import Limits
 from standpipe.limits.messages import End, Verdict, Want
+from standpipe.limits.service import SETTLE_S
 from standpipe.store import Store
 from standpipe.store.rows import Batch, Row
-from standpipe.wire.ids import new_id
 from standpipe.wire.record import Usage
 
 Ask = Callable[[Limiter], Awaitable[None]]
@@ -204,14 +204,47 @@ def test_money_is_counted_as_the_reports_have_it(process: Process) -> None:
 
 
 def test_what_was_spent_is_read_from_the_store(process: Process) -> None:
-    want = next(wants(Limits(dollars_per_month=Decimal(2))))
+    calls = wants(Limits(dollars_per_month=Decimal(2)))
+    want = next(calls)
     process.make_store()
     with closing(Store.open(process.store_url)) as store:
         spent = (Decimal("1.5"), Decimal("0.5"))
-        store.add(Batch(rows=[_row(want, cost) for cost in spent]))
+        store.add(Batch(rows=[_row(each, cost) for each, cost in zip(calls, spent, strict=False)]))
 
     async def ask(worker: Limiter) -> None:
         assert (await worker.begin(want)).reason == "month"
+
+    asking(process, ask)
+
+
+def test_what_is_stored_is_counted_once_whether_or_not_a_worker_told_of_it(
+    process: Process,
+) -> None:
+    limits = Limits(dollars_per_day=Decimal(2))
+    calls = wants(limits, prompt_tokens=100, targets=(("there", "model"),))
+    answers = (Used("there", ("model",), Usage(prompt_tokens=250), None),)
+    process.make_store()
+
+    async def ask(worker: Limiter) -> None:
+        told, untold = next(calls), next(calls)
+        assert await _begins(worker, told)
+        worker.end(ended(told, 250, answers=answers))
+        with closing(Store.open(process.store_url)) as store:
+            await asyncio.to_thread(store.add, Batch(rows=[_row(told, Decimal("0.25"))]))
+
+            async def is_spent() -> bool:
+                want = next(calls)
+                verdict = await worker.begin(want)
+                if verdict.reason is None:
+                    worker.end(ended(want, counts=False))
+                return verdict.reason == "day"
+
+            assert not await is_spent()
+            await asyncio.to_thread(store.add, Batch(rows=[_row(untold, Decimal("1.5"))]))
+            await asyncio.sleep(SETTLE_S)
+            assert not await is_spent()
+            await asyncio.to_thread(store.add, Batch(rows=[_row(next(calls), Decimal("0.25"))]))
+            await until(is_spent)
 
     asking(process, ask)
 
@@ -266,7 +299,7 @@ def test_redis_that_cannot_be_is_told_without_its_password(tmp_path: Path) -> No
 
 def _row(want: Want, cost: Decimal) -> Row:
     return Row(
-        id=new_id(),
+        id=want.call,
         kind="chat",
         project=want.project,
         key=want.subjects[0].id,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from decimal import Decimal
 from pathlib import Path
 
@@ -13,10 +14,12 @@ from limits.limiting import Process, limiter, wants
 from limits.test_process import asking, ended, until
 
 from standpipe.limits.client import Limiter
-from standpipe.limits.ledger import Ledger
+from standpipe.limits.ledger import Away, Ledger, spans
 from standpipe.limits.limits import Limits
 from standpipe.limits.messages import End, Want
 from standpipe.limits.shared import Shared
+
+DOLLAR = 10**12
 
 
 @pytest.fixture
@@ -147,3 +150,93 @@ def test_end_that_is_told_twice_is_counted_once(redis_run: redis_server.Server) 
 async def _know(ledger: Ledger, want: Want) -> None:
     for span in await ledger.unknown(want):
         await ledger.settle(span, 0, [])
+
+
+#: For which no call begins in a Redis that has forgotten: longer than these tests take to tell.
+RECALL_S = 0.5
+
+
+@pytest.fixture
+def nodes(own_redis: redis_server.Server) -> Callable[[], Shared]:
+    return lambda: Shared(own_redis.url, recall_s=RECALL_S)
+
+
+def counted(server: redis_server.Server) -> int:
+    with server.client() as client:
+        (key,) = client.scan_iter("*:spent:*")
+        return int(str(client.hget(key, "all")))
+
+
+def test_redis_that_forgot_is_told_again_what_is_open_and_what_was_spent(
+    own_redis: redis_server.Server, nodes: Callable[[], Shared]
+) -> None:
+    calls = wants(Limits(concurrent_calls=2, dollars_per_day=Decimal(10)))
+
+    async def scene() -> None:
+        first, second = nodes(), nodes()
+        open_, ended_, stored = next(calls), next(calls), next(calls)
+        await _know(first, open_)
+        for node, want in ((first, open_), (second, ended_)):
+            assert (await node.begin(want)).reason is None
+        await second.end(ended_, End(ended_.call, ended_.project), 4 * DOLLAR)
+        assert (await second.begin(stored)).reason is None
+        await second.end(stored, End(stored.call, stored.project), 3 * DOLLAR)
+        (span,) = spans(stored)
+        await second.settle(span, 3 * DOLLAR, [stored.call])
+        assert await second.ended(span) == [ended_.call]
+        own_redis.forget()
+        with pytest.raises(Away):  # nobody knows what the other has to say
+            await first.begin(next(calls))
+        for node, there in ((first, [open_]), (second, [])):
+            await node.ended(span)
+            await node.keep(there)
+        for unknown in await first.unknown(open_):
+            await first.settle(unknown, 3 * DOLLAR, [])
+
+        async def begins() -> bool:
+            with suppress(Away):
+                return (await second.begin(next(calls))).reason is None
+            return False
+
+        await until(begins)
+        assert (await first.begin(next(calls))).reason == "concurrent"
+        assert await first.ended(span) == [ended_.call]
+        assert counted(own_redis) == 7 * DOLLAR
+        await first.close()
+        await second.close()
+
+    asyncio.run(scene())
+
+
+def test_what_redis_forgot_is_not_counted_twice_by_who_tells_it_late(
+    own_redis: redis_server.Server, nodes: Callable[[], Shared]
+) -> None:
+    calls = wants(Limits(dollars_per_day=Decimal(10)))
+
+    async def scene() -> None:
+        node, want = nodes(), next(calls)
+        await _know(node, want)
+        assert (await node.begin(want)).reason is None
+        own_redis.forget()
+        (span,) = spans(want)
+        # It is stored already when Redis hears that it has ended.
+        await node.settle(span, 4 * DOLLAR, [])
+        await node.end(want, End(want.call, want.project), 4 * DOLLAR)
+        assert await node.ended(span) == [want.call]
+        await node.settle(span, 4 * DOLLAR, [want.call])
+        assert counted(own_redis) == 4 * DOLLAR
+        await node.close()
+
+    asyncio.run(scene())
+
+
+def test_project_is_no_stranger_to_a_redis_that_remembers(
+    own_redis: redis_server.Server, nodes: Callable[[], Shared]
+) -> None:
+    async def scene() -> None:
+        node = nodes()
+        for _ in range(3):
+            assert (await node.begin(next(wants(Limits(concurrent_calls=1))))).reason is None
+        await node.close()
+
+    asyncio.run(scene())

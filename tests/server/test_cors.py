@@ -8,7 +8,7 @@ from starlette.types import Receive, Scope, Send
 
 from standpipe.server.cors import Cors
 from standpipe.server.door import Door
-from standpipe.server.protocol import Limits
+from standpipe.server.service import Limits
 
 PAGE = "https://app.example"
 #: What OpenAI's client sends from a page.

@@ -25,7 +25,7 @@ from starlette.types import Receive, Scope, Send
 
 from standpipe.errors import ConfigError
 from standpipe.server.listener import serve
-from standpipe.server.protocol import Limits
+from standpipe.server.service import Limits
 from standpipe.server.sockets import bind, bind_beside, bind_each
 
 GET = b"GET /a HTTP/1.1\r\nHost: a\r\n\r\n"

@@ -28,7 +28,7 @@ from uvicorn.protocols.http.flow_control import FlowControl
 
 from standpipe.server.asgi import EXTENSION, AsgiExchange, Connection
 from standpipe.server.exchange import Exchange
-from standpipe.server.protocol import Limits
+from standpipe.server.service import Limits
 
 CLOSE = b"Connection: close\r\n\r\n"
 GET = b"GET /%b HTTP/1.1\r\nHost: a\r\n"
@@ -308,7 +308,7 @@ def test_head_and_body_leave_in_one_write() -> None:
     async def scenario() -> None:
         transport = Written()
         scope = {"method": "GET", "http_version": "1.1", "path": "/"}
-        exchange = AsgiExchange(transport, refuse_unread, scope, keep_alive=True)
+        exchange = AsgiExchange(transport, (), True, refuse_unread, scope, False)
         await exchange.send({"type": "http.response.start", "status": 200, "headers": []})
         assert transport.writes == []
         await exchange.send({"type": "http.response.body", "body": b"a", "more_body": True})

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from raw_http import DEADLINE, Answer, Echo, ask, hang_up, listening, parse, run
 from typing_extensions import override
 
-from standpipe.server.protocol import Limits
+from standpipe.server.service import Limits
 
 POST = b"POST /v1 HTTP/1.1\r\nHost: a\r\n"
 SMALL = Limits(header_bytes=1000, headers=10, body_bytes=100)

@@ -17,7 +17,7 @@ from raw_http import DEADLINE, Echo, Running, ask, hang_up, listening, parse, re
 from standpipe.config import Server
 from standpipe.errors import ConfigError
 from standpipe.server.door import Door, door
-from standpipe.server.protocol import Limits
+from standpipe.server.service import Limits
 
 FILES = Path(__file__).parents[1] / "upstream" / "tls"
 GET = b"GET /a HTTP/1.1\r\nHost: a\r\n\r\n"

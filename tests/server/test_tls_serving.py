@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from asking import until
 from command_line import CommandLine
 from serving import PATIENCE, Standpipe, kill_tree, start
 
@@ -71,7 +72,7 @@ def health(server: Standpipe, authority: Path) -> dict[str, object]:
 
 def test_renewed_files_are_served_after_sighup_and_broken_ones_are_not(server: Standpipe) -> None:
     assert health(server, OTHER / "ca.pem")["status"] == "ok"
-    assert f"https://127.0.0.1:{server.port}/api/v1" in server.log.read_text()
+    until(lambda: f"https://127.0.0.1:{server.port}/api/v1" in server.log.read_text())
 
     put(server.home, TLS / "renewed.pem", TLS / "renewed.key")
     server.process.send_signal(signal.SIGHUP)
@@ -79,10 +80,7 @@ def test_renewed_files_are_served_after_sighup_and_broken_ones_are_not(server: S
 
     put(server.home, OTHER / "server.pem", TLS / "renewed.key")
     server.process.send_signal(signal.SIGHUP)
-    deadline = time.monotonic() + PATIENCE
-    while "cannot be used together" not in server.log.read_text():
-        assert time.monotonic() < deadline, server.log.read_text()
-        time.sleep(0.05)
+    until(lambda: "cannot be used together" in server.log.read_text())
     wait_for(server.port, TLS / "renewed.pem")
     assert health(server, TLS / "renewed.pem")["status"] == "ok"
     assert server.stop() == 0

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from typing import Any
 
 import pytest
+import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
 from standpipe.store.content import LEAST, MOST, SHORT, Packed, Packer, Unpacker
+from standpipe.store.dictionary import DICTIONARY
 
 LONG = "x" * SHORT
 
@@ -147,3 +150,24 @@ def test_lists_that_are_no_conversation_stay_whole(texts: list[str]) -> None:
     kept = packed(text)
     assert kept.links == ()
     assert back(kept) == text
+
+
+def test_what_is_kept_can_be_read_by_every_later_version() -> None:
+    digest = hashlib.sha256(DICTIONARY.as_bytes()).hexdigest()
+    assert digest == "e63c70fff78fef76efd60af32363956e2f779a1fb380c598caa47ed7b8d9088d", (
+        "texts are kept in terms of it: it may not change"
+    )
+    text = '{"choices":[]}'
+    for level in (-1, 1):
+        plain = zstandard.ZstdCompressor(level).compress(text.encode())
+        assert Unpacker().text(b"\x00" + plain) == text
+
+
+def test_texts_are_small_where_they_are_what_all_texts_are() -> None:
+    answer = (
+        '{"id":"chatcmpl-1","object":"chat.completion","created":1,"model":"m","choices":[{"index":'
+        '0,"message":{"role":"assistant","content":"Hi","refusal":null},"finish_reason":"stop"}]}'
+    )
+    body = Packer().pack("ours", None, answer).response_body
+    assert body is not None
+    assert len(body) < len(answer) / 2

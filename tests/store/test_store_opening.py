@@ -22,6 +22,14 @@ from standpipe.errors import ConfigError, StoreUnavailable
 from standpipe.store import Batch, Filter, Project, Row, Store, schema
 from standpipe.store.revision import HEAD
 
+#: Indexes that one kind of database has, which Alembic takes for missing in the other.
+OF_ONE_KIND = {
+    "ix_records_project_id_completion_id_requested_at",
+    "ix_records_span_completion_id",
+    "ix_record_metadata_project_id_name_value_record_id",
+    "ix_record_metadata_span_name_value_project_id",
+}
+
 ONLY_SQLITE = pytest.mark.parametrize("kind", ["sqlite"], indirect=True)
 
 
@@ -43,6 +51,8 @@ def test_migrating_again_changes_nothing(url: str, store: Store, project: Projec
         assert again.project("ours") == project
 
 
+@pytest.mark.filterwarnings("ignore:Skipped unsupported reflection of expression-based index")
+@pytest.mark.filterwarnings("ignore:autogenerate skipping metadata-specified expression-based")
 def test_migrated_tables_equal_the_schema(url: str) -> None:
     engine = engine_of(url)
     with engine.connect() as connection:
@@ -58,7 +68,27 @@ def _is_of_today(thing: SchemaItem, name: str | None, kind: str, *_: object) -> 
         name = thing.elements[0].target_fullname
     table = getattr(getattr(thing, "table", None), "name", None)
     is_of_a_partition = str(name).startswith("records_")
+    if kind == "index" and name in OF_ONE_KIND:
+        return False
     return not is_of_a_partition and (kind != "column" or (table, name) not in schema.LEFT_BEHIND)
+
+
+def test_migrated_indexes_of_sqlite_equal_the_schema(tmp_path: Path) -> None:
+    urls = [f"sqlite:///{tmp_path / name}" for name in ("migrated.db", "made.db")]
+    with closing(Store.open(urls[0])) as store:
+        store.migrate()
+    migrated, made = map(create_engine, urls)
+    schema.metadata.create_all(made)
+    query = text("SELECT name, sql FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL")
+    with migrated.connect() as one, made.connect() as other:
+        found = {tuple(row) for row in one.execute(query)}
+        assert found == {tuple(row) for row in other.execute(query)}
+    assert {name for name, _ in found} & OF_ONE_KIND == {
+        "ix_records_span_completion_id",
+        "ix_record_metadata_span_name_value_project_id",
+    }
+    migrated.dispose()
+    made.dispose()
 
 
 def test_migrated_columns_are_in_the_order_of_the_schema(url: str) -> None:

@@ -401,10 +401,9 @@ def test_good_body_passes_and_is_sent_on_as_it_came(whole: Json) -> None:
 @pytest.mark.parametrize("name", sorted(set(chat.FIELDS) - {"model", "messages"}))
 def test_null_in_an_optional_field_is_absent(name: str) -> None:
     request = chat.parse(msgspec.json.encode(body(**{name: None})))
-    assert name not in request.values
-    assert request == msgspec.structs.replace(
-        chat.parse(msgspec.json.encode(body())), fields=request.fields
-    )
+    plain = chat.parse(msgspec.json.encode(body()))
+    assert request.values == plain.values
+    assert request == msgspec.structs.replace(plain, fields=request.fields, decoded=request.decoded)
 
 
 def test_request_is_read() -> None:

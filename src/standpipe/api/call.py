@@ -21,6 +21,7 @@ from standpipe.errors import ApiError, WrongMediaType
 from standpipe.server.asgi import EXTENSION, Connection
 from standpipe.server.direct import DirectExchange
 from standpipe.server.head import Header
+from standpipe.server.refusals import Refusals
 from standpipe.wire.ids import new_id
 from standpipe.wire.known_secrets import KnownSecrets
 
@@ -35,8 +36,9 @@ class CallRoute:
     written as the protocol knows it, its client waits for a word, or it is HTTP/1.0.
     """
 
-    def __init__(self, callers: Callers, answer: Answer) -> None:
+    def __init__(self, callers: Callers, refusals: Refusals, answer: Answer) -> None:
         self._callers = callers
+        self._refusals = refusals
         self._answer = answer
 
     async def direct(self, exchange: DirectExchange) -> None:
@@ -61,6 +63,7 @@ class CallRoute:
             check_json(incoming.content_type)
             await self._answer(incoming, caller, await body(), reply)
         except ApiError as error:
+            self._refusals.count(error)
             told = [*error_headers(error), (b"x-request-id", new_id().encode())]
             content = msgspec.json.encode(errors.body(error))
             await reply.whole(error.status, told, KnownSecrets().hide(content, incoming.token))

@@ -25,6 +25,7 @@ from standpipe.errors import (
     Unavailable,
     Unparsable,
 )
+from standpipe.server.refusals import Refusals
 from standpipe.wire.ids import new_id
 from standpipe.wire.invalid import invalid
 from standpipe.wire.known_secrets import KnownSecrets
@@ -47,31 +48,36 @@ class Json(Response):
         return _encode(content)
 
 
-def error_response(error: ApiError, own: bytes | None = None) -> Response:
-    """Return the answer that an error stands for, without the caller's own key."""
-    headers = {name.decode(): value.decode() for name, value in error_headers(error)}
-    content = KnownSecrets().hide(_encode(errors.body(error)), own)
-    return Response(content, status_code=error.status, headers=headers)
+class ErrorAnswers:
+    """Answers with errors of the tree, and counts them."""
 
+    def __init__(self, refusals: Refusals) -> None:
+        self._refusals = refusals
 
-async def on_error(request: Request, error: Exception) -> Response:
-    """Answer with an error of the tree; the store's absence is 503, never 401 or 500."""
-    if isinstance(error, StoreUnavailable):
-        message = f"the store is away: {error.why}; calls go on, reading must wait"
-        error = Unavailable(message)
-    assert isinstance(error, ApiError)  # noqa: S101 (registered for these two alone)
-    return error_response(error, token(request))
+    def answer(self, error: ApiError, own: bytes | None = None) -> Response:
+        """Return the answer that an error stands for, without the caller's own key."""
+        self._refusals.count(error)
+        headers = {name.decode(): value.decode() for name, value in error_headers(error)}
+        content = KnownSecrets().hide(_encode(errors.body(error)), own)
+        return Response(content, status_code=error.status, headers=headers)
+
+    async def on_error(self, request: Request, error: Exception) -> Response:
+        """Answer with an error of the tree; the store's absence is 503, never 401 or 500."""
+        if isinstance(error, StoreUnavailable):
+            message = f"the store is away: {error.why}; calls go on, reading must wait"
+            error = Unavailable(message)
+        assert isinstance(error, ApiError)  # noqa: S101 (registered for these two alone)
+        return self.answer(error, token(request))
+
+    async def on_bug(self, request: Request, _: Exception) -> Response:
+        """Answer what nobody foresaw; `RequestIds` logs it under the same id."""
+        request_id = request.scope[REQUEST_ID]
+        return self.answer(InternalError(f"internal error; request id {request_id}"))
 
 
 def token(request: Request) -> bytes | None:
     """Return the caller's key as it was sent, None without one."""
     return token_of(request.headers.get("authorization", "").encode("latin-1"))
-
-
-async def on_bug(request: Request, _: Exception) -> Response:
-    """Answer what nobody foresaw; `RequestIds` logs it under the same id."""
-    request_id = request.scope[REQUEST_ID]
-    return error_response(InternalError(f"internal error; request id {request_id}"))
 
 
 async def reader(request: Request, callers: Callers) -> Caller:
@@ -92,6 +98,7 @@ def refuse_read_only(caller: Caller) -> None:
         raise errors.Unauthorized(
             "This key is read-only; use a read/write key (`standpipe keys create` makes one)",
             openai_code="insufficient_permissions",
+            reason="read_only_key",
         )
 
 

@@ -6,11 +6,12 @@ from typing import Any
 
 import msgspec
 
+from standpipe import errors
 from standpipe.api.http import decoded, refuse_read_only
 from standpipe.calls import incoming as control
 from standpipe.calls.callers import Caller
 from standpipe.calls.incoming import Incoming
-from standpipe.calls.lifetime import JSON
+from standpipe.calls.lifetime import JSON, error_headers
 from standpipe.calls.reply import Reply
 from standpipe.criteria.asking import OnBehalf
 from standpipe.criteria.case import Case
@@ -22,6 +23,7 @@ from standpipe.providers.openai import CODES
 from standpipe.wire import messages
 from standpipe.wire.checks import Issues
 from standpipe.wire.ids import new_id
+from standpipe.wire.known_secrets import KnownSecrets
 
 Json = dict[str, Any]
 
@@ -53,7 +55,7 @@ class JudgeRoute:
     async def answer(self, incoming: Incoming, caller: Caller, body: bytes, reply: Reply) -> str:
         """Answer a request and return its id, that of the judge's call if there was one.
 
-        Raises the error that is the answer: of what there is no score, there is no 200.
+        Of what there is no score, there is no 200.
         """
         refuse_read_only(caller)
         asked = decoded(body, JudgeBody)
@@ -61,11 +63,14 @@ class JudgeRoute:
         (selected,) = await self._library.select(caller.project, [asked.criterion_id])
         whose = OnBehalf(caller, incoming, logged=control.wants_log(incoming))
         ruling = await self._judging.rule(selected, case, whose)
-        if isinstance(ruling.verdict, Failure):
-            raise _refused(selected.name, ruling.verdict)
         call = ruling.call or new_id()
-        headers = [JSON, (b"x-request-id", call.encode())]
-        await reply.whole(200, headers, msgspec.json.encode(_told(ruling.verdict)))
+        named = (b"x-request-id", call.encode())
+        if isinstance(ruling.verdict, Failure):
+            error = _refused(selected.name, ruling.verdict)
+            said = KnownSecrets().hide(msgspec.json.encode(errors.body(error)), incoming.token)
+            await reply.whole(error.status, [*error_headers(error), named], said)
+        else:
+            await reply.whole(200, [JSON, named], msgspec.json.encode(_told(ruling.verdict)))
         return call
 
 

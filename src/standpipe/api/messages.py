@@ -19,6 +19,7 @@ from standpipe.calls.chat import Chat
 from standpipe.calls.incoming import Incoming
 from standpipe.calls.reply import Headers, Reply
 from standpipe.errors import ApiError, NotACompletion, Refused
+from standpipe.server.refusals import Refusals
 from standpipe.wire import chat, fold, sse
 from standpipe.wire.messages_answer import error_body, from_openai_completion
 from standpipe.wire.messages_api import to_openai_request
@@ -33,8 +34,8 @@ _NATIVE = "anthropic"
 class MessagesRoute(CallRoute):
     """The route; a key comes as Anthropic's clients send it, or as all others do."""
 
-    def __init__(self, callers: Callers, calls: Chat) -> None:
-        super().__init__(callers, self._answered)
+    def __init__(self, callers: Callers, refusals: Refusals, calls: Chat) -> None:
+        super().__init__(callers, refusals, self._answered)
         self._calls = calls
 
     @override

@@ -16,6 +16,7 @@ from standpipe.api.http import reader
 from standpipe.api.presence import Presence
 from standpipe.api.worker_state import WorkerState, now_us
 from standpipe.calls.callers import Callers
+from standpipe.calls.engine_states import EngineState, EngineStates
 from standpipe.drain import metrics
 from standpipe.drain.metrics import BUCKETS, Counted, Histogram, Labels, Metric
 from standpipe.errors import Forbidden
@@ -63,8 +64,8 @@ SPOOL_OK = Metric(
 REFUSED = Metric(
     "standpipe_refused_requests_total",
     "counter",
-    "Requests refused before it was known what they ask, since the worker started.",
-    (*_PROCESS, "status"),
+    "Requests answered with an error that leave no record, since the worker started.",
+    (*_PROCESS, "status", "reason"),
 )
 RECORDS = Metric(
     "standpipe_records_total",
@@ -96,6 +97,18 @@ ENDED = Metric(
     "Processes of each child that have ended, also those that a reload replaced.",
     ("child",),
 )
+ENGINE_UP = Metric(
+    *("standpipe_engine_up", "gauge", "1 if a local model's process answers, 0 if not."),
+    ("engine",),
+)
+ENGINE_LOADED = Metric(
+    *("standpipe_engine_loaded", "gauge", "1 if a local model is in memory, 0 if not."),
+    ("engine",),
+)
+ENGINE_CALLS = Metric(
+    *("standpipe_engine_calls", "gauge", "Calls that a local model answers or has waiting."),
+    ("engine",),
+)
 #: Every metric there is.
 METRICS: tuple[Metric, ...] = (
     *(*metrics.METRICS, BUILD, STORE_UP, DRAIN_AGE, WAITING_BYTES, LAG, LOST, TORN, DAMAGED),
@@ -111,6 +124,7 @@ METRICS: tuple[Metric, ...] = (
         POOL_WAITING,
         ENDED,
     ),
+    *(ENGINE_UP, ENGINE_LOADED, ENGINE_CALLS),
 )
 
 #: One value of a metric, and those of its labels.
@@ -121,25 +135,32 @@ class Metrics:
     """The handler; `is_open` if it answers without a key."""
 
     def __init__(
-        self, spool_dir: Path, presence: Presence, callers: Callers, *, is_open: bool
+        self,
+        spool_dir: Path,
+        presence: Presence,
+        callers: Callers,
+        engines: EngineStates,
+        *,
+        is_open: bool,
     ) -> None:
         self._spool_dir = spool_dir
         self._presence = presence
         self._callers = callers
+        self._engines = engines
         self._is_open = is_open
 
     async def metrics(self, request: Request) -> Response:
         """GET /metrics: of all workers of this node; it asks the store nothing but the key."""
         if not self._is_open:
             await self._check(request)
-        workers = await self._presence.all()
+        workers, engines = await asyncio.gather(self._presence.all(), self._engines.all())
         counted, told, gone = await asyncio.to_thread(self._read)
         here = [
             (BUILD, (__version__,), 1.0),
             (STORE_UP, (), float(self._callers.away is None)),
             *((ENDED, (child,), float(number)) for child, number in gone.items()),
         ]
-        samples = [*here, *_of_drain(told), *_of_workers(workers)]
+        samples = [*here, *_of_drain(told), *_of_workers(workers), *_of_engines(engines)]
         return Response(text(counted, samples), headers={"content-type": CONTENT_TYPE})
 
     async def _check(self, request: Request) -> None:
@@ -189,14 +210,22 @@ def _of_workers(workers: Iterable[WorkerState]) -> Iterator[Sample]:
         yield WORKER_AGE, own, max(0, now_us() - worker.at) / 1e6
         yield LATE, own, worker.late_s
         yield SPOOL_OK, own, float(worker.spool == "ok")
-        for status, count in worker.refused.items():
-            yield REFUSED, (*own, status), count
+        for status, reason, count in worker.refused:
+            yield REFUSED, (*own, str(status), reason), count
         for result, count in worker.records.items():
             yield RECORDS, (*own, result), count
         for provider, pool in worker.pools.items():
             yield POOL, (*own, provider, "idle"), pool.idle
             yield POOL, (*own, provider, "busy"), pool.open - pool.idle
             yield POOL_WAITING, (*own, provider), pool.waiting
+
+
+def _of_engines(engines: Mapping[str, EngineState | None]) -> Iterator[Sample]:
+    for name, state in engines.items():
+        yield ENGINE_UP, (name,), float(state is not None)
+        if state is not None:
+            yield ENGINE_LOADED, (name,), float(state.loaded)
+            yield ENGINE_CALLS, (name,), state.calls
 
 
 def _head(metric: Metric) -> tuple[str, str]:

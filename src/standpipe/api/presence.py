@@ -13,6 +13,7 @@ from standpipe.api import worker_state
 from standpipe.api.worker_state import PoolState, WorkerState
 from standpipe.calls.keeping import Keeper
 from standpipe.server.listener import Traffic
+from standpipe.server.refusals import Refusals
 from standpipe.upstream.pool import Pool
 
 
@@ -24,6 +25,8 @@ class Presence:
     ) -> None:
         #: Set once connections are accepted.
         self.traffic: Traffic | None = None
+        #: What it has refused without a record, at the door and behind it.
+        self.refusals = Refusals()
         #: Set when another takes its place.
         self.is_leaving = False
         #: Set when it finishes what it has begun and takes nothing new.
@@ -50,7 +53,7 @@ class Presence:
             records=self._records(),
             pools={name: _pool_state(pool) for name, pool in self._pools.items()},
             late_s=self._late_s,
-            refused={str(code): n for code, n in traffic.refused.items()} if traffic else {},
+            refused=[(*told, n) for told, n in self.refusals.counts.items()],
         )
 
     async def all(self) -> list[WorkerState]:

@@ -45,8 +45,8 @@ class WorkerState(msgspec.Struct, frozen=True, kw_only=True):
     pools: dict[str, PoolState]
     #: By how many seconds its event loop was late when it was last looked at.
     late_s: float = 0.0
-    #: Requests that were refused before it was known what they ask, since it started, by status.
-    refused: dict[str, int] = {}
+    #: Requests that were refused and left no record, since it started: status, reason, number.
+    refused: list[tuple[int, str, int]] = []
 
     def is_silent(self) -> bool:
         """Whether nothing was heard of it for long."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 import msgspec
@@ -13,7 +13,7 @@ from typing_extensions import override
 from standpipe.calls import incoming as control
 from standpipe.calls.callers import Caller
 from standpipe.calls.incoming import Incoming
-from standpipe.calls.reply import Headers
+from standpipe.calls.reply import Headers, Reply
 from standpipe.calls.routes import Target
 from standpipe.config import Content
 from standpipe.errors import ApiError, Cut
@@ -44,6 +44,20 @@ class Told(Protocol):
     @property
     def usage(self) -> msgspec.Raw | None:
         """The JSON of the usage, None if there was none."""
+
+
+class After(Protocol):
+    """What holds a call's whole answer back until something is done with it."""
+
+    @property
+    def begun(self) -> bool:
+        """True once it serves the call."""
+
+    def serve(self, call: Call, request: ChatRequest, reply: Reply) -> Awaitable[None]:
+        """Answer the call; the route is asked to serve it again, for the answer itself."""
+
+    def take(self, body: bytes) -> bool:
+        """Take a whole answer; False where it may go out."""
 
 
 class Call(msgspec.Struct, eq=False):
@@ -98,7 +112,7 @@ class Call(msgspec.Struct, eq=False):
     pieces: list[bytes] = []
     form: BodyForm = "json"
     #: What its whole answer is held back for, None for an answer that is sent as it comes.
-    after: object | None = None
+    after: After | None = None
 
     @override
     def __repr__(self) -> str:

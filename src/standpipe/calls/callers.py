@@ -7,16 +7,19 @@ again. Whoever is known goes on, for a time, for a revocation may wait there uns
 from __future__ import annotations
 
 import asyncio
+import functools
 import hashlib
 import logging
+import sys
 import time
 from fnmatch import fnmatchcase
 from typing import Literal, NamedTuple
 
 import msgspec
 
+from standpipe.calls.remembered import Remembered
 from standpipe.errors import StoreUnavailable, Unauthorized, Unavailable
-from standpipe.limits.limits import NONE, parsed
+from standpipe.limits.limits import NONE, Limits, parsed
 from standpipe.limits.messages import Subject
 from standpipe.store.lane import Lane
 from standpipe.store.rows import Key, now_us
@@ -26,6 +29,10 @@ log = logging.getLogger(__name__)
 
 #: Seconds for which a key that nobody knows is remembered as such.
 UNKNOWN_SECONDS = 5.0
+#: Known keys remembered at least; at most it is twice as many, at some 400 bytes each.
+KNOWN_MOST = 100_000
+#: Limits, projects' limits and lists of models that are kept once for all keys that have the same.
+SHARED_MOST = 4096
 #: Unknown keys remembered at most, so that guessing does not fill the memory.
 UNKNOWN_MOST = 10_000
 #: Seconds between two looks at what has changed in the store.
@@ -36,8 +43,8 @@ OVERLAP_US = 10_000_000
 LOOK_S = 5.0
 
 
-class Caller(msgspec.Struct, frozen=True):
-    """Who holds a key."""
+class Caller(msgspec.Struct, frozen=True, gc=False):
+    """Who holds a key. There may be 100,000, so the garbage collector looks at none of them."""
 
     project: str
     #: Public id of the key.
@@ -75,12 +82,12 @@ class Away(NamedTuple):
 class Callers:
     """Keys to callers: one hash and one dictionary look-up for a key seen before."""
 
-    def __init__(self, store: Store, *, grace: float) -> None:
+    def __init__(self, store: Store, *, grace: float, most: int = KNOWN_MOST) -> None:
         self._store = store
         #: Seconds that a key works without a word of the store.
         self._grace = grace
         self._lane = Lane("keys", threads=2, patience=LOOK_S)
-        self._known: dict[bytes, Caller] = {}
+        self._known: Remembered[Caller] = Remembered(most)
         self._unknown: dict[bytes, float] = {}
         self._asking: dict[bytes, asyncio.Task[Caller | None]] = {}
         #: When the store last told what has changed, and until when that will do (monotonic).
@@ -95,13 +102,13 @@ class Callers:
         Raises Unauthorized for no key or an unknown one, Unavailable if the store cannot say.
         """
         digest = hashlib.sha256(_token(authorization)).digest()
-        caller = self._known.get(digest)
+        caller = self._known.newer.get(digest)
         if caller is None or time.monotonic() > self._good_until:
             caller = await self._ask(digest)
         if caller is None:
-            raise Unauthorized("UNAUTHORIZED")
+            raise Unauthorized("UNAUTHORIZED", reason="unknown_key")
         if caller.expires_at is not None and now_us() >= caller.expires_at:
-            raise Unauthorized("this key has expired")
+            raise Unauthorized("this key has expired", reason="expired_key")
         return caller
 
     def can_check_keys(self) -> bool:
@@ -137,11 +144,14 @@ class Callers:
     def _refresh(self, row: Key) -> None:
         self._unknown.pop(row.token_hash, None)
         if row.revoked_at is not None:
-            self._known.pop(row.token_hash, None)
+            self._known.forget(row.token_hash)
         elif row.token_hash in self._known:
-            self._known[row.token_hash] = _caller(row)
+            self._known.put(row.token_hash, _caller(row))
 
     async def _ask(self, digest: bytes) -> Caller | None:
+        caller = self._known.find(digest)
+        if caller is not None and time.monotonic() <= self._good_until:
+            return caller
         until = self._unknown.get(digest, 0.0)
         if until > time.monotonic() and self.away is None:
             return None
@@ -162,10 +172,11 @@ class Callers:
         finally:
             del self._asking[digest]
         if row is None or row.revoked_at is not None:
-            self._known.pop(digest, None)
+            self._known.forget(digest)
             self._remember_unknown(digest)
             return None
-        caller = self._known[digest] = _caller(row)
+        caller = _caller(row)
+        self._known.put(digest, caller)
         return caller
 
     def _remember_unknown(self, digest: bytes) -> None:
@@ -175,26 +186,41 @@ class Callers:
 
 
 def _caller(row: Key) -> Caller:
-    models = None if row.models is None else msgspec.json.decode(row.models, type=tuple[str, ...])
-    subjects = (
-        Subject("key", row.id, parsed(row.limits)),
-        Subject("project", row.project, parsed(row.project_limits)),
-    )
+    models = None if row.models is None else _models(row.models)
+    limits = _limits(row.limits)
+    own = () if limits == NONE else (Subject("key", row.id, limits),)
     return Caller(
-        project=row.project,
+        project=sys.intern(row.project),
         key=row.id,
         read_only=row.read_only,
         content=row.content,
         admin=bool(row.admin),
         expires_at=row.expires_at,
         models=models,
-        subjects=tuple(each for each in subjects if each.limits != NONE),
+        subjects=own + _shared(row.project, row.project_limits),
     )
+
+
+@functools.lru_cache(SHARED_MOST)
+def _limits(text: str | None) -> Limits:
+    return parsed(text)
+
+
+@functools.lru_cache(SHARED_MOST)
+def _models(text: str) -> tuple[str, ...]:
+    return msgspec.json.decode(text, type=tuple[str, ...])
+
+
+@functools.lru_cache(SHARED_MOST)
+def _shared(project: str, text: str | None) -> tuple[Subject, ...]:
+    """Return a project as what is held to its limits, if it has any."""
+    limits = _limits(text)
+    return () if limits == NONE else (Subject("project", sys.intern(project), limits),)
 
 
 def _token(authorization: bytes | None) -> bytes:
     """Return what follows the first space of the header (spec 1.1)."""
     scheme, found, token = (authorization or b"").partition(b" ")
     if not found or scheme.lower() != b"bearer" or not token:
-        raise Unauthorized("UNAUTHORIZED")
+        raise Unauthorized("UNAUTHORIZED", reason="no_key")
     return token

@@ -26,7 +26,7 @@ from standpipe.calls.lifetime import Lifetime, check_stream, drain
 from standpipe.calls.reply import Reply
 from standpipe.calls.routes import Target
 from standpipe.config import Content
-from standpipe.errors import Forbidden
+from standpipe.errors import BadRequest, Forbidden
 from standpipe.limits.client import Limiter
 from standpipe.providers import fidelity
 from standpipe.providers.fidelity import Plan
@@ -104,6 +104,8 @@ class Chat(Lifetime[ChatRequest]):
 
     @override
     def _serve(self, call: Call, request: ChatRequest, reply: Reply) -> Awaitable[None]:
+        if call.after is not None and not call.after.begun:
+            return call.after.serve(call, request, reply)
         if call.caller.read_only:
             raise Forbidden("Read-only OpenPipe API keys cannot access the base OpenAI API")
         turn = self._dispatch.only(call, request.model)
@@ -165,8 +167,20 @@ class Chat(Lifetime[ChatRequest]):
             raise
         self._decide(call, wanted, store=request.store)
         call.metadata = control.tagged(request.metadata, call.incoming)
+        if call.incoming.criteria is not None or "criteria" in request.fields:
+            return self._to_judge(call, request)
         control.refuse_unsupported(call.incoming)
         return request
+
+    def _to_judge(self, call: Call, request: ChatRequest) -> ChatRequest:
+        """Return what is to be sent of a request whose answer is to be judged.
+
+        A route that cannot do that raises BadRequest.
+        """
+        control.refuse_unsupported(call.incoming)
+        if request.values.get("criteria"):
+            raise BadRequest("criteria: this route judges no answers", param="criteria")
+        return chat.parse(chat.rebuild(request, changes={}, without=("criteria",)))
 
     async def _relay_whole(
         self, call: Call, request: ChatRequest, provider: Provider, answer: Answer, reply: Reply

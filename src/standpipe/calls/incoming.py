@@ -146,20 +146,24 @@ def tagged(metadata: dict[str, str], incoming: Incoming) -> dict[str, str]:
 
 
 def refuse_unsupported(incoming: Incoming) -> None:
-    """Raise BadRequest for a control header that asks for what this version cannot do."""
-    if incoming.cache is None and incoming.criteria is None:
-        return
+    """Raise BadRequest for a control header that asks for what a route cannot do."""
+    if incoming.cache is not None:
+        refuse_cache(incoming)
+    if incoming.criteria is not None and incoming.criteria.strip() not in (b"", b"[]"):
+        raise BadRequest(
+            "op-criteria: only answers of chat completions are judged; leave the header out",
+            param="op-criteria",
+        )
+
+
+def refuse_cache(incoming: Incoming) -> None:
+    """Raise BadRequest for a call that asks for the response cache."""
     cache = (incoming.cache or b"").strip().lower()
     if cache in (b"readwrite", b"readonly", b"writeonly", b"true"):
         raise BadRequest(
             f"op-cache: {_shown(cache)} asks for the response cache, which this version does not "
             "have; leave the header out",
             param="op-cache",
-        )
-    if (incoming.criteria or b"").strip() not in (b"", b"[]"):
-        raise BadRequest(
-            "op-criteria: only answers of chat completions are judged; leave the header out",
-            param="op-criteria",
         )
 
 

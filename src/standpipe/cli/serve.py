@@ -71,11 +71,14 @@ class _Served(Owner):
         self._sockets = bind_each(host, port, worker_count(settings))
         worker_state.forget(self._run)
         self._ended: Counter[str] = Counter()
-        ended.tell(self._run, self._ended)
 
     def wanted(self) -> list[ChildSpec]:
-        """Return the children to have."""
-        return children(self._settings, self._prepared, self._sockets, self._engines)
+        """Return the children to have; from now on it is told how often each has ended."""
+        found = children(self._settings, self._prepared, self._sockets, self._engines)
+        for child in found:
+            self._ended.setdefault(child.name, 0)
+        ended.tell(self._run, self._ended)
+        return found
 
     @override
     def on_ready(self, ready: Ready) -> None:

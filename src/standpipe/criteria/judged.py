@@ -6,12 +6,13 @@ that fail, or take too long, cost the answer nothing but their scores.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Coroutine
+from collections.abc import Awaitable
 from typing import Any
 
 import msgspec
 from typing_extensions import override
 
+from standpipe.calls import incoming as control
 from standpipe.calls.call import Call
 from standpipe.calls.chat import DONE, NO_SPEECH, Chat
 from standpipe.calls.dispatch import Dispatch
@@ -30,6 +31,7 @@ from standpipe.criteria.panel import Panel
 from standpipe.criteria.selection import Selected
 from standpipe.criteria.wish import Wish
 from standpipe.drain.prices import Prices
+from standpipe.errors import NotACompletion
 from standpipe.limits.client import Limiter
 from standpipe.wire import chat, sse
 from standpipe.wire.chat import ChatRequest
@@ -42,12 +44,31 @@ _OURS = ("criteria",)
 _STREAM = ("stream", "stream_options")
 
 
-class Held(msgspec.Struct):
-    """A call whose answer is judged first."""
+class Held:
+    """What is known of a call whose answer is judged first."""
 
-    wish: Wish
-    #: The whole answer, once it is there.
-    body: bytes = b""
+    def __init__(self, route: JudgedChat, wish: Wish) -> None:
+        self.wish = wish
+        self.begun = False
+        #: The whole answer, once it is there.
+        self.body: bytes | None = None
+        self._route = route
+
+    def serve(self, call: Call, request: ChatRequest, reply: Reply) -> Awaitable[None]:
+        """Answer the call."""
+        self.begun = True
+        return self._route.judged(call, self, request, reply)
+
+    def take(self, body: bytes) -> bool:
+        """Take the answer as it was made; what comes then is judged and may go out."""
+        if self.body is not None:
+            return False
+        self.body = body
+        return True
+
+
+class _Choice(msgspec.Struct):
+    message: Json
 
 
 class Whole(msgspec.Struct, frozen=True):
@@ -93,57 +114,35 @@ class JudgedChat(Chat):
         await super().close()
 
     @override
-    def _read(self, call: Call) -> ChatRequest:
+    def _to_judge(self, call: Call, request: ChatRequest) -> ChatRequest:
         if call.translate is not None:  # the caller's form has no place for results
-            return super()._read(call)
-        header, call.incoming.criteria = call.incoming.criteria, None
-        request = super()._read(call)
-        if header is None and "criteria" not in request.fields:
-            return request
-        wanted = wish.read(header, call.incoming, request)
+            return super()._to_judge(call, request)
+        control.refuse_cache(call.incoming)
+        wanted = wish.read(call.incoming, request)
         if wanted.names:
-            call.after = Held(wanted)
+            call.after = Held(self, wanted)
         return _without(request, _OURS)
 
-    @override
-    def _serve(self, call: Call, request: ChatRequest, reply: Reply) -> Awaitable[None]:
-        if isinstance(call.after, Held):
-            return self._judged(call, call.after, request, reply)
-        return super()._serve(call, request, reply)
-
-    @override
-    def _whole(self, call: Call, body: bytes, reply: Reply) -> Coroutine[Any, Any, None]:
-        if isinstance(call.after, Held):
-            return self._hold(call, call.after, body)
-        return super()._whole(call, body, reply)
-
-    async def _hold(self, call: Call, held: Held, body: bytes) -> None:
-        """Keep an answer back: it was received, and if its client leaves now it was not sent."""
-        held.body, call.pieces = body, [body]
-
-    async def _judged(self, call: Call, held: Held, request: ChatRequest, reply: Reply) -> None:
+    async def judged(self, call: Call, held: Held, request: ChatRequest, reply: Reply) -> None:
+        """Answer a call: have the answer made, judge it, and send it."""
         selected = await self.library.select(call.caller.project, held.wish.names)
-        await super()._serve(call, _without(request, _STREAM), reply)
+        await self._serve(call, _without(request, _STREAM), reply)
         completion = await self._ranked(call, held, request, selected)
         call.pieces = []
         if request.stream:
             await self._stream(call, completion, request, reply)
         else:
-            await super()._whole(call, msgspec.json.encode(completion), reply)
+            await self._whole(call, msgspec.json.encode(completion), reply)
 
     async def _ranked(
         self, call: Call, held: Held, request: ChatRequest, selected: list[Selected]
     ) -> Json:
-        completion: Json = msgspec.json.decode(held.body)
-        values = request.values
+        completion, outputs = _outputs(held.body or b"")
+        tools = request.values.get("tools") or []
+        choice = request.values.get("tool_choice")
         cases = [
-            Case(
-                output=choice["message"],
-                messages=request.messages,
-                tools=values.get("tools") or [],
-                tool_choice=values.get("tool_choice"),
-            )
-            for choice in completion["choices"]
+            Case(output=output, messages=request.messages, tools=tools, tool_choice=choice)
+            for output in outputs
         ]
         dollars = held.wish.budget
         budget = None if dollars is None else Budget(dollars, self._prices)
@@ -165,6 +164,16 @@ class JudgedChat(Chat):
         *first, last = (sse.event(msgspec.json.encode(chunk)) for chunk in chunks)
         await self._write(call, b"".join(first), reply)
         await self._end(call, last + DONE, reply)
+
+
+def _outputs(body: bytes) -> tuple[Json, list[Json]]:
+    """Return a completion and the messages of its choices; NotACompletion if it has none."""
+    try:
+        completion = msgspec.json.decode(body, type=dict[str, Any])
+        made = msgspec.convert(completion.get("choices"), list[_Choice])
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise NotACompletion(f"the provider's answer cannot be judged: {error}") from error
+    return completion, [each.message for each in made]
 
 
 def _without(request: ChatRequest, names: tuple[str, ...]) -> ChatRequest:

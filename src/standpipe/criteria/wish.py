@@ -33,9 +33,11 @@ class Wish(msgspec.Struct, frozen=True):
     budget: Decimal | None
 
 
-def read(header: bytes | None, incoming: Incoming, request: ChatRequest) -> Wish:
+def read(incoming: Incoming, request: ChatRequest) -> Wish:
     """Return what the headers and the body's `criteria` say; BadRequest names what is unclear."""
-    names = list(dict.fromkeys([*_listed(header), *(request.values.get("criteria") or ())]))
+    names = list(
+        dict.fromkeys([*_listed(incoming.criteria), *(request.values.get("criteria") or ())])
+    )
     if len(names) > MOST:
         raise BadRequest(
             f"op-criteria: {len(names)} criteria are over the {MOST} of a call", param="op-criteria"

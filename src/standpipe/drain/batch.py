@@ -16,7 +16,7 @@ from standpipe.store.rows import Batch, OpenStream, Row
 from standpipe.wire import record
 
 #: Limits of a batch: frames, and bytes of their payloads.
-MAX_FRAMES = 1000
+MAX_FRAMES = 2000
 MAX_BYTES = 8 << 20
 
 log = logging.getLogger(__name__)

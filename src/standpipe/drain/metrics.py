@@ -7,6 +7,7 @@ read again at the next start, so a counter that a scraper has seen never goes ba
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -36,6 +37,8 @@ OTHER = "other"
 NONE = "none"
 
 Labels = tuple[str, ...]
+# How much more there is of each series.
+_More = defaultdict[Labels, float]
 
 
 class Metric(NamedTuple):
@@ -83,6 +86,8 @@ SKIPPED = Metric(
 SPANS = Metric(
     "standpipe_spans_total", "counter", "Spans of traces, by what became of them.", ("result",)
 )
+#: Those that are counted of each row.
+_OF_ROWS = (CALLS, TOKENS, COST, ATTEMPTS)
 METRICS = (CALLS, DURATION, FIRST_TOKEN, TOKENS, COST, ATTEMPTS, INSERTED, SKIPPED, SPANS)
 
 
@@ -132,8 +137,12 @@ class Counts:
         self.count(INSERTED, (), inserted)
         self.count(SKIPPED, (), len(rows) - inserted)
         if inserted:
+            counted = [_More(int) for _ in _OF_ROWS]
             for row in rows:
-                self._take(row)
+                self._take(row, *counted)
+            for metric, found in zip(_OF_ROWS, counted, strict=True):
+                for labels, more in found.items():
+                    self.count(metric, labels, more)
 
     def count(self, metric: Metric, labels: Labels, more: float) -> None:
         """Add to one series of a metric."""
@@ -157,16 +166,16 @@ class Counts:
             part.rename(self._directory / FILE)
             self._has_news = False
 
-    def _take(self, row: Row) -> None:
-        place = row.provider or NONE, self._model(row)
-        status = NONE if row.status is None else str(row.status)
-        self.count(CALLS, (row.kind, *place, row.outcome, status), 1)
+    def _take(self, row: Row, calls: _More, tokens: _More, costs: _More, attempts: _More) -> None:
+        kind, model = row.kind, self._model(row)
+        place = row.provider or NONE, model
+        calls[(kind, *place, row.outcome, NONE if row.status is None else str(row.status))] += 1
         for name, count in _tokens(row.usage):
-            self.count(TOKENS, (row.kind, *place, name), count)
+            tokens[(kind, *place, name)] += count
         if row.cost is not None and row.cost > 0:
-            self.count(COST, (row.kind, *place), float(row.cost))
+            costs[(kind, *place)] += float(row.cost)
         for attempt in row.attempts:
-            self.count(ATTEMPTS, (attempt.provider, _ending(attempt)), 1)
+            attempts[(attempt.provider, _ending(attempt))] += 1
         # What a report tells of was not answered here, and when a lost stream ended nobody saw.
         if row.kind != "report" and row.outcome != "lost":
             self._time(DURATION, place, row.received_at - row.requested_at)

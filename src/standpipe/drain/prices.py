@@ -155,6 +155,8 @@ class _Model:
 
     def at(self, minute: int) -> Tariff:
         """Return the tariff of a minute since the Unix epoch; prices change on whole ones."""
+        if not self._constraints and self._tariffs:
+            return self._tariffs[()]
         when = datetime.fromtimestamp(max(0, min(minute, _LATEST_MINUTE)) * _MINUTE_S, UTC)
         holding = tuple(each.active(when) for each in self._constraints)
         if holding not in self._tariffs:

@@ -63,9 +63,9 @@ class Rates(NamedTuple):
 
     def cost(self, usage: Usage) -> int | None:
         """Return the cost in units of 10^-12 dollars; None if a kind that was used has no price."""
-        counts = _counts(usage)
         total = self.call
-        for count, rate in zip(counts, self[:-1], strict=True):
+        # What a call costs comes last, and has no count.
+        for count, rate in zip(_counts(usage), self, strict=False):
             if count:
                 if rate is None:
                     return None
@@ -125,6 +125,12 @@ def _counts(usage: Usage) -> tuple[int, ...]:
     that may have come from a cache, as little is taken to as the figures allow.
     """
     prompt, answer = usage.prompt_tokens or 0, usage.completion_tokens or 0
+    if not (
+        usage.cache_write_tokens or usage.prompt_audio_tokens or usage.completion_audio_tokens
+    ):  # the same, but shorter
+        cached = min(usage.cached_tokens or 0, prompt)
+        thought = min(usage.reasoning_tokens or 0, answer)
+        return (prompt - cached, cached, 0, 0, 0, 0, answer - thought, thought, 0)
     written = min(usage.cache_write_tokens or 0, prompt)
     hour = min(usage.cache_write_1h_tokens or 0, written)
     cached = min(usage.cached_tokens or 0, prompt - written)

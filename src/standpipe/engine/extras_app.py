@@ -2,7 +2,8 @@
 
 - `POST /v1/speech {"texts", "format"}` answers `{"data"}`, base64 of a sound file of all texts;
 - `POST /v1/transcriptions {"data", "format"}` answers `{"text"}`;
-- `POST /v1/embeddings` is OpenAI's.
+- `POST /v1/embeddings` is OpenAI's;
+- `GET /standpipe` answers `{"engines"}`, of each whether it is loaded and how many calls it has.
 
 Each engine works in one thread of its own, a sentence or a batch at a time, so that those who
 wait take turns; the work of a caller who has left is not gone on with.
@@ -63,6 +64,12 @@ class Lazy(Generic[T]):
         self._make = make
         self._made: T | None = None
         self._thread = ThreadPoolExecutor(1)
+        #: Calls that it has begun and not ended.
+        self.calls = 0
+
+    def state(self) -> dict[str, object]:
+        """Return what there is to say of it."""
+        return {"loaded": self._made is not None, "calls": self.calls}
 
     async def run(self, work: Callable[[T], Any]) -> Any:
         """Return what `work` makes of the engine."""
@@ -94,17 +101,31 @@ class Extras:
         self._listener: Lazy[Listener] = Lazy(lambda: _listener(threads))
         folder = Path(embeddings or "")
         self._embedder: Lazy[Embedder] = Lazy(lambda: _embedder(folder))
+        self._engines: dict[str, Lazy[Any]] = {}
         handlers: dict[str, Handler] = {"/v1/chat/completions": self._no_chat}
         if audio:
-            handlers |= {"/v1/speech": self._speech, "/v1/transcriptions": self._transcription}
+            self._engines |= {"speech": self._speaker, "hearing": self._listener}
+            handlers |= {
+                "/v1/speech": _counted(self._speech, self._speaker),
+                "/v1/transcriptions": _counted(self._transcription, self._listener),
+            }
         if embeddings is not None:
-            handlers |= {"/v1/embeddings": self._embeddings}
+            self._engines |= {MODEL: self._embedder}
+            handlers |= {"/v1/embeddings": _counted(self._embeddings, self._embedder)}
         self.app = Starlette(
             routes=[
-                Route(path, self._guarded(handler), methods=["POST"])
-                for path, handler in handlers.items()
+                Route("/standpipe", self._guarded(self._state), methods=["GET"]),
+                *(
+                    Route(path, self._guarded(handler), methods=["POST"])
+                    for path, handler in handlers.items()
+                ),
             ]
         )
+
+    async def _state(self, request: Request) -> Response:
+        del request
+        engines = {name: engine.state() for name, engine in self._engines.items()}
+        return _json(msgspec.json.encode({"engines": engines}))
 
     def _guarded(self, handler: Handler) -> Handler:
         async def answer(request: Request) -> Response:
@@ -164,6 +185,17 @@ class Extras:
         raise BadRequest(
             f"model: {MODEL} makes embeddings and does not chat; POST /v1/embeddings", param="model"
         )
+
+
+def _counted(handler: Handler, engine: Lazy[Any]) -> Handler:
+    async def answer(request: Request) -> Response:
+        engine.calls += 1
+        try:
+            return await handler(request)
+        finally:
+            engine.calls -= 1
+
+    return answer
 
 
 def _saying(text: str) -> Callable[[Speaker], Iterator[Any]]:

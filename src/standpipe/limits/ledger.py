@@ -187,6 +187,8 @@ class Memory(Ledger):
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._accounts: dict[tuple[str, str, str], _Account] = {}
+        #: Accounts beyond which all are looked through.
+        self._room = self.MOST
         #: Calls at this moment, and when they began.
         self._open: dict[str, tuple[Want, float]] = {}
 
@@ -280,7 +282,7 @@ class Memory(Ledger):
         place = (project, subject.kind, subject.id)
         found = self._accounts.get(place)
         if found is None:
-            if len(self._accounts) >= self.MOST:
+            if len(self._accounts) >= self._room:
                 self._let_go()
             found = self._accounts[place] = _Account()
         return found
@@ -289,6 +291,8 @@ class Memory(Ledger):
         now = self._clock()
         for place in [p for p, account in self._accounts.items() if account.is_idle(now)]:
             del self._accounts[place]
+        # However many have something to say, each new one costs the same.
+        self._room = max(self.MOST, 2 * len(self._accounts))
 
 
 def _wait(account: _Account, want: Want, found: verdicts.Obstacle, now: float) -> float | None:

@@ -16,7 +16,7 @@ MOST = 10**9
 MOST_DOLLARS = Decimal(9_000_000)
 
 
-class Limits(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+class Limits(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True, gc=False):
     """What may be done; None is no limit."""
 
     #: Calls that may begin in any 60 seconds.

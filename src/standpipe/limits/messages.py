@@ -18,7 +18,7 @@ _LENGTH = 4
 Kind = Literal["key", "project"]
 
 
-class Subject(msgspec.Struct, frozen=True, array_like=True):
+class Subject(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Who is held to limits."""
 
     kind: Kind

@@ -54,14 +54,13 @@ class AsgiExchange(Exchange):
     def __init__(
         self,
         line: Line,
+        told: Sequence[Header],
+        keep_alive: bool,
         app: ASGIApp,
         scope: Scope,
-        *,
-        keep_alive: bool,
-        expects_continue: bool = False,
-        told: Sequence[Header] = (),
+        expects_continue: bool,
     ) -> None:
-        super().__init__(line, keep_alive=keep_alive, told=told)
+        super().__init__(line, told, keep_alive)
         self.connection = Connection()
         self.scope = scope
         scope["extensions"] = {EXTENSION: self.connection}

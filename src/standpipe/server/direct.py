@@ -23,13 +23,12 @@ class DirectExchange(Exchange):
     def __init__(
         self,
         line: Line,
+        told: Sequence[Header],
+        keep_alive: bool,
         route: Route,
         headers: list[Header],
-        *,
-        keep_alive: bool,
-        told: Sequence[Header] = (),
     ) -> None:
-        super().__init__(line, keep_alive=keep_alive, told=told)
+        super().__init__(line, told, keep_alive)
         self._route = route
         #: The request's, names in lower case.
         self.headers = headers

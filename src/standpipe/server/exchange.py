@@ -82,8 +82,9 @@ class Exchange(ABC):
         "written",
     )
 
-    def __init__(self, line: Line, *, keep_alive: bool, told: Sequence[Header]) -> None:
+    def __init__(self, line: Line, told: Sequence[Header], keep_alive: bool) -> None:
         self._line = line
+        #: Headers that any answer to this request gets.
         self._told = told
         #: False once it is known that the connection closes after this answer.
         self.keep_alive = keep_alive

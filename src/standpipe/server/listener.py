@@ -13,11 +13,11 @@ import uvicorn
 from starlette.types import ASGIApp
 from typing_extensions import override
 from uvicorn.config import STARTUP_FAILURE
-from uvicorn.server import ServerState
 
 from standpipe.server.direct import Route
 from standpipe.server.door import Door
-from standpipe.server.protocol import HardenedProtocol, Limits, protocol_class
+from standpipe.server.protocol import HardenedProtocol
+from standpipe.server.service import Limits, Service
 
 #: Seconds that cancelled calls have to write their records.
 _LAST_WORDS = 5.0
@@ -50,10 +50,9 @@ async def serve(
     accepted. The sockets are closed in the end.
     Raises SystemExit if the application fails to start; the log says why.
     """
-    door = door or Door()
     config = uvicorn.Config(
         app,
-        http=protocol_class(limits, door, routes or {}),
+        http=HardenedProtocol,  # as it is known; we make it ourselves
         ws="none",
         interface="asgi3",
         lifespan="on",
@@ -64,28 +63,26 @@ async def serve(
         server_header=False,
         date_header=False,
     )
-    ending = _Ending(stop, grace, is_replaced)
-    server = _Server(config, limits=limits, door=door, ending=ending, on_ready=on_ready)
+    service = Service(app, routes or {}, limits, door or Door())
+    server = _Server(config, service, _Ending(stop, grace, is_replaced), on_ready)
     await server.serve(list(sockets))
 
 
 class Traffic:
     """What is going on at the door now."""
 
-    def __init__(self, state: ServerState, door: Door) -> None:
-        self._state = state
-        #: Requests that were refused at the door since the start, by status.
-        self.refused = door.refused
+    def __init__(self, service: Service) -> None:
+        self._service = service
 
     @property
     def connections(self) -> int:
         """Connections that are open, idle or not."""
-        return len(self._state.connections)
+        return len(self._service.connections)
 
     @property
     def requests(self) -> int:
         """Requests that are being answered."""
-        return len(self._state.tasks)
+        return len(self._service.tasks)
 
 
 class _Ending(NamedTuple):
@@ -102,20 +99,18 @@ class _Server(uvicorn.Server):
     def __init__(
         self,
         config: uvicorn.Config,
-        *,
-        limits: Limits,
-        door: Door,
+        service: Service,
         ending: _Ending,
         on_ready: Callable[[Traffic], None] | None,
     ) -> None:
         super().__init__(config)
-        self._door = door
-        self._tls = door.tls
+        self._service = service
+        self._tls = service.door.tls
         # A TLS connection has its time to begin; when it ends is the protocol's to say.
         self._tls_times: dict[str, Any] = {}
         if self._tls is not None:
             self._tls_times = {
-                "ssl_handshake_timeout": limits.header_timeout,
+                "ssl_handshake_timeout": service.limits.header_timeout,
                 "ssl_shutdown_timeout": _NEVER,
             }
         self._stop, self._grace, self._is_replaced = ending
@@ -134,7 +129,7 @@ class _Server(uvicorn.Server):
         loop = asyncio.get_running_loop()
         self.servers = [
             await loop.create_server(
-                self._protocol,
+                lambda: HardenedProtocol(self._service, loop),
                 sock=listening,
                 ssl=self._tls,
                 backlog=self.config.backlog,
@@ -144,14 +139,10 @@ class _Server(uvicorn.Server):
         ]
         self.started = True
 
-    def _protocol(self) -> HardenedProtocol:
-        made: type[HardenedProtocol] = self.config.http_protocol_class  # type: ignore[assignment]
-        return made(self.config, self.server_state, self.lifespan.state)
-
     @override
     async def main_loop(self) -> None:
         if self._on_ready is not None:
-            self._on_ready(Traffic(self.server_state, self._door))
+            self._on_ready(Traffic(self._service))
         await self._stop.wait()
 
     @override
@@ -163,7 +154,7 @@ class _Server(uvicorn.Server):
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._grace):
                 await self._all_done()
-        for connection in list(self.server_state.connections):
+        for connection in list(self._service.connections):
             connection.shutdown()
         await self._cancel_all()
         await self.lifespan.shutdown()
@@ -173,8 +164,8 @@ class _Server(uvicorn.Server):
 
         One that was accepted a moment ago is seen at a later look: so there are two at least.
         """
-        connections: set[Any] = self.server_state.connections
-        told: dict[bool, set[Any]] = {True: set(), False: set()}
+        connections = self._service.connections
+        told: dict[bool, set[HardenedProtocol]] = {True: set(), False: set()}
         loop = asyncio.get_running_loop()
         earliest = loop.time() + (_SHAKE if self._tls is not None else 0.0)
         while True:
@@ -183,16 +174,16 @@ class _Server(uvicorn.Server):
                 connection.leave() if is_replaced else connection.shutdown()
             told[is_replaced] = set(connections)
             await asyncio.sleep(_LOOK)
-            if connections or self.server_state.tasks:  # two sets, and no event
+            if connections or self._service.tasks:  # two sets, and no event
                 continue
             if loop.time() >= earliest:
                 return
 
     async def _cancel_all(self) -> None:
-        tasks = set(self.server_state.tasks)
+        tasks = set(self._service.tasks)
         for task in tasks:
             task.cancel()
         if tasks:
             await asyncio.wait(tasks, timeout=_LAST_WORDS)
-        for connection in list(self.server_state.connections):
+        for connection in list(self._service.connections):
             connection.transport.abort()

@@ -1,4 +1,4 @@
-"""HTTP/1.1 on one connection: uvicorn's httptools protocol, hardened.
+"""HTTP/1.1 on one connection.
 
 It reads requests, holds them to the limits, answers the bad ones itself and starts the
 application for the good ones, one after the other. What happens to a good one is `exchange`'s:
@@ -11,17 +11,14 @@ import asyncio
 import logging
 import socket
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from enum import Enum, auto
-from typing import Any
 
 import httptools
-import msgspec
+from starlette.types import Scope
 from typing_extensions import override
-from uvicorn.config import Config
-from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
-from uvicorn.server import ServerState
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT, FlowControl
+from uvicorn.protocols.utils import get_local_addr, get_remote_addr
 
 from standpipe.errors import (
     ApiError,
@@ -34,11 +31,11 @@ from standpipe.errors import (
 from standpipe.server.asgi import AsgiExchange
 from standpipe.server.cors import preflight
 from standpipe.server.deadline import Deadline
-from standpipe.server.direct import DirectExchange, Route
-from standpipe.server.door import Door
+from standpipe.server.direct import DirectExchange
 from standpipe.server.exchange import Exchange, error_answer
 from standpipe.server.forwarded import Proxies
 from standpipe.server.head import Header, check, target, without_upgrade
+from standpipe.server.service import Limits, Service
 from standpipe.server.tls import in_kernel
 from standpipe.wire.ids import new_id
 
@@ -48,26 +45,6 @@ logger = logging.getLogger("standpipe.server")
 _SLICE = 65536
 #: Requests that may wait behind the one being answered before we stop reading.
 _PIPELINE = 16
-
-
-class Limits(msgspec.Struct, frozen=True):
-    """What a client may take of us. Times in seconds, sizes in bytes."""
-
-    #: The request line and all headers.
-    header_bytes: int = 65536
-    #: How many headers.
-    headers: int = 200
-    #: From the connection's or the request's first byte to the end of its head.
-    header_timeout: float = 10.0
-    #: From one piece of a body to the next.
-    body_timeout: float = 30.0
-    #: From the end of a head to the end of its body.
-    body_total: float = 600.0
-    body_bytes: int = 33554432
-    #: From an answer to the next request.
-    keep_alive: float = 75.0
-    #: For a refused client to read its answer while it is still sending.
-    linger: float = 1.0
 
 
 class Reading(Enum):
@@ -80,28 +57,63 @@ class Reading(Enum):
     CLOSING = auto()
 
 
-class HardenedProtocol(HttpToolsProtocol):
-    """One connection. Build the class that a server is given with `protocol_class`.
+# By its module's name a member is there in a quarter of the time that its class takes.
+_NOTHING, _HEAD, _BODY, _CLOSING = Reading
+
+
+class HardenedProtocol(asyncio.Protocol):
+    """One connection.
 
     A client that closes its sending side is taken to be gone, as by most servers.
     """
 
-    limits = Limits()
-    door = Door()
-    #: What answers a POST of a target, compared byte by byte, without ASGI.
-    routes: Mapping[bytes, Route] = {}
+    # Ten thousand may be idle: with a dictionary each takes 5 KB more.
+    __slots__ = (
+        "_active",
+        "_body_due",
+        "_body_seen",
+        "_client",
+        "_deadline",
+        "_deaf",
+        "_door",
+        "_feeding",
+        "_has_begun",
+        "_has_moved",
+        "_headers",
+        "_incoming",
+        "_is_tls",
+        "_leaving",
+        "_limits",
+        "_loop",
+        "_parser",
+        "_proxies",
+        "_reading",
+        "_refusal",
+        "_routes",
+        "_server",
+        "_service",
+        "_stopping",
+        "_unseen",
+        "_unsent",
+        "_upgrading",
+        "_url",
+        "_waiting",
+        "flow",
+        "tasks",
+        "transport",
+    )
 
-    def __init__(
-        self,
-        config: Config,
-        server_state: ServerState,
-        app_state: dict[str, Any],
-        _loop: asyncio.AbstractEventLoop | None = None,
-    ) -> None:
-        super().__init__(config, server_state, app_state, _loop)
-        self.parser = httptools.HttpRequestParser(self)
-        self._deadline = Deadline(self.loop, self._expire)
-        self._reading = Reading.NOTHING
+    transport: asyncio.Transport
+    flow: FlowControl
+
+    def __init__(self, service: Service, loop: asyncio.AbstractEventLoop) -> None:
+        self._service = service
+        self._loop = loop
+        self._limits, self._door, self._routes = service.limits, service.door, service.routes
+        self.tasks = service.tasks
+        self._parser = httptools.HttpRequestParser(self)
+        self._deadline = Deadline(loop, self._expire)
+        self._reading = _NOTHING
         #: No further request is read: the connection closes after what was read.
         self._deaf = False
         #: The server is stopping: each answer is its connection's last.
@@ -114,6 +126,9 @@ class HardenedProtocol(HttpToolsProtocol):
         self._incoming: Exchange | None = None
         self._active: Exchange | None = None
         self._waiting: deque[Exchange] = deque()
+        #: The head being read; names of headers in lower case.
+        self._url = b""
+        self._headers: list[Header] = []
         self._upgrading = False
         #: Whether the bytes being read brought anything, and how many they are.
         self._has_moved = False
@@ -127,33 +142,46 @@ class HardenedProtocol(HttpToolsProtocol):
         #: When the body must be there, by the loop's clock.
         self._body_due = 0.0
         self._unsent = 0
+        #: Ours and theirs.
+        self._server: tuple[str, int | None] | None = None
+        self._client: tuple[str, int] | None = None
         #: None unless the peer is one of them, and believed what it says of its client.
         self._proxies: Proxies | None = None
 
     # The transport's side.
 
     @override
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
-        super().connection_made(transport)
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # which it is
+        self._service.connections.add(self)
+        self.transport = transport
+        self.flow = FlowControl(transport)
+        self._server, self._client = get_local_addr(transport), get_remote_addr(transport)
         wire = transport.get_extra_info("socket")
         if wire.family in {socket.AF_INET, socket.AF_INET6}:
             wire.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._is_tls = transport.get_extra_info("ssl_object") is not None
-        proxies = self.door.proxies
-        if proxies is not None and self.client is not None and proxies.trusts(self.client[0]):
+        proxies = self._door.proxies
+        if proxies is not None and self._client is not None and proxies.trusts(self._client[0]):
             self._proxies = proxies
-        self._deadline.set(self.limits.header_timeout)
-        self._deadline.arm()
+        self._deadline.set(self._limits.header_timeout)
 
     @override
     def connection_lost(self, exc: Exception | None) -> None:
-        self.connections.discard(self)
+        self._service.connections.discard(self)
         self._lose_client()
         self.flow.resume_writing()
         self._deadline.stop()
         self._deaf = True
         self._incoming = None
-        self.parser = None  # type: ignore[assignment]  # breaks the cycle, as uvicorn does
+        self._parser = None  # type: ignore[assignment]  # breaks the cycle: it holds us
+
+    @override
+    def pause_writing(self) -> None:
+        self.flow.pause_writing()
+
+    @override
+    def resume_writing(self) -> None:
+        self.flow.resume_writing()
 
     @override
     def eof_received(self) -> None:
@@ -166,7 +194,8 @@ class HardenedProtocol(HttpToolsProtocol):
             if self._deaf:
                 return
             self._feed(data[start : start + _SLICE])
-            self._reset_deadline()
+            if self._has_moved:
+                self._reset_deadline()
 
     def leave(self) -> None:
         """Answer what is asked already, and else one request more, and tell the client that it is.
@@ -178,15 +207,14 @@ class HardenedProtocol(HttpToolsProtocol):
         if last is not None:
             last.close_after()
 
-    @override
     def shutdown(self) -> None:
         """Finish what was begun, then close."""
         self._stopping = True
         if self._active is not None:
             self._active.keep_alive = False
-        elif self._reading is Reading.NOTHING and not self._is_tls:
+        elif self._reading is _NOTHING and not self._is_tls:
             self.transport.close()
-        elif self._reading in {Reading.NOTHING, Reading.BODY}:
+        elif self._reading in {_NOTHING, _BODY}:
             self._linger()  # answered already: nobody will read the rest
 
     def _lose_client(self) -> None:
@@ -203,150 +231,138 @@ class HardenedProtocol(HttpToolsProtocol):
         self._has_moved = self._has_begun = False
         self._feeding = len(data)
         try:
-            self.parser.feed_data(data)
+            self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
             self._replay(data[upgrade.args[0] :])
         except httptools.HttpParserCallbackError as failure:
             self._refuse(_cause(failure))
         except httptools.HttpParserError as failure:
             self._refuse(Unparsable(f"this is not HTTP that can be read: {failure}"))
-        if not self._has_moved and self._reading is not Reading.NOTHING:
+        if not self._has_moved and self._reading is not _NOTHING:
             # A header or trailer is only seen once the next one begins; this sees it grow.
             self._unseen += len(data)
-            if self._unseen > self.limits.header_bytes:
-                self._refuse(_too_long(self.limits))
+            if self._unseen > self._limits.header_bytes:
+                self._refuse(_too_long(self._limits))
 
     def _reset_deadline(self) -> None:
-        """Give what is awaited now its time, if the last bytes brought anything."""
-        if self._has_moved:
-            match self._reading:
-                case Reading.HEAD:
-                    self._deadline.set(self.limits.header_timeout)
-                case Reading.BODY:
-                    left = self._body_due - self.loop.time()
-                    self._deadline.set(min(self.limits.body_timeout, left))
-                case Reading.NOTHING if self._active is None:
-                    self._deadline.set(self.limits.keep_alive)
-                case Reading.NOTHING:
-                    self._deadline.clear()
-                case Reading.CLOSING:
-                    pass
-        self._deadline.arm()
+        """Give what is awaited now its time, since the last bytes have brought something."""
+        if self._reading is _NOTHING:
+            if self._active is None:
+                self._deadline.set(self._limits.keep_alive)
+            else:
+                self._deadline.clear()
+        elif self._reading is _HEAD:
+            self._deadline.set(self._limits.header_timeout)
+        elif self._reading is _BODY:
+            left = self._body_due - self._loop.time()
+            self._deadline.set(min(self._limits.body_timeout, left))
 
     def _replay(self, rest: bytes) -> None:
         """Read the request again as the plain one it also is, and what came behind it."""
-        version = self.parser.get_http_version()
-        head = without_upgrade(self.parser.get_method(), self.url, version, self.headers)
+        version = self._parser.get_http_version()
+        head = without_upgrade(self._parser.get_method(), self._url, version, self._headers)
         self._upgrading = False
-        self._reading = Reading.NOTHING
-        self.parser = httptools.HttpRequestParser(self)
+        self._reading = _NOTHING
+        self._parser = httptools.HttpRequestParser(self)
         self._feed(head + rest)
 
-    @override
     def on_message_begin(self) -> None:
+        """Begin with a head."""
         if self._deaf:
             raise Unparsable("a request came after the connection's last")
-        self.url = b""
-        self.headers = []
+        self._url = b""
+        self._headers = []
         self._has_moved = self._has_begun = True
         self._unseen = self._body_seen = 0
-        self._reading = Reading.HEAD
+        self._reading = _HEAD
 
-    @override
+    def on_url(self, url: bytes) -> None:
+        """Take a piece of the request's target."""
+        self._url += url
+
     def on_header(self, name: bytes, value: bytes) -> None:
-        if self._reading is Reading.HEAD:  # else it is a trailer
-            self.headers.append((name.lower(), value))
+        """Take a header, or a trailer, which is none."""
+        if self._reading is _HEAD:
+            self._headers.append((name.lower(), value))
 
-    @override
     def on_headers_complete(self) -> None:
-        method = self.parser.get_method()
-        version = self.parser.get_http_version()
-        self._check_size()
-        waits = check(method, version, self.headers, longest_body=self.limits.body_bytes)
-        if self.parser.should_upgrade():
+        """Check the head and admit the request."""
+        method, version = self._parser.get_method(), self._parser.get_http_version()
+        if len(self._headers) > self._limits.headers:
+            raise HeadersTooLarge(f"the request has over {self._limits.headers} headers")
+        if not self._has_begun or self._feeding > self._limits.header_bytes:
+            self._check_size()
+        waits = check(method, version, self._headers, longest_body=self._limits.body_bytes)
+        if self._parser.should_upgrade():
             self._upgrading = True  # llhttp reads no body now; see `_replay`
             return
-        self._reading = Reading.BODY
-        self._body_due = self.loop.time() + self.limits.body_total
+        self._reading = _BODY
+        self._body_due = self._loop.time() + self._limits.body_total
         self._has_moved = True
         self._unseen = 0
-        keep_alive = self._keeps_alive(version)
+        keep_alive = version == "1.1" and self._parser.should_keep_alive()
+        keep_alive = keep_alive and not (self._stopping or self._leaving)
         # A client that waits for a word of ours has it of ASGI's exchange.
-        if method == b"POST" and version == "1.1" and not waits and self.url in self.routes:
-            route, told = self.routes[self.url], self._told()
-            self._admit(DirectExchange(self, route, self.headers, keep_alive=keep_alive, told=told))
+        if method == b"POST" and version == "1.1" and not waits and self._url in self._routes:
+            route = self._routes[self._url]
+            self._admit(DirectExchange(self, self._told(), keep_alive, route, self._headers))
         else:
-            self._admit(self._asgi_exchange(method, version, keep_alive=keep_alive, waits=waits))
+            app = preflight if self._is_preflight(method) else self._service.app
+            scope = self._scope(method, version)
+            self._admit(AsgiExchange(self, self._told(), keep_alive, app, scope, waits))
 
-    def _asgi_exchange(
-        self, method: bytes, version: str, *, keep_alive: bool, waits: bool
-    ) -> AsgiExchange:
+    def _scope(self, method: bytes, version: str) -> Scope:
         scope = {
             "type": "http",
-            "asgi": {"version": self.asgi_version, "spec_version": "2.3"},
+            "asgi": {"version": "3.0", "spec_version": "2.3"},
             "http_version": version,
             "method": method.decode("ascii"),
-            "scheme": self.scheme,
+            "scheme": "https" if self._is_tls else "http",
             "root_path": "",
-            "server": self.server,
-            "client": self.client,
-            "headers": self.headers,
-            "state": self.app_state.copy(),
-            **target(self.url),
+            "server": self._server,
+            "client": self._client,
+            "headers": self._headers,
+            **target(self._url),
         }
         if self._proxies is not None:
             self._proxies.put_client(scope)
-        return AsgiExchange(
-            self,
-            preflight if self._is_preflight(method) else self.app,
-            scope,
-            keep_alive=keep_alive,
-            expects_continue=waits,
-            told=self._told(),
-        )
+        return scope
 
     def _told(self) -> Sequence[Header]:
         """Return the headers that each answer to these request headers gets."""
-        return () if self.door.cors is None else self.door.cors.told(self.headers)
+        cors = self._door.cors
+        return () if cors is None else cors.told(self._headers)
 
     def _is_preflight(self, method: bytes) -> bool:
         """Tell a request by which a browser asks whether it may ask: no application answers it."""
-        return self.door.cors is not None and self.door.cors.is_preflight(method, self.headers)
+        cors = self._door.cors
+        return cors is not None and cors.is_preflight(method, self._headers)
 
     def _check_size(self) -> None:
-        if len(self.headers) > self.limits.headers:
-            raise HeadersTooLarge(f"the request has over {self.limits.headers} headers")
-        if self._has_begun and self._feeding <= self.limits.header_bytes:
-            return
-        size = len(self.url) + 4 * len(self.headers)
-        size += sum([len(name) + len(value) for name, value in self.headers])
-        if size > self.limits.header_bytes:
-            raise _too_long(self.limits)
+        size = len(self._url) + 4 * len(self._headers)
+        size += sum([len(name) + len(value) for name, value in self._headers])
+        if size > self._limits.header_bytes:
+            raise _too_long(self._limits)
 
-    def _keeps_alive(self, version: str) -> bool:
-        if self._stopping or self._leaving:
-            return False
-        return version == "1.1" and self.parser.should_keep_alive()
-
-    @override
     def on_body(self, body: bytes) -> None:
+        """Take a piece of a body."""
         self._has_moved = True
         self._unseen = 0
         self._body_seen += len(body)
-        if self._body_seen > self.limits.body_bytes:
-            raise BodyTooLarge(f"the request body is over {self.limits.body_bytes} bytes")
+        if self._body_seen > self._limits.body_bytes:
+            raise BodyTooLarge(f"the request body is over {self._limits.body_bytes} bytes")
         exchange = self._incoming
         if exchange is not None and not exchange.complete:
             exchange.feed(body)
             if exchange.buffered > HIGH_WATER_LIMIT:
                 self.flow.pause_reading()
 
-    @override
     def on_message_complete(self) -> None:
+        """Take the end of a request."""
         exchange, self._incoming = self._incoming, None
         if self._upgrading or exchange is None:
             return
-        self._reading = Reading.NOTHING
+        self._reading = _NOTHING
         self._has_moved = True
         self._deaf = not exchange.keep_alive
         exchange.feed_end()
@@ -364,11 +380,10 @@ class HardenedProtocol(HttpToolsProtocol):
 
     def _start(self, exchange: Exchange) -> None:
         self._active = exchange
-        self.tasks.add(self.loop.create_task(exchange.run()))
+        self.tasks.add(self._loop.create_task(exchange.run()))
 
     def completed(self, exchange: Exchange) -> None:
         """Go on: the last byte of an answer was handed to the socket."""
-        self.server_state.total_requests += 1
         self._active = None
         if self.transport.is_closing():
             return
@@ -379,9 +394,8 @@ class HardenedProtocol(HttpToolsProtocol):
             self._start(self._waiting.popleft())
         elif self._refusal is not None:
             self._answer(self._refusal)
-        elif self._reading is Reading.NOTHING:
-            self._deadline.set(self.limits.keep_alive)
-            self._deadline.arm()
+        elif self._reading is _NOTHING:
+            self._deadline.set(self._limits.keep_alive)
 
     def _refuse(self, error: ApiError) -> None:
         """Answer with `error` as soon as the earlier requests are answered, then close."""
@@ -407,13 +421,13 @@ class HardenedProtocol(HttpToolsProtocol):
         return not exchange.written
 
     def _answer(self, error: ApiError) -> None:
-        self.door.refused[error.status] += 1
+        self._door.refusals.count(error)
         self.transport.write(error_answer(error, new_id(), told=self._told()))
         self._linger()
 
     def _linger(self) -> None:
         """Close our side, and soon theirs: bytes left unread would reset the answer away."""
-        self._reading = Reading.CLOSING
+        self._reading = _CLOSING
         self._deaf = True
         self._incoming = None
         self.flow.resume_reading()
@@ -421,32 +435,29 @@ class HardenedProtocol(HttpToolsProtocol):
             self.transport.close()  # it sends what is left, says goodbye and waits for theirs
         else:
             self.transport.write_eof()
-        self._deadline.set(self.limits.linger)
-        self._deadline.arm()
+        self._deadline.set(self._limits.linger)
 
     def _expire(self) -> None:
-        match self._reading:
-            case Reading.HEAD:
-                late = "the request's headers did not come to their end in time"
-                self._refuse(BodyTimeout(late))
-            case Reading.BODY:
-                self._expire_body()
-            case Reading.NOTHING | Reading.CLOSING:
-                self._expire_closing()
+        if self._reading is _HEAD:
+            late = "the request's headers did not come to their end in time"
+            self._refuse(BodyTimeout(late))
+        elif self._reading is _BODY:
+            self._expire_body()
+        else:
+            self._expire_closing()
 
     def _expire_body(self) -> None:
         if self.flow.read_paused:  # we are the slow one
-            self._body_due += self.limits.body_timeout
-            self._deadline.set(self.limits.body_timeout)
-            self._deadline.arm()
-        elif self._body_due <= self.loop.time():
+            self._body_due += self._limits.body_timeout
+            self._deadline.set(self._limits.body_timeout)
+        elif self._body_due <= self._loop.time():
             self._refuse(BodyTimeout("the request's body did not come to its end in time"))
         else:
             self._refuse(BodyTimeout("the request's body stopped coming"))
 
     def _expire_closing(self) -> None:
         """Wait on while the client still takes what it was sent, else hang up."""
-        self._reading = Reading.CLOSING
+        self._reading = _CLOSING
         self._deaf = True
         unsent = self.transport.get_write_buffer_size()
         if self._is_tls:
@@ -455,25 +466,7 @@ class HardenedProtocol(HttpToolsProtocol):
             self.transport.abort()
             return
         self._unsent = unsent
-        self._deadline.set(self.limits.keep_alive)
-        self._deadline.arm()
-
-
-def protocol_class(
-    limits: Limits, door: Door, routes: Mapping[bytes, Route]
-) -> type[HardenedProtocol]:
-    """Return the protocol for a server with these limits, for uvicorn's `http` setting.
-
-    `routes` answer POSTs of their targets without ASGI.
-    """
-
-    class LimitedProtocol(HardenedProtocol):
-        pass
-
-    LimitedProtocol.limits = limits
-    LimitedProtocol.door = door
-    LimitedProtocol.routes = routes
-    return LimitedProtocol
+        self._deadline.set(self._limits.keep_alive)
 
 
 def _too_long(limits: Limits) -> HeadersTooLarge:

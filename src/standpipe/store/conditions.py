@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Column, ColumnElement, Connection, Select, null, or_, select, tuple_
@@ -12,6 +13,7 @@ from standpipe.store import contents
 from standpipe.store.columns import row_of
 from standpipe.store.rows import Filter, LogFilters, Order, Row
 from standpipe.store.schema import TEXTS, record_metadata, records
+from standpipe.store.spans import by_span
 
 #: A stored completion is a logged call that was answered with 200.
 IS_STORED: tuple[ColumnElement[bool], ...] = (
@@ -42,24 +44,65 @@ def owned_by(column: Column[str], project_id: str) -> ColumnElement[bool]:
     return column.concat("") == project_id
 
 
-def has_metadata(project_id: str, name: str, value: str) -> ColumnElement[bool]:
-    """Return the condition that a record's metadata has this value under this name."""
-    with_it = select(record_metadata.c.record_id).where(
-        record_metadata.c.project_id == project_id,
-        record_metadata.c.name == name,
-        record_metadata.c.value == value,
+def ids_with(
+    connection: Connection, project_id: str, name: str, value: str
+) -> tuple[Select[tuple[str]], Column[str]]:
+    """Return the query for the project's records whose metadata has this value under this name.
+
+    And its column, for more conditions.
+    """
+    its = record_metadata.alias().c
+    query = select(its.record_id).where(
+        its.project_id == project_id, its["name"] == name, its.value == value
     )
-    return records.c.id.in_(with_it)
+    return by_span(connection, query, its.record_id), its.record_id
 
 
-def matches(project_id: str, wanted: Filter) -> ColumnElement[bool]:
-    """Return the condition that a filter asks for; BadRequest for a field that there is not."""
-    fields = {"model": records.c.model, "completionId": records.c.completion_id}
-    if wanted.field in fields:
-        return fields[wanted.field] == wanted.equals
+def has_metadata(
+    connection: Connection, project_id: str, name: str, value: str
+) -> ColumnElement[bool]:
+    """Return the condition that a record's metadata has this value under this name."""
+    return records.c.id.in_(ids_with(connection, project_id, name, value)[0])
+
+
+def _answered_with(
+    connection: Connection, project_id: str | None, completion_id: str
+) -> ColumnElement[bool]:
+    """Return the condition that a record is the project's and its answer has this id."""
+    its = records.alias().c
+    query = select(its.id).where(its.completion_id == completion_id)
+    if project_id is not None:
+        # PostgreSQL's index begins with the project, and SQLite's has none.
+        is_sqlite = connection.dialect.name == "sqlite"
+        owned = owned_by(its.project_id, project_id)
+        query = query.where(owned if is_sqlite else its.project_id == project_id)
+    return records.c.id.in_(by_span(connection, query, its.id))
+
+
+def matching(
+    connection: Connection, project_id: str, filters: Sequence[Filter]
+) -> list[ColumnElement[bool]]:
+    """Return the conditions that a record is the project's and passes all filters.
+
+    Raises BadRequest for a field that there is not.
+    """
+    columns = records.c
+    # By a model records are found in an index that begins with the project, by others elsewhere.
+    by_model = all(each.field == "model" for each in filters)
+    ours = (
+        columns.project_id == project_id if by_model else owned_by(columns.project_id, project_id)
+    )
+    return [ours, *(_matches(connection, project_id, each) for each in filters)]
+
+
+def _matches(connection: Connection, project_id: str, wanted: Filter) -> ColumnElement[bool]:
+    if wanted.field == "model":
+        return records.c.model == wanted.equals
+    if wanted.field == "completionId":
+        return _answered_with(connection, project_id, wanted.equals)
     name = wanted.metadata_name
     if name:
-        return has_metadata(project_id, name, wanted.equals)
+        return has_metadata(connection, project_id, name, wanted.equals)
     known = "model, completionId, metadata.<name> or tags.<name>"
     raise BadRequest(f"cannot filter by {wanted.field!r}, only by {known}", param="filters")
 
@@ -112,10 +155,12 @@ def find(
     """Return the record of this id, or else the newest whose answer had it."""
     if "\0" in name:
         return None  # which PostgreSQL would not even look for
-    every = [*of_project(project_id), *conditions]
+    every = [*conditions]
+    if project_id is not None:
+        every.append(owned_by(records.c.project_id, project_id))
     newest = records.c.requested_at.desc()
     # One after the other: for an OR of the two, SQLite may read all the project's records.
-    for is_it in (records.c.id == name, records.c.completion_id == name):
+    for is_it in (records.c.id == name, _answered_with(connection, project_id, name)):
         query = select(records).where(is_it, *every).order_by(newest).limit(1)
         rows = rows_of(connection, query, texts=texts)
         if rows:

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Column, ColumnElement, Connection, Select, func, select
 
-from standpipe.store.conditions import of_project, owned_by
+from standpipe.store.conditions import ids_with, of_project, owned_by
 from standpipe.store.schema import record_metadata, records
 
 #: As many records are looked up and put in order as soon as a page of them is met in a million.
@@ -32,21 +32,21 @@ def listed_with(
         return of_project(project_id)
     labels = list(metadata.items())
     if len(labels) > 1:
-        labels.sort(key=lambda label: _count(connection, _ids(project_id, label), _MANY))
-    ids = _ids(project_id, *labels)
+        labels.sort(
+            key=lambda label: _count(connection, _ids(connection, project_id, label), _MANY)
+        )
+    ids = _ids(connection, project_id, *labels)
     if _count(connection, ids, FEW + 1) <= FEW:
         return [owned_by(records.c.project_id, project_id), records.c.id.in_(ids)]
     return [*of_project(project_id), *_have(records.c.id, project_id, labels)]
 
 
-def _ids(project_id: str, label: Label, *others: Label) -> Select[tuple[str]]:
+def _ids(
+    connection: Connection, project_id: str, label: Label, *others: Label
+) -> Select[tuple[str]]:
     """Return the query for the records that have the labels; the first one leads to them."""
-    its = record_metadata.alias().c
-    name, value = label
-    query = select(its.record_id).where(
-        its.project_id == project_id, its["name"] == name, its.value == value
-    )
-    return query.where(*_have(its.record_id, project_id, others))
+    query, record_id = ids_with(connection, project_id, *label)
+    return query.where(*_have(record_id, project_id, others))
 
 
 def _have(

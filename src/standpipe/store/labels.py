@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from sqlalchemy import Connection, bindparam, delete, select, update
 
 from standpipe.store.columns import metadata_of, metadata_text
-from standpipe.store.conditions import find, matches, owned_by
+from standpipe.store.conditions import find, matching, owned_by
 from standpipe.store.database import Database
 from standpipe.store.rows import Filter, Row, now_us
 from standpipe.store.schema import record_metadata, records
@@ -44,11 +44,9 @@ class MetadataChanges:
         after a failure some are made and some are not, and asking again finishes them.
         Raises BadRequest for a filter on a field that there is not.
         """
-        conditions = [matches(project_id, each) for each in filters]
-        query = select(records.c.id).where(
-            records.c.project_id == project_id, records.c.logged.is_(True), *conditions
-        )
         with self._database.reading() as connection:
+            conditions = matching(connection, project_id, filters)
+            query = select(records.c.id).where(records.c.logged.is_(True), *conditions)
             ids = connection.scalars(query).all()
         for at in range(0, len(ids), _AT_ONCE):
             self._change(project_id, ids[at : at + _AT_ONCE], changes)

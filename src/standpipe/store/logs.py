@@ -15,6 +15,7 @@ from standpipe.store.conditions import (
     has_metadata,
     in_order,
     of_project,
+    owned_by,
     passes,
     place_of,
     rows_of,
@@ -65,10 +66,11 @@ class Logs:
     def count(self, project_id: str, **filters: Unpack[LogFilters]) -> int:
         """Return how many calls of a project pass the filters."""
         labels = (filters.get("metadata") or {}).items()
-        conditions = [*of_project(project_id), *passes(filters)]
-        conditions += [has_metadata(project_id, *label) for label in labels]
-        query = select(func.count()).select_from(records).where(*conditions)
+        ours = [owned_by(records.c.project_id, project_id)] if labels else of_project(project_id)
         with self._database.reading() as connection:
+            has = [has_metadata(connection, project_id, *label) for label in labels]
+            query = select(func.count()).select_from(records)
+            query = query.where(*ours, *passes(filters), *has)
             return connection.scalar(query) or 0
 
     def counts(self, project_id: str | None) -> dict[str, int]:

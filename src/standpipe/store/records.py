@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
-from sqlalchemy import Connection, Select, delete, select
+from sqlalchemy import Connection, delete, select
 
 from standpipe.errors import BadRequest
 from standpipe.store.conditions import (
@@ -14,7 +13,8 @@ from standpipe.store.conditions import (
     find,
     has_metadata,
     in_order,
-    matches,
+    matching,
+    owned_by,
     place_of,
     rows_of,
 )
@@ -102,19 +102,19 @@ class Records:
         """
         if not filters:
             raise BadRequest("filters: at least one, or every call would go", param="filters")
-        conditions = [matches(project_id, each) for each in filters]
-        some = select(records.c.id).where(records.c.project_id == project_id, *conditions)
         removed = Removed()
-        while ids := self._ids(some.limit(AT_ONCE)):
+        while ids := self._some(project_id, filters):
             with self._database.writing() as connection:
                 removed += remove_records(self._database, connection, project_id, ids, bury=True)
         with self._database.writing() as connection:
             rows = sum(_forget_usage(connection, project_id, each) for each in filters)
         return removed + Removed(usage_rows=rows)
 
-    def _ids(self, query: Select[Any]) -> list[str]:
+    def _some(self, project_id: str, filters: Sequence[Filter]) -> list[str]:
+        """Return the ids of some records that pass all filters."""
         with self._database.reading() as connection:
-            return list(connection.scalars(query))
+            query = select(records.c.id).where(*matching(connection, project_id, filters))
+            return list(connection.scalars(query.limit(AT_ONCE)))
 
 
 def _forget_usage(connection: Connection, project_id: str, wanted: Filter) -> int:
@@ -123,11 +123,14 @@ def _forget_usage(connection: Connection, project_id: str, wanted: Filter) -> in
     if not name:
         return 0
     left = select(records.c.id).where(
-        records.c.project_id == project_id, has_metadata(project_id, name, wanted.equals)
+        owned_by(records.c.project_id, project_id),
+        has_metadata(connection, project_id, name, wanted.equals),
     )
+    if connection.scalar(left.limit(1)) is not None:
+        return 0
     gone = 0
     for table in (usage_hours, usage_days):
         of_value = table.c.project_id == project_id, table.c.name == name
-        these = delete(table).where(*of_value, table.c.value == wanted.equals, ~left.exists())
+        these = delete(table).where(*of_value, table.c.value == wanted.equals)
         gone += connection.execute(these).rowcount
     return gone

@@ -1,6 +1,7 @@
 """The tables as they are now; the migrations lead here, and a test holds the two equal.
 
 Every query on a project's records has the project in it, so `project_id` is first in each index.
+Of some indexes SQLite has another form, whose columns are led by a span of ids; see spans.py.
 """
 
 from __future__ import annotations
@@ -140,7 +141,10 @@ records = Table(
     Index(None, "project_id", "requested_at", "id"),
     # These two hold the order too: SQLite would rather walk the first in order than sort.
     Index(None, "project_id", "model", "requested_at", "id"),
-    Index(None, "project_id", "completion_id", "requested_at"),
+    Index(None, "project_id", "completion_id", "requested_at").ddl_if(dialect="postgresql"),
+    Index("ix_records_span_completion_id", text("substr(id, 1, 6)"), "completion_id").ddl_if(
+        dialect="sqlite"
+    ),
     Index(None, "request_head"),
     # For retention: the records that still have a text, the oldest first.
     Index(
@@ -239,7 +243,14 @@ record_metadata = Table(
     Column("name", Text, primary_key=True),
     Column("value", Text, nullable=False),
     Column("project_id", Text, nullable=False),
-    Index(None, "project_id", "name", "value", "record_id"),
+    Index(None, "project_id", "name", "value", "record_id").ddl_if(dialect="postgresql"),
+    Index(
+        "ix_record_metadata_span_name_value_project_id",
+        text("substr(record_id, 1, 6)"),
+        "name",
+        "value",
+        "project_id",
+    ).ddl_if(dialect="sqlite"),
     sqlite_with_rowid=False,
 )
 

@@ -28,6 +28,9 @@ _PRAGMAS = (
     "PRAGMA page_size = 4096",
     "PRAGMA journal_mode = WAL",
     "PRAGMA synchronous = FULL",
+    # A batch of the drain's is some thousand pages. With the usual thousand, the pages that every
+    # batch changes would be written to the file itself after each.
+    "PRAGMA wal_autocheckpoint = 8000",
     "PRAGMA foreign_keys = ON",
 )
 

@@ -31,6 +31,7 @@ from standpipe.store.columns import DOLLAR
 from standpipe.store.database import Database
 from standpipe.store.rows import Row
 from standpipe.store.schema import usage_days, usage_hours
+from standpipe.wire.record import Usage
 
 HOUR_US = 3_600_000_000
 DAY_US = 24 * HOUR_US
@@ -115,6 +116,7 @@ class UsageRow(msgspec.Struct, frozen=True):
 
 _figures = operator.attrgetter(*Sums.__struct_fields__)
 
+_NOTHING = Usage()
 _KEYS = len(usage_hours.primary_key)
 _COUNTS = Sums.__struct_fields__[:-1]
 # A driver's way to take values by their place.
@@ -133,11 +135,12 @@ def add(connection: Connection, rows: Iterable[Row], names: Collection[str]) -> 
     hours: _Used = {}
     for row in rows:
         used = _used(row)
+        project, key, model = row.project, row.key or "", row.model or ""
         hour = row.requested_at // HOUR_US * HOUR_US
-        labels = [(name, row.metadata[name]) for name in names if name in row.metadata]
-        for name, value in (("", ""), *labels):
-            place = (row.project, name, hour, value, row.key or "", row.model or "")
-            _count(hours, place, used)
+        _count(hours, (project, "", hour, "", key, model), used)
+        for name in names:
+            if name in row.metadata:
+                _count(hours, (project, name, hour, row.metadata[name], key, model), used)
     days: _Used = {}
     for (project, name, hour, value, key, model), used in hours.items():
         _count(days, (project, name, hour // DAY_US * DAY_US, value, key, model), used)
@@ -180,7 +183,7 @@ def _days_of_hours(
 
 def _count(sums: _Used, place: _Place, used: list[int]) -> None:
     known = sums.get(place)
-    sums[place] = used if known is None else [*map(operator.add, known, used)]
+    sums[place] = used if known is None else list(map(operator.add, known, used))
 
 
 def _put(connection: Connection, table: Table, sums: _Used) -> None:
@@ -206,25 +209,21 @@ def _adding(table: Table, mark: str) -> str:
 
 
 def _used(row: Row) -> list[int]:
-    usage, cost = row.usage, row.cost
-    counts = [
+    cost = row.cost
+    usage = row.usage or _NOTHING
+    return [
         1,
         int(row.outcome != "complete"),
         int(cost is not None),
-        int(usage is not None and cost is None),
-        *(0,) * 6,
+        int(row.usage is not None and cost is None),
+        usage.prompt_tokens or 0,
+        usage.completion_tokens or 0,
+        usage.cached_tokens or 0,
+        usage.cache_write_tokens or 0,
+        usage.reasoning_tokens or 0,
+        (usage.prompt_audio_tokens or 0) + (usage.completion_audio_tokens or 0),
         0 if cost is None else int(cost * DOLLAR),
     ]
-    if usage is not None:
-        counts[4:10] = (
-            usage.prompt_tokens or 0,
-            usage.completion_tokens or 0,
-            usage.cached_tokens or 0,
-            usage.cache_write_tokens or 0,
-            usage.reasoning_tokens or 0,
-            (usage.prompt_audio_tokens or 0) + (usage.completion_audio_tokens or 0),
-        )
-    return counts
 
 
 class UsageSums:

@@ -5,6 +5,7 @@ What we don't know is kept, byte for byte, and what is sent on is built from wha
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import msgspec
 
 from standpipe.errors import BadRequest, Unparsable
+from standpipe.wire import usual
 from standpipe.wire.checks import (
     Check,
     Issues,
@@ -32,6 +34,7 @@ from standpipe.wire.checks import (
     whole,
 )
 from standpipe.wire.messages import messages
+from standpipe.wire.usual import Usual
 
 Json = dict[str, Any]
 
@@ -119,15 +122,12 @@ FIELDS: dict[str, Check] = {
 }
 
 
-class ChatRequest(msgspec.Struct, frozen=True):
+class ChatRequest(msgspec.Struct, frozen=True, dict=True):
     """A request that passed every check."""
 
     #: The whole body, in its order; of a field given twice, the last.
     fields: dict[str, msgspec.Raw]
-    #: The known fields that are there and not null, decoded.
-    values: Json
     model: str
-    messages: list[Json]
     stream: bool = False
     #: The caller asked for usage at the end of the stream.
     include_usage: bool = False
@@ -135,9 +135,28 @@ class ChatRequest(msgspec.Struct, frozen=True):
     store: bool | None = None
     metadata: dict[str, str] = {}
     n: int = 1
+    #: `values`, where the checks have decoded them.
+    decoded: Json | None = None
+
+    @functools.cached_property
+    def values(self) -> Json:
+        """The known fields that are there and not null, decoded; few need more than are here."""
+        if self.decoded is not None:
+            return self.decoded
+        known = {name: raw for name, raw in self.fields.items() if name in FIELDS}
+        values = {name: msgspec.json.decode(raw) for name, raw in known.items()}
+        return {name: value for name, value in values.items() if value is not None}
+
+    @property
+    def messages(self) -> list[Json]:
+        """The messages, decoded."""
+        found: list[Json] = self.values["messages"]
+        return found
 
 
 _decoder = msgspec.json.Decoder(dict[str, msgspec.Raw])
+#: Known fields that are not among the usual ones.
+_UNUSUAL = frozenset(FIELDS) - usual.NAMES
 
 
 def parse(body: bytes) -> ChatRequest:
@@ -147,6 +166,32 @@ def parse(body: bytes) -> ChatRequest:
     object, is nested too deep, or if any field we know is wrong.
     """
     raw = decode(body)
+    told = usual.read(body) if _UNUSUAL.isdisjoint(raw) else None
+    return (told and _as_usual(raw, told)) or _thoroughly(raw, body)
+
+
+def _as_usual(raw: dict[str, msgspec.Raw], told: Usual) -> ChatRequest | None:
+    """Return a request that is as most are, None if it is not."""
+    issues = Issues()
+    FIELDS["model"](told.model, ("model",), issues)
+    if told.metadata is not None:
+        FIELDS["metadata"](told.metadata, ("metadata",), issues)
+    if issues.found:
+        return None
+    options = told.stream_options
+    return ChatRequest(
+        raw,
+        told.model,
+        told.stream is True,
+        options is not None and options.include_usage is True,
+        told.store,
+        told.metadata or {},
+        told.n or 1,
+    )
+
+
+def _thoroughly(raw: dict[str, msgspec.Raw], body: bytes) -> ChatRequest:
+    """Check every field; raise BadRequest with all that is wrong."""
     issues = Issues()
     for name in _REQUIRED:
         if name not in raw:
@@ -288,12 +333,11 @@ def _request(raw: dict[str, msgspec.Raw], values: Json) -> ChatRequest:
     options = values.get("stream_options") or {}
     return ChatRequest(
         fields=raw,
-        values=values,
         model=values["model"],
-        messages=values["messages"],
         stream=values.get("stream", False),
         include_usage=bool(options.get("include_usage")),
         store=values.get("store"),
         metadata=values.get("metadata", {}),
         n=int(values.get("n", 1)),
+        decoded=values,
     )

@@ -217,7 +217,7 @@ def features(request: ChatRequest, among: Collection[str] = FEATURES) -> dict[st
             in_messages = True
             continue
         field, asks = _ASKS[name]
-        if field in request.values and asks(request.values[field]):
+        if field in request.fields and field in request.values and asks(request.values[field]):
             found[name] = field
     for name, path in _in_messages(request.messages) if in_messages else ():
         if name in among:

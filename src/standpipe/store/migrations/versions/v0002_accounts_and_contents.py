@@ -175,9 +175,9 @@ def _index_by_span() -> None:
         "ix_records_span_completion_id", "records", [sa.text("substr(id, 1, 6)"), "completion_id"]
     )
     op.create_index(
-        "ix_record_metadata_project_id_span_name_value",
+        "ix_record_metadata_span_name_value_project_id",
         "record_metadata",
-        ["project_id", sa.text("substr(record_id, 1, 6)"), "name", "value"],
+        [sa.text("substr(record_id, 1, 6)"), "name", "value", "project_id"],
     )
 
 
