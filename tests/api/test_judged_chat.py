@@ -40,6 +40,8 @@ def written(asked: Asked) -> Said:
         }
         for n in range(asked.body.get("n", 1))
     ]
+    if asked.body["model"] == "empty":
+        whole["choices"] = []
     if asked.body["model"] == "odd":
         whole["choices"][0].pop("message")
     assert "criteria" not in asked.body
@@ -329,8 +331,10 @@ def test_error_of_the_answer_is_the_call_s(criteria: Asker, upstream: Double) ->
     assert len(upstream.asked) == before
 
 
-def test_answer_that_cannot_be_judged_is_none(criteria: Asker) -> None:
-    answer = ask(criteria, "short", model="odd")
+@pytest.mark.parametrize("model", ["odd", "empty"])
+@pytest.mark.parametrize("stream", [True, False])
+def test_answer_that_cannot_be_judged_is_none(criteria: Asker, model: str, stream: bool) -> None:
+    answer = ask(criteria, "short", model=model, stream=stream)
     assert answer.status == 502
     assert "cannot be judged" in answer.json["message"]
 

@@ -6,6 +6,7 @@ So they are routed, limited, recorded and paid for as what the caller asks itsel
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import msgspec
@@ -54,15 +55,26 @@ class Asking:
     def __init__(self, chat: Chat) -> None:
         self._chat = chat
 
-    async def ask(self, body: Json, whose: OnBehalf, *, kind: Kind, most_tokens: int) -> Said:
+    async def ask(
+        self,
+        body: Json,
+        whose: OnBehalf,
+        *,
+        kind: Kind,
+        labels: Mapping[str, str],
+        most_tokens: int,
+    ) -> Said:
         """Make a call and return its answer, an error too.
 
-        Its answer has at most so many tokens. Cancelled, it is given up as if its client had left.
+        `labels` are its metadata, and its answer has at most so many tokens. Cancelled, it is
+        given up as if its client had left.
+
         Raises Unavailable where the spool has no room for its record, PaymentRequired where what it
         may cost is not left of a budget; NotFound or BadRequest then for a model that there is not.
         """
         text = msgspec.json.encode(body)
-        call = Call(_incoming(whose), whose.caller, text, kind=kind, parent=whose.parent)
+        incoming = _incoming(whose, labels)
+        call = Call(incoming, whose.caller, text, kind=kind, parent=whose.parent)
         if whose.budget is None:
             return await self._carried(call)
         dearest = self._dearest(call, body["model"], most_tokens)
@@ -93,7 +105,7 @@ def _used(call: Call) -> list[Used]:
     return list(answers(record, Summary(), record.usage))
 
 
-def _incoming(whose: OnBehalf) -> Incoming:
+def _incoming(whose: OnBehalf, labels: Mapping[str, str]) -> Incoming:
     """Return the headers of a call: what a provider has not is done without."""
     logged = {None: None, True: b"true", False: b"false"}[whose.logged]
     return Incoming(
@@ -102,6 +114,8 @@ def _incoming(whose: OnBehalf) -> Incoming:
         traceparent=whose.incoming.traceparent,
         tracestate=whose.incoming.tracestate,
         log_request=logged,
+        # Not in the body: no provider is to see them, whatever it is sent of other calls.
+        tags=msgspec.json.encode(labels),
         fidelity=b"best-effort",
     )
 

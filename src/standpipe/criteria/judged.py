@@ -7,7 +7,7 @@ that fail, or take too long, cost the answer nothing but their scores.
 from __future__ import annotations
 
 from collections.abc import Awaitable
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 from typing_extensions import override
@@ -69,6 +69,9 @@ class Held:
 
 class _Choice(msgspec.Struct):
     message: Json
+
+
+_Choices = Annotated[list[_Choice], msgspec.Meta(min_length=1)]
 
 
 class Whole(msgspec.Struct, frozen=True):
@@ -170,7 +173,7 @@ def _outputs(body: bytes) -> tuple[Json, list[Json]]:
     """Return a completion and the messages of its choices; NotACompletion if it has none."""
     try:
         completion = msgspec.json.decode(body, type=dict[str, Any])
-        made = msgspec.convert(completion.get("choices"), list[_Choice])
+        made = msgspec.convert(completion.get("choices"), _Choices)
     except (msgspec.DecodeError, RecursionError) as error:
         raise NotACompletion(f"the provider's answer cannot be judged: {error}") from error
     return completion, [each.message for each in made]

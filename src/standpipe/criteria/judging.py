@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any, NamedTuple
 
 import msgspec
@@ -55,12 +56,14 @@ class Judging:
             return Ruling(Failure(error.status, error.message))
 
     async def _judged(self, name: str, definition: Judged, case: Case, whose: OnBehalf) -> Ruling:
-        body = {**judge.request(definition, case), "metadata": {"criterion": name}}
+        body = judge.request(definition, case)
         most = judge.most_tokens(body)
-        said = await self._asking.ask(body, whose, kind="judge", most_tokens=most)
+        ask = functools.partial(
+            self._asking.ask, kind="judge", labels={"criterion": name}, most_tokens=most
+        )
+        said = await ask(body, whose)
         if said.status in _UNKNOWN_PARAMETER and b"logprobs" in said.body:
-            plain = judge.without_logprobs(body)
-            said = await self._asking.ask(plain, whose, kind="judge", most_tokens=most)
+            said = await ask(judge.without_logprobs(body), whose)
         return Ruling(_verdict(definition, said), said.id)
 
 
