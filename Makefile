@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export STANDPIPE_HOME ?= $(CURDIR)/.standpipe
 
-.PHONY: serve test check format lock clean readme bench bench-start bench-guard bench-records faults
+.PHONY: serve test check format lock clean readme bench bench-flat bench-start bench-guard bench-records faults
 
 serve: $(VENV)/runtime.done weights ## Serve on http://127.0.0.1:8787 with the embedded model.
 	@exec $(BIN)/standpipe serve
@@ -29,6 +29,9 @@ readme: $(VENV)/dev.done ## Write the README's tree and docs/fidelity.md anew.
 
 bench: $(VENV)/dev.done ## Measure beside others, 25 minutes; see docs/benchmarks. BENCH=--quick looks in 2.
 	PYTHONPATH=benchmarks $(BIN)/python -m speed $(BENCH)
+
+bench-flat: $(VENV)/dev.done ## Measure that cost stays flat, a quarter of an hour; FLAT=--quick looks.
+	PYTHONPATH=benchmarks $(BIN)/python benchmarks/flat.py $(FLAT)
 
 bench-start: $(VENV)/dev.done weights ## Measure a start; see docs/benchmarks.
 	$(BIN)/python benchmarks/start.py

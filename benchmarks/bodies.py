@@ -18,7 +18,7 @@ _FRAME = {"id": "chatcmpl-9a8b7c6d5e4f3a2b1c0d", "created": 1_750_000_000, "mode
 _SAID = (
     "The gateway received your request and this is the fixed reply of the mock upstream; it is as "
     "long as a short answer of a chat model would be, so that parsing it and logging it costs what "
-    "it would cost in real use."
+    "it would cost in real use, no more and no less than that."
 )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,6 +13,7 @@ from typing import Any
 import uvloop
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from standpipe.server.direct import Route
 from standpipe.server.door import Door
 from standpipe.server.listener import Traffic, serve
 from standpipe.server.service import Limits
@@ -96,6 +97,7 @@ async def listening(
     limits: Limits | None = None,
     *,
     door: Door | None = None,
+    routes: Mapping[bytes, Route] | None = None,
     grace: float = DEADLINE,
 ) -> AsyncIterator[Running]:
     """Serve `app` on a free port of the loopback while the block runs."""
@@ -109,6 +111,7 @@ async def listening(
             [bound],
             limits=limits or Limits(),
             door=door,
+            routes=routes,
             grace=grace,
             stop=stop,
             is_replaced=lambda: running.is_replaced,

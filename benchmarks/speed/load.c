@@ -1,8 +1,9 @@
 /* A client that places calls: one thread, epoll, HTTP/1.1 with keep-alive to 127.0.0.1.
  *
- *   load PORT REQUEST CONNECTIONS SECONDS RATE
+ *   load PORT REQUEST CONNECTIONS SECONDS RATE NUMBERS
  *
- * REQUEST is a file with the bytes of a whole request. With RATE 0 each connection places its next
+ * REQUEST is a file with the bytes of a whole request; eight # in it become a number from 0 up to
+ * NUMBERS, the next one for each call. With RATE 0 each connection places its next
  * call when the last one is answered (a closed loop). With a rate calls are due so many times a
  * second, and one's time runs from when it was due, whether or not a connection was free (an open
  * loop, without coordinated omission).
@@ -42,9 +43,9 @@ typedef struct {
 
 static Line *lines;
 static int connections, port, poll_fd;
-static char *request;
+static char *request, *number;
 static size_t request_size;
-static uint64_t began, ends, interval, placed;
+static uint64_t began, ends, interval, placed, numbers;
 static Times calls, events, firsts;
 static size_t answered, bad, broken, in_window, bytes, reconnected;
 static int *idle, idles;
@@ -102,6 +103,11 @@ static void place_due(void) { /* what is due now, as far as lines are free */
   while (idles) {
     uint64_t due = interval ? began + placed * interval : now;
     if (due > now) return;
+    if (number) {
+      char digits[24];
+      sprintf(digits, "%08llu", (unsigned long long)(placed % numbers));
+      memcpy(number, digits, 8);
+    }
     placed++;
     place(&lines[idle[--idles]], due);
   }
@@ -258,7 +264,7 @@ static void run_until(uint64_t until, int timer) {
 }
 
 int main(int argc, char **argv) {
-  if (argc != 6) { fprintf(stderr, "load PORT REQUEST CONNECTIONS SECONDS RATE\n"); return 2; }
+  if (argc != 7) { fprintf(stderr, "load PORT REQUEST CONNECTIONS SECONDS RATE NUMBERS\n"); return 2; }
   port = atoi(argv[1]);
   connections = atoi(argv[3]);
   double seconds = atof(argv[4]), rate = atof(argv[5]);
@@ -266,6 +272,8 @@ int main(int argc, char **argv) {
   if (!file) { perror(argv[2]); return 1; }
   request = malloc(64 << 20);
   request_size = fread(request, 1, 64 << 20, file);
+  number = memmem(request, request_size, "########", 8);
+  numbers = strtoull(argv[6], 0, 10);
   signal(SIGPIPE, SIG_IGN);
   struct rlimit files;
   getrlimit(RLIMIT_NOFILE, &files);

@@ -15,6 +15,8 @@ from speed import machine
 Json = dict[str, Any]
 #: Bytes of a plain request's body.
 PLAIN = 1434
+#: What the client replaces by a number of as many digits, the next one for each call.
+NUMBER = "########"
 
 
 class Asked(NamedTuple):
@@ -26,6 +28,8 @@ class Asked(NamedTuple):
     streamed: bool = False
     #: Bytes of a request's body.
     size: int = PLAIN
+    #: How many numbers stand in turn where `NUMBER` is in a request, from 0 on.
+    numbers: int = 1
 
 
 class LoadFailed(RuntimeError):
@@ -56,7 +60,7 @@ def place(
     calls are still on their way. Raises LoadFailed.
     """
     words = [*machine.pinned(machine.OTHER_CORES), load, port, file]
-    words += [asked.connections, seconds, asked.rate]
+    words += [asked.connections, seconds, asked.rate, asked.numbers]
     pipe = subprocess.PIPE
     with subprocess.Popen([*map(str, words)], stdin=pipe, stdout=pipe, text=True) as client:
         assert client.stdin is not None

@@ -8,6 +8,7 @@ import platform
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -107,6 +108,11 @@ def end(process: subprocess.Popen[bytes]) -> None:
         with contextlib.suppress(psutil.Error):
             each.kill()
     process.wait(_END_S)
+
+
+def end_with_all() -> None:
+    """Let SIGTERM end this process as an error does, so that all that was started is ended too."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
 
 
 def described() -> dict[str, Any]:

@@ -58,11 +58,12 @@ class Sampler:
         file = self._running.place.folder / "request"
         headers = self._target.headers(self._running.place)
         file.write_bytes(request(asked, model=self._target.model, headers=headers))
-        found = place(
-            *(self._load, self._running.port, file, asked, seconds),
-            on_begin=meter.begin,
-            on_end=meter.end,
-        )
+        words = self._load, self._running.port, file, asked, seconds
+        try:
+            found = place(*words, on_begin=meter.begin, on_end=meter.end)
+        except LoadFailed:
+            self._running.require_alive()  # else that is what is to be told
+            raise
         self._running.answered += found["answered"]
         self._running.require_alive()
         _require_well(found)

@@ -100,7 +100,7 @@ events {{ worker_connections 8192; }}
 http {{
   access_log off; client_body_temp_path tmp; proxy_temp_path tmp; fastcgi_temp_path tmp;
   uwsgi_temp_path tmp; scgi_temp_path tmp;
-  keepalive_requests 100000000; client_body_buffer_size 64k; client_max_body_size 0;
+  keepalive_requests 100000000; client_body_buffer_size 2m; client_max_body_size 0;
   upstream mock {{ server 127.0.0.1:{up}; keepalive 1024; keepalive_requests 100000000; }}
   server {{
     listen 127.0.0.1:{port} backlog=4096;

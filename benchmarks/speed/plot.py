@@ -8,7 +8,7 @@ from xml.sax.saxutils import escape
 
 from speed.figures import Figures
 from speed.page import number
-from speed.rows import OURS
+from speed.rows import DIRECT, OURS, TWO
 
 _WIDTH, _NAMES, _VALUES = 820, 190, 70
 _ROW, _BAR, _HEAD, _FOOT = 24, 15, 44, 26
@@ -25,6 +25,9 @@ class Panel(NamedTuple):
     #: The longest bar is the best one.
     more_is_better: bool = False
 
+
+#: One is no gateway, one has two cores.
+_NOT_DRAWN = (DIRECT, TWO)
 
 PANELS = (
     Panel("Processor time a call, µs (32 connections; less is better)", "closed/32", "cpu_us"),
@@ -52,7 +55,8 @@ def plot(figures: Figures) -> str:
 
 
 def _bars(figures: Figures, panel: Panel) -> list[tuple[str, float]]:
-    found = [(each, figures.get(each, panel.measure, panel.figure)) for each in figures.targets]
+    names = [each for each in figures.targets if each not in _NOT_DRAWN]
+    found = [(each, figures.get(each, panel.measure, panel.figure)) for each in names]
     bars = [(name, value) for name, value in found if value]
     return sorted(bars, key=lambda bar: bar[1], reverse=panel.more_is_better)
 

@@ -81,8 +81,8 @@ _TARGETS = (
     Target(
         "nginx",
         peers.start_nginx,
-        "Passes bytes on, as a plain reverse proxy: no key, no parsing, no route, no usage, "
-        "no record.",
+        "Passes bytes on as they are, as a plain reverse proxy does: no key is checked, nothing is "
+        "parsed, no usage is read, no record kept.",
         _ALL,
         model=MODEL,
         needs="nginx",
@@ -90,8 +90,9 @@ _TARGETS = (
     Target(
         "vllm-router",
         peers.start_vllm_router,
-        "A router in Rust: parses the request, picks a worker of a pool, here of one, retries, has "
-        "metrics. No key is checked, no model renamed, no usage read, no record kept.",
+        "A router in Rust, here to one place. It reads the request and writes it anew with "
+        "defaults in it, and passes the answer on as it came. No key is checked, no model renamed, "
+        "no record kept.",
         _ALL,
         model=MODEL,
         needs="vllm-router",
@@ -99,16 +100,17 @@ _TARGETS = (
     Target(
         "ferrogw",
         peers.start_ferrogw,
-        "A gateway in Go: checks a master key, parses, routes, limits rates, builds the answer "
-        "anew, counts in memory. Its log of requests is off, so no record is kept.",
+        "A gateway in Go. It checks a master key, and writes request and answer anew. The model "
+        "keeps its name. Its log of requests is off, so no record is kept.",
         _ALL,
         needs="ferrogw",
     ),
     Target(
         "portkey",
         peers.start_portkey,
-        "A gateway in TypeScript: reads provider and address from headers, builds request and "
-        "answer anew. It has no keys of its own and keeps no record.",
+        "A gateway in TypeScript. It takes provider and address from headers, writes the request "
+        "anew and passes the answer on as it came. It checks no key of its own and keeps no "
+        "record.",
         _ALL,
         headers=peers.portkey_headers,
         needs="portkey",
@@ -116,11 +118,13 @@ _TARGETS = (
     Target(
         "litellm",
         peers.start_litellm,
-        "A gateway in Python, one worker: checks a master key, routes with a name of its own for "
-        "the model, builds request and answer anew, counts usage and costs, runs its hooks. No "
-        "database and no log are configured, so no record is kept.",
+        "A gateway in Python, one worker. It checks a master key, has a name of its own for the "
+        "model, and writes request and answer anew. No database and no log are configured, so no "
+        "record is kept.",
         (*_CLOSED, "open/100", "bodies/32 KB", "streams/16"),
         needs="litellm",
     ),
 )
+#: For a look.
+QUICK = (DIRECT, OURS, "nginx", "vllm-router")
 TARGETS = {each.name: each for each in _TARGETS}

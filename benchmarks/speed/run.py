@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
@@ -10,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import psutil
 from typing_extensions import override
 
 from speed import machine, own, peers
@@ -24,6 +26,11 @@ from speed.targets import Place, Running, Target, TargetFailed, started
 Json = dict[str, Any]
 #: An open loop faster than this share of what a target can do shows its queue and nothing else.
 MOST_OF_ITS_SPEED = 0.7
+#: What may go wrong with one target and is no reason to stop.
+_FAILURES = (
+    *(TargetFailed, LoadFailed, OSError),
+    *(subprocess.SubprocessError, sqlite3.Error, psutil.Error),
+)
 
 
 class Plan(NamedTuple):
@@ -109,7 +116,11 @@ class Run:
         drains = target.name == OURS and "drain" in self._plan.parts
         if not names and not drains:
             return
-        with self._noting(target, f"round {number + 1}"), self._running(target) as running:
+        with (
+            self._noting(target, f"round {number + 1}"),
+            self._whole(target, number),
+            self._running(target) as running,
+        ):
             sampler = Sampler(self._built.load, target, running, self._plan.effort)
             sampler.warm_up()
             for name in names:
@@ -123,7 +134,7 @@ class Run:
         asked = MEASURES[name]
         if asked.rate > MOST_OF_ITS_SPEED * self._speed(target):
             return
-        with self._noting(target, name):
+        with self._noting(target, name, (LoadFailed,)):
             found = sampler.sample(asked)
             self.found["samples"].append(
                 {"target": target.name, "measure": name, "round": number, **found}
@@ -172,16 +183,27 @@ class Run:
         return Place(folder, machine.free_port(), self._mocks, self._built.certificate)
 
     @contextmanager
-    def _noting(self, target: Target, what: str) -> Iterator[None]:
+    def _noting(
+        self, target: Target, what: str, kinds: tuple[type[Exception], ...] = _FAILURES
+    ) -> Iterator[None]:
         """Note what fails, and go on with the rest."""
         try:
             yield
-        except (TargetFailed, LoadFailed, OSError, subprocess.SubprocessError) as error:
+        except kinds as error:
             told = {"target": target.name, "what": what, "why": str(error)}
             self.found["failed"].append(told)
             self._say(f"{target.name}, {what}: {error}")
-            if isinstance(error, TargetFailed) and "/" in what:
-                raise
+
+    @contextmanager
+    def _whole(self, target: Target, number: int) -> Iterator[None]:
+        """Forget the samples of a round in which the target ended by itself."""
+        try:
+            yield
+        except TargetFailed:
+            void = target.name, number
+            samples = self.found["samples"]
+            samples[:] = [x for x in samples if (x["target"], x["round"]) != void]
+            raise
 
     def _say(self, what: str) -> None:
         print(f"{time.monotonic() - self._began:5.0f} s  {what}", flush=True)

@@ -33,6 +33,11 @@ from standpipe.wire.known_secrets import KnownSecrets
 SPOOLS: dict[str, type[Spool]] = {"process": Spool, "disk": DiskSpool}
 
 
+#: Objects between two collections. A call that is being answered has some 30 that are counted and
+#: leaves no cycle: with Python's 700, 32 connections made it look after every 80 calls, in vain.
+_YOUNG = 5000
+
+
 class WorkerSpec(msgspec.Struct, frozen=True):
     """What the supervisor says on standard input."""
 
@@ -142,6 +147,7 @@ def _ready(presence: Presence, traffic: Traffic) -> None:
     # What is there now stays: the collector need not look at it again.
     gc.collect()
     gc.freeze()
+    gc.set_threshold(_YOUNG)
     _say({"ready": True})
 
 

@@ -108,6 +108,7 @@ def test_stream_of_a_lost_node_is_lost_and_stays_so_should_it_come_back(
         for call in (old, fresh)
     }
     streams = [OpenStream(call, "gone", payload) for call, payload in begun.items()]
+    streams.append(OpenStream(f"{old}-strange", "gone", b"of a later version"))
     store.add(Batch(opened=streams, positions={"gone-00000000.seg": 1}))
     Housekeeping(store, Retention(records_days=0, content_days=0)).step()
     assert [stream.id for stream in store.open_streams(None)] == [fresh]

@@ -94,8 +94,32 @@ def test_whole_answer_comes_back_with_the_asked_model_and_all_else() -> None:
     body = b'{"id":"c","x_vendor": {"a" : 1},"model":"theirs-2025","choices":[{"x":1}]}'
     whole = DIALECT.completion(body, request())
     assert whole.provider_model == "theirs-2025"
-    assert b'"x_vendor":{"a" : 1}' in whole.body
+    assert b'"x_vendor": {"a" : 1}' in whole.body
     assert json.loads(whole.body) == {**json.loads(body), "model": "asked"}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"model" : "theirs","choices":[]}',
+        b'{"model": "theirs", "choices": []}',
+        b'{"choices":[],"model":"theirs"}',
+        b'{"choices":[{"model":"theirs"}],"model": "theirs"}',
+        b'{"choices":[{"message":{"content":"\\"model\\":\\"theirs\\""}}],"model":"theirs"}',
+        b'{"model":"other","choices":[],"model":"theirs"}',
+        b'{"choices":[],"model":"theirs","usage":null}',
+    ],
+)
+def test_only_the_name_of_the_model_changes_however_it_is_written(body: bytes) -> None:
+    whole = DIALECT.completion(body, request())
+    assert whole.provider_model == "theirs"
+    assert json.loads(whole.body) == {**json.loads(body), "model": "asked"}
+
+
+@pytest.mark.parametrize("body", [b'{"choices":[]}', b'{"choices":[],"model":null}'])
+def test_answer_without_a_model_gets_the_asked_one(body: bytes) -> None:
+    whole = DIALECT.completion(body, request())
+    assert (whole.provider_model, json.loads(whole.body)["model"]) == (None, "asked")
 
 
 def test_cached_tokens_come_in_both_forms() -> None:

@@ -148,7 +148,7 @@ def test_several_processes_can_migrate_at_once(empty_url: str) -> None:
 def test_file_is_set_up_for_one_writer_and_many_readers(tmp_path: Path, store: Store) -> None:
     with closing(sqlite3.connect(tmp_path / "standpipe.db")) as connection:
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
-        assert connection.execute("PRAGMA page_size").fetchone() == (4096,)
+        assert connection.execute("PRAGMA page_size").fetchone() == (16384,)
 
 
 def test_alembic_is_not_imported_by_the_store() -> None:

@@ -36,8 +36,7 @@ def test_what_is_read_as_usual_passes_every_check(fields: dict[str, Any]) -> Non
     if told is None:
         return
     issues = Issues()
-    left = {name for name in ("model", "metadata") if name in fields}  # those are checked as ever
-    for name in set(PLAIN | fields) & set(chat.FIELDS) - left:
+    for name in set(PLAIN | fields) & set(chat.FIELDS):
         value = (PLAIN | fields)[name]
         if value is not None:
             chat.FIELDS[name](value, (name,), issues)

@@ -41,9 +41,9 @@ class CallRoute:
         self._refusals = refusals
         self._answer = answer
 
-    async def direct(self, exchange: DirectExchange) -> None:
+    def direct(self, exchange: DirectExchange) -> Awaitable[None]:
         """Answer one request."""
-        await self._call(exchange.headers, exchange.body, exchange)
+        return self._call(exchange.headers, exchange.body, exchange)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request over ASGI."""

@@ -64,7 +64,7 @@ class Call(msgspec.Struct, eq=False):
     """What is known of a call so far.
 
     Its outcome is `abandoned` until something proves otherwise, so a path that nobody thought of
-    leaves a record that says so. A struct, since one is made in a third of an object's time.
+    leaves a record that says so. A struct, since one is made in less time than an object.
     """
 
     incoming: Incoming
@@ -176,33 +176,36 @@ class Call(msgspec.Struct, eq=False):
     def record(self) -> Record:
         """Return the record of the call as it stands now."""
         response = b"".join(self.pieces) or None
+        # By place as far as it must be: where arguments and twice the names are over 30, Python
+        # builds a dictionary of the names first, and the call takes five times as long.
         record = Record(
-            id=self.id,
-            kind=self.kind,
-            parent=self.parent,
-            project=self.caller.project,
-            key=self.caller.key,
-            requested_at=self.requested_at,
-            received_at=now_us(),
-            outcome=self.outcome,
-            status=self.status,
-            logged=self.logged,
-            first_byte_at=self.first_byte_at,
-            model=self.request.model if self.request else None,
-            provider=self.target.provider if self.target else None,
-            provider_model=self.model_name or (self.target.model if self.target else None),
-            error=self.error,
-            streamed=self.request is not None and self.request.stream,
-            metadata=self.metadata,
-            attempts=tuple(self.attempts),
-            fidelity=self.told,
-            user_agent=control.text(self.incoming.user_agent),
+            self.id,
+            self.kind,
+            self.caller.project,
+            self.caller.key,
+            self.requested_at,
+            now_us(),
+            self.outcome,
+            self.status,
+            self.logged,
+            self.first_byte_at,
+            self.request.model if self.request else None,
+            self.target.provider if self.target else None,
+            self.model_name or (self.target.model if self.target else None),
+            self.error,
+            self.request is not None and self.request.stream,
+            self.metadata,
+            tuple(self.attempts),
+            self.told,
+            control.text(self.incoming.user_agent),
             traceparent=control.text(self.incoming.traceparent),
             retry_count=control.retry_count(self.incoming),
             request=self.body if self.logged else None,
             response=response if self.logged else None,
             response_form=self.form,
         )
+        if self.parent is not None:
+            record = msgspec.structs.replace(record, parent=self.parent)
         if self.decoder is not None:
             record = _with_stream(record, self.decoder)
         for each in self.attempts:

@@ -53,7 +53,10 @@ class Contents:
         """Return what `plain` does, and its payload: to encode it takes more than to look at it."""
         kept = _bare(record, self._labels) if content == "none" else record
         payload = encode(kept)
-        if kept.kind != "report" and not self._tells(kept, payload, own):
+        # An answer that was sent has no secret of ours, and none of the caller's that was not
+        # asked. It is the end of the payload.
+        asked = len(payload) - (0 if kept.response is None else len(kept.response))
+        if kept.kind != "report" and not self.secrets.are_in(payload, own, asked):
             return kept, payload
         # A model that repeats a secret does so in pieces.
         kept = self.secrets.out_of(_whole(kept), own)
@@ -83,15 +86,6 @@ class Contents:
         except Exception:  # noqa: BLE001 (as above)
             self._failed(f"call {begin.id}")
             return _bare_begin(begin, ())
-
-    def _tells(self, record: Record, payload: bytes, own: bytes | None) -> bool:
-        """Tell whether a call's record has a secret in it.
-
-        An answer that was sent has none of ours, and none of the caller's that was not asked. It is
-        the end of the payload.
-        """
-        answer = 0 if record.response is None else len(record.response)
-        return self.secrets.are_in(payload, own, len(payload) - answer)
 
     def drops(self, metadata: Mapping[str, str]) -> bool:
         """Tell whether `none` leaves any of the metadata out."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable
@@ -39,6 +40,8 @@ STREAM: Headers = [
 Asked = TypeVar("Asked")
 #: How long a provider may take to end its answer after its last event.
 DRAIN_SECONDS = 0.5
+#: Names of models that are remembered as headers have them, at most.
+MODELS_SHOWN = 256
 
 
 class Lifetime(ABC, Generic[Asked]):
@@ -52,6 +55,8 @@ class Lifetime(ABC, Generic[Asked]):
         self._contents, self._secrets = keeper.contents, keeper.contents.secrets
         self._logging_default = logging_default
         self._content = content
+        #: A model's name as a header has it; few models are asked again and again.
+        self._shown = functools.lru_cache(MODELS_SHOWN)(self._show)
 
     @abstractmethod
     def _read(self, call: Call) -> Asked:
@@ -177,14 +182,18 @@ class Lifetime(ABC, Generic[Asked]):
     def _names(self, call: Call) -> Headers:
         """Return the headers that say which call and which model it was."""
         headers: Headers = [(b"x-request-id", call.id.encode())]
-        model = call.model_name
-        # The provider chose these characters: none of them may end a header.
-        if model and model.isascii() and model.isprintable():
-            headers.append((b"standpipe-model", self._secrets.hide(model.encode())))
+        if (model := call.model_name) and (name := self._shown(model)) is not None:
+            headers.append((b"standpipe-model", name))
         headers += call.rates
         if call.told:
             headers.append((b"standpipe-fidelity", ", ".join(call.told).encode()))
         return headers
+
+    def _show(self, model: str) -> bytes | None:
+        """Return a provider's name of its model for a header, None if it cannot be in one."""
+        # The provider chose these characters: none of them may end a header.
+        is_safe = model.isascii() and model.isprintable()
+        return self._secrets.hide(model.encode()) if is_safe else None
 
     def _error_event(self, error: ApiError) -> bytes:
         """Return the event that ends a stream which had begun."""
@@ -250,6 +259,8 @@ def check_stream(answer: Answer, wanted: bytes = b"text/event-stream") -> None:
 
 async def drain(answer: Answer) -> None:
     """Read what a provider sends after its last event, so that its connection can be used again."""
+    if answer.finished:  # it came with that event
+        return
     with contextlib.suppress(ApiError, TimeoutError):
         async with asyncio.timeout(DRAIN_SECONDS):
             while await answer.read():

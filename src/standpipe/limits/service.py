@@ -27,10 +27,15 @@ log = logging.getLogger(__name__)
 
 #: Seconds between two words that calls are still there.
 KEEP_S = 2.0
-#: Seconds between two looks at what the store has of what was spent, and for how long after its
-#: last call that is looked at.
+#: Seconds between two looks at what the store has of what was spent, at least and at most; and for
+#: how long after its last call that is looked at, without and with calls that are not stored.
 SETTLE_S = 2.0
+SELDOM_S = 60.0
 WATCHED_S = 60.0
+FORGOTTEN_S = 3600.0
+#: How much longer the pause is than the look: with many calls that wait to be stored, one takes
+#: long.
+_REST = 10
 #: Seconds between two tries to count the end of a call where what counts is away.
 AGAIN_S = 0.5
 #: What becomes of a call whose price nobody knows where its money is counted.
@@ -77,14 +82,18 @@ class Service:
         So what a node has noted and not told before it died is counted, and what was told is not
         counted twice.
         """
+        pause = SETTLE_S
         while True:
-            await asyncio.sleep(SETTLE_S)
+            await asyncio.sleep(pause)
+            began = time.monotonic()
             together = defaultdict(list)
             for span, _ in self._watched.values():
                 together[span.project, span.name].append(span)
             for some in together.values():
                 with contextlib.suppress(Away, StoreUnavailable):
                     await self._settle_in_turn(some)
+            took = time.monotonic() - began
+            pause = min(max(SETTLE_S, _REST * took), SELDOM_S)
 
     async def begin(self, want: Want) -> tuple[Want, Verdict]:
         """Let a call begin, or not; return it with its price."""
@@ -97,6 +106,7 @@ class Service:
 
     async def end(self, want: Want, end: End) -> None:
         """Count what a call took."""
+        self._watch(want)
         # What cannot be priced cannot be counted.
         cost = self._prices.cost(end.answers, want.at) if want.has_budget else None
         spent = 0 if cost is None else pico(cost.dollars)
@@ -124,19 +134,23 @@ class Service:
 
     async def _know(self, want: Want) -> bool:
         """Let all that its budgets have spent be known; False if nobody can say."""
-        now = time.monotonic()
-        for span in spans(want):
-            self._watched[span.place] = span, now
+        self._watch(want)
         unknown = await self._ledger.unknown(want)
         told = [await self._spent.ask(span, self._settle) for span in unknown]
         return all(told)
 
+    def _watch(self, want: Want) -> None:
+        now = time.monotonic()
+        for span in spans(want):
+            self._watched[span.place] = span, now
+
     async def _settle_in_turn(self, some: Sequence[Span]) -> None:
         """Settle spans of one project and period, unless another node does."""
         ended = await self._ended_in(some)
-        idle = time.monotonic() - WATCHED_S
-        for span in some:
-            if not ended[span] and self._watched[span.place][1] < idle:
+        now = time.monotonic()
+        for span, calls in ended.items():
+            _, seen = self._watched[span.place]
+            if now - seen > (FORGOTTEN_S if calls else WATCHED_S):
                 del self._watched[span.place]
         if await self._ledger.takes_turn(some):
             await self._take(ended)

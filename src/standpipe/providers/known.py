@@ -90,8 +90,6 @@ def path(known: Known, base_url: str, model: str) -> str:
     """
     if base_url.rstrip("/").endswith("/openai/v1"):
         return "/chat/completions"
-    if "{model}" not in known.path:
-        return known.path
     return known.path.replace("{model}", quote(model, safe=""))
 
 

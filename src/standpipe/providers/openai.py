@@ -16,9 +16,10 @@ from typing_extensions import override
 
 from standpipe.errors import ApiError, Cut, KeyRefused, NotACompletion, Refused
 from standpipe.providers.dialect import Decoder, Fidelity, Outgoing, Quirks, Whole
+from standpipe.providers.shape import Shape
 from standpipe.providers.stream import EventDecoder
 from standpipe.wire import sse, usage
-from standpipe.wire.chat import ChatRequest, rebuild
+from standpipe.wire.chat import ChatRequest
 
 Chunk = dict[str, Any]
 
@@ -71,13 +72,15 @@ class OpenAI:
 
     def prepare(self, request: ChatRequest, model: str, quirks: Quirks) -> Outgoing:
         """Return the caller's body with the provider's model name."""
-        changes = self.changes(request, model, quirks)
-        absent = [name for name, value in changes.items() if value is None]
-        for name in absent:
-            del changes[name]
-        without = (*_kept_back(request, quirks), *absent)
-        body = rebuild(request, changes=changes, without=without)
-        return Outgoing(self.path(model), body)
+        body: dict[str, object] = dict(request.fields)
+        for name in _kept_back(request, quirks):
+            body.pop(name, None)
+        for name, value in self.changes(request, model, quirks).items():
+            if value is None:
+                body.pop(name, None)
+            else:
+                body[name] = value
+        return Outgoing(self.path(model), _encode(body))
 
     def path(self, model: str) -> str:
         """Return where chat completions are, under the base URL."""
@@ -95,12 +98,16 @@ class OpenAI:
 
     def completion(self, body: bytes, request: ChatRequest) -> Whole:
         """Return the answer with the model name that was asked for."""
-        fields = _completion_fields(body)
-        named = _string(fields.get("model"))
-        fields["model"] = msgspec.Raw(_encode(request.model))
-        if (raw := fields.get("usage")) is not None:
-            fields["usage"] = complete_usage(raw)
-        return Whole(body=_encode(fields), provider_model=named)
+        told = _told(body)
+        usage, named = complete_usage(told.usage), _string(told.model or None)
+        if told.model and usage is told.usage:
+            whole = _renamed(body, bytes(told.model), _encode(request.model))
+            if whole is not None:
+                return Whole(whole, named)
+        answer: dict[str, object] = {**_fields.decode(body), "model": request.model}
+        if usage:
+            answer["usage"] = usage
+        return Whole(_encode(answer), named)
 
     def decoder(self, request: ChatRequest, quirks: Quirks) -> Decoder:
         """Return a decoder that relays events as they are, but for the model name."""
@@ -132,13 +139,28 @@ class StreamDecoder(EventDecoder[bytes]):
         drop_usage: bool,
         repair: Callable[[Chunk], Chunk] | None = None,
     ) -> None:
-        super().__init__(sse.Splitter())
+        self._events = sse.Splitter()
+        super().__init__(self._events)
+        self._shape = Shape()
         self._requested = requested
         self._ours = b'"model":' + _encode(requested)
         self._theirs: bytes | None = None
         self._unfinished = choices
         self._drop_usage = drop_usage
         self._repair = repair
+
+    @override
+    def feed(self, data: bytes) -> bytes:
+        """Return the events that are whole now; an error behind them is raised by the next call.
+
+        Most reads bring one event that is the last one but for its text: 2,000 instructions where
+        a look at every event takes 20,000.
+        """
+        if self._broken is None and not self._events.waiting:
+            same = self._shape.renamed(data)
+            if same is not None:
+                return same
+        return super().feed(data)
 
     @override
     def close(self) -> None:
@@ -154,14 +176,21 @@ class StreamDecoder(EventDecoder[bytes]):
     def _take(self, event: bytes) -> bytes:
         if self.done:
             return b""
+        same = self._shape.renamed(event)
+        if same is not None:
+            return same
         if self._theirs is not None and event.count(self._theirs) == 1 and _is_plain(event):
-            self._unfinished -= len(_FINISHED.findall(event))
+            finished = len(_FINISHED.findall(event))
+            self._unfinished -= finished
+            if not finished:
+                self._shape.learn(event, self._theirs, self._ours)
             return event.replace(self._theirs, self._ours)
         payload = sse.data_of(event)
         if payload is None:
             return event
         if payload.strip() == sse.DONE:
             self.done = True
+            self._shape.forget()
             return b""
         return self._parsed(event, payload)
 
@@ -195,7 +224,7 @@ class StreamDecoder(EventDecoder[bytes]):
 
 def complete_usage(raw: msgspec.Raw) -> msgspec.Raw:
     """Return a usage object with both forms of its cached tokens (spec 5.8)."""
-    if b"cache" not in bytes(raw):
+    if bytes(raw).find(b"cache") < 0:
         return raw
     told = msgspec.json.decode(raw)
     if not isinstance(told, dict):
@@ -212,9 +241,9 @@ _NULL_USAGE = (b'"usage":null', b'"usage": null')
 
 def _is_plain(event: bytes) -> bool:
     """Tell an event that can be relayed without looking inside: no usage, no error."""
-    if b'"error"' in event:
+    if event.find(b'"error"') >= 0:
         return False
-    return b'"usage"' not in event or any(null in event for null in _NULL_USAGE)
+    return event.find(b'"usage"') < 0 or any(event.find(null) >= 0 for null in _NULL_USAGE)
 
 
 def _model_bytes(event: bytes, value: bytes) -> bytes | None:
@@ -224,19 +253,44 @@ def _model_bytes(event: bytes, value: bytes) -> bytes | None:
     return None
 
 
-def _completion_fields(body: bytes) -> dict[str, msgspec.Raw]:
+class _Told(msgspec.Struct, gc=False):
+    """What is looked at in a whole answer; empty for what is not there."""
+
+    choices: msgspec.Raw = msgspec.Raw()
+    model: msgspec.Raw = msgspec.Raw()
+    usage: msgspec.Raw = msgspec.Raw()
+
+
+_answers = msgspec.json.Decoder(_Told)
+
+
+def _told(body: bytes) -> _Told:
     try:
-        fields = _fields.decode(body)
+        told = _answers.decode(body)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         raise NotACompletion("the provider answered 200 with something that is not JSON") from error
-    if not bytes(fields.get("choices", b"")).lstrip().startswith(b"["):
+    if not bytes(told.choices).startswith(b"["):
         said = message_of(body)
         raise NotACompletion(
             f"the provider answered 200 with an error: {said}"
             if said
             else "the provider answered 200 with JSON that has no `choices`"
         )
-    return fields
+    return told
+
+
+def _renamed(body: bytes, theirs: bytes, ours: bytes) -> bytes | None:
+    """Return an answer with its model's name replaced in place; None where that is not plain.
+
+    In two thirds of the time that it takes to decode it and to write it again.
+    """
+    before, *others = body.split(b'"model"')
+    if len(others) != 1:
+        return None
+    for between in (b":", b": "):
+        if others[0].startswith(between + theirs):
+            return before + b'"model"' + between + ours + others[0][len(between) + len(theirs) :]
+    return None
 
 
 def _is_given(raw: msgspec.Raw | None) -> bool:

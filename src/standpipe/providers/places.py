@@ -22,6 +22,8 @@ class Place(OpenAI):
         self._known = known
         self._base_url = base_url
         self.fidelity: Mapping[str, Fidelity] = known.fidelity
+        #: The path of every model; None where that names the model.
+        self._path = None if "{model}" in known.path else rows.path(known, base_url, "")
 
     @override
     def headers(self, key: str | None) -> tuple[tuple[bytes, bytes], ...]:
@@ -31,12 +33,15 @@ class Place(OpenAI):
     @override
     def changes(self, request: ChatRequest, model: str, quirks: Quirks) -> dict[str, object]:
         """Return the fields that are sent otherwise than they came; None leaves one out."""
-        return super().changes(request, model, quirks) | rows.changes(self._known, request)
+        changes = super().changes(request, model, quirks)
+        if self._known.request or self._known.messages:
+            changes |= rows.changes(self._known, request)
+        return changes
 
     @override
     def path(self, model: str) -> str:
         """Return where this place wants chat completions."""
-        return rows.path(self._known, self._base_url, model)
+        return self._path or rows.path(self._known, self._base_url, model)
 
     @override
     def completion(self, body: bytes, request: ChatRequest) -> Whole:

@@ -150,7 +150,7 @@ class AsgiExchange(Exchange):
             return []
         self._chunked = self.scope["http_version"] == "1.1"
         self.keep_alive = self.keep_alive and self._chunked
-        return [b"transfer-encoding: chunked\r\n"] if self._chunked else []
+        return [b"transfer-encoding: chunked"] if self._chunked else []
 
     def _framed(self, body: bytes, *, last: bool) -> bytes:
         if self._bodiless:

@@ -36,12 +36,12 @@ class DirectExchange(Exchange):
     @override
     def lose(self) -> None:
         super().lose()
-        if self.lost and self._task is not None:
-            self._task.cancel()
+        if self.lost and self._is_running:
+            self.task.cancel()
 
     @override
-    async def _answer(self) -> None:
-        await self._route(self)
+    def _answer(self) -> Awaitable[None]:
+        return self._route(self)
 
     async def body(self) -> bytes:
         """Return the request's body once all of it is there."""
@@ -58,32 +58,37 @@ class DirectExchange(Exchange):
 
     async def whole(self, status: int, headers: Iterable[Header], body: bytes) -> None:
         """Send a complete answer, in one write."""
-        if await self._may_write():
-            self._hold(self._head(status, headers, (b"content-length: %d\r\n" % len(body),)))
+        if self._line.flow.write_paused:
+            await self._drained()
+        if not self.lost:
+            self._hold(self._head(status, headers, (b"content-length: %d" % len(body),)))
             self._write_body(body)
             self._finish()
 
     async def begin(self, status: int, headers: Iterable[Header]) -> None:
         """Make the head of a stream; it leaves with the first piece."""
-        if await self._may_write():
-            self._hold(self._head(status, headers, (b"transfer-encoding: chunked\r\n",)))
+        if not self.lost:
+            self._hold(self._head(status, headers, (b"transfer-encoding: chunked",)))
 
     async def write(self, data: bytes) -> None:
         """Send a piece of a stream."""
-        if await self._may_write():
+        if self._line.flow.write_paused:
+            await self._drained()
+        if not self.lost:
             self._write_body(chunk(data))
 
     async def end(self, data: bytes) -> None:
         """Send the last piece of a stream."""
-        if await self._may_write():
+        if self._line.flow.write_paused:
+            await self._drained()
+        if not self.lost:
             self._write_body(chunk(data) + LAST_CHUNK)
             self._finish()
 
-    async def _may_write(self) -> bool:
-        """Wait while the client is slow to read; False once it is gone."""
-        if self._line.flow.write_paused and not self.lost:
+    async def _drained(self) -> None:
+        """Wait while the client is slow to read, unless it is gone."""
+        if not self.lost:
             await self._line.flow.drain()
-        return not self.lost
 
 
 #: What answers a request; it reads the exchange's body and answers on it.

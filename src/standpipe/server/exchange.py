@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
-from typing import Any, Protocol
+from collections.abc import Awaitable, Iterable, Sequence
+from typing import Protocol
 
 import msgspec
 from uvicorn.protocols.http.flow_control import FlowControl
@@ -21,6 +21,9 @@ from standpipe.server.head import Header
 from standpipe.wire.ids import new_id
 
 logger = logging.getLogger("standpipe.server")
+
+#: The first line of an answer with a status.
+_STATUS = {status: line.rstrip() for status, line in STATUS_LINE.items()}
 
 _BUG = "internal server error; the log has more under this request's id"
 
@@ -49,19 +52,16 @@ def error_answer(
     `told` are headers that any answer to this request gets.
     """
     content = msgspec.json.encode(errors.body(error))
-    lines = [
-        STATUS_LINE[error.status],
-        b"content-type: application/json\r\n",
-        b"content-length: %d\r\n" % len(content),
-        b"x-request-id: %b\r\n" % request_id.encode(),
+    headers = [
+        (b"content-type", b"application/json"),
+        (b"content-length", b"%d" % len(content)),
+        (b"x-request-id", request_id.encode()),
+        *told,
     ]
-    lines += [b"%b: %b\r\n" % header for header in told]
     if error.retry_after is not None:
-        lines.append(b"retry-after: %d\r\n" % max(1, round(error.retry_after)))
-    lines.append(b"connection: close\r\n\r\n")
-    if with_body:
-        lines.append(content)
-    return b"".join(lines)
+        headers.append((b"retry-after", b"%d" % max(1, round(error.retry_after))))
+    lines = [_STATUS[error.status], *map(b": ".join, headers), b"connection: close"]
+    return b"\r\n".join([*lines, b"", content if with_body else b""])
 
 
 class Exchange(ABC):
@@ -70,15 +70,16 @@ class Exchange(ABC):
     __slots__ = (
         "_event",
         "_held_head",
+        "_is_running",
         "_line",
         "_more_body",
         "_pieces",
-        "_task",
         "_told",
         "buffered",
         "complete",
         "keep_alive",
         "lost",
+        "task",
         "written",
     )
 
@@ -102,7 +103,9 @@ class Exchange(ABC):
         self._more_body = True
         #: The answer's head until the first piece of its body, with which it leaves.
         self._held_head: bytes | None = None
-        self._task: asyncio.Task[Any] | None = None
+        #: What `run` is run by, once the protocol has begun with it.
+        self.task: asyncio.Task[None]
+        self._is_running = False
 
     # The protocol's side.
 
@@ -130,7 +133,7 @@ class Exchange(ABC):
 
     async def run(self) -> None:
         """Let the application answer; answer for it if it fails or falls silent."""
-        self._task = asyncio.current_task()
+        self._is_running = True
         try:
             if not self.lost:
                 await self._answer()
@@ -144,12 +147,12 @@ class Exchange(ABC):
             self._fail(errors.InternalError(_BUG), request_id)
         finally:
             # Not by a callback of the task's: that is a turn of the loop more, 0.4 µs.
-            self._line.tasks.discard(self._task)
+            self._line.tasks.discard(self.task)
 
     # The answering side.
 
     @abstractmethod
-    async def _answer(self) -> None:
+    def _answer(self) -> Awaitable[None]:
         """Let the application answer."""
 
     @property
@@ -178,15 +181,12 @@ class Exchange(ABC):
 
     def _head(self, status: int, headers: Iterable[Header], framing: Iterable[bytes] = ()) -> bytes:
         """Return the head of the answer. Raises RuntimeError for a header with a line break."""
-        lines = [STATUS_LINE[status]]
-        lines += [b"%b: %b\r\n" % header for header in headers]
-        lines += [b"%b: %b\r\n" % header for header in self._told]
-        lines += framing
+        lines = [_STATUS[status], *map(b": ".join, headers), *map(b": ".join, self._told), *framing]
         if not self.keep_alive:
-            lines.append(b"connection: close\r\n")
-        lines.append(b"\r\n")
-        head = b"".join(lines)
-        if head.count(b"\n") != len(lines) or head.count(b"\r") != len(lines):
+            lines.append(b"connection: close")
+        lines += (b"", b"")
+        head = b"\r\n".join(lines)
+        if len(head.splitlines()) != len(lines) - 1:
             raise RuntimeError("a header of the answer holds a line break")
         return head
 

@@ -380,7 +380,8 @@ class HardenedProtocol(asyncio.Protocol):
 
     def _start(self, exchange: Exchange) -> None:
         self._active = exchange
-        self.tasks.add(self._loop.create_task(exchange.run()))
+        exchange.task = self._loop.create_task(exchange.run())
+        self.tasks.add(exchange.task)
 
     def completed(self, exchange: Exchange) -> None:
         """Go on: the last byte of an answer was handed to the socket."""

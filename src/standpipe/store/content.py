@@ -9,7 +9,7 @@ back byte for byte; where cutting and joining would change a byte, the whole of 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -118,11 +118,13 @@ _cuts = msgspec.msgpack.Decoder(_Cut)
 
 
 class Packer:
-    """Takes texts apart; for one thread."""
+    """Takes the texts of a batch apart; for one thread."""
 
     def __init__(self) -> None:
         self._well = zstandard.ZstdCompressor(_LEVEL, dict_data=DICTIONARY).compress
         self._quickly = zstandard.ZstdCompressor(_QUICK_LEVEL, dict_data=DICTIONARY).compress
+        #: The first link of each list so far: most begin with one of a few prompts.
+        self._first: dict[tuple[str, bytes], Link] = {}
 
     def compress(self, text: bytes) -> bytes:
         """Return a text as the store keeps it."""
@@ -134,10 +136,22 @@ class Packer:
         request_body = response_body = None
         if request is not None:
             texts, request_body = self._cut(request.encode())
-            links = tuple(_links(project_id, texts))
+            links = self._links(project_id, texts)
         if response is not None:
             response_body = _WHOLE + self.compress(response.encode())
         return Packed(links, request_body, response_body)
+
+    def _links(self, project_id: str, texts: list[bytes]) -> tuple[Link, ...]:
+        if not texts:
+            return ()
+        first = self._first.get((project_id, texts[0]))
+        if first is None:
+            first = _link(project_id, None, texts[0])
+            self._first[project_id, texts[0]] = first
+        links = [first]
+        for text in texts[1:]:
+            links.append(_link(project_id, links[-1].hash, text))
+        return tuple(links)
 
     def _cut(self, text: bytes) -> tuple[list[bytes], bytes]:
         runs = _runs(text)
@@ -176,14 +190,10 @@ def chain(head: bytes, prefixes: Mapping[bytes, tuple[bytes | None, bytes]]) -> 
     return hashes
 
 
-def _links(project_id: str, texts: list[bytes]) -> Iterator[Link]:
-    contents, lists = _hasher(b"content", project_id), _hasher(b"prefix", project_id)
-    parent: bytes | None = None
-    for text in texts:
-        content = _hash(contents, text)
-        prefix = _hash(lists, content if parent is None else parent + content)
-        yield Link(prefix, parent, content, text)
-        parent = prefix
+def _link(project_id: str, parent: bytes | None, text: bytes) -> Link:
+    content = _hash(_hasher(b"content", project_id), text)
+    prefix = _hash(_hasher(b"prefix", project_id), (parent or b"") + content)
+    return Link(prefix, parent, content, text)
 
 
 @lru_cache

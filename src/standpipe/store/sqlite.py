@@ -20,17 +20,17 @@ from standpipe.store.kind import Kind
 # Execution option of a transaction that will write.
 _WRITES = "standpipe_writes"
 
-# page_size only counts before the first table, and must come before journal_mode. With a million
-# records, each new one changes some pages of indexes that no other did: larger pages are written as
-# a whole, three times the bytes and a third more of the processor's time, for no smaller a file.
+# page_size only counts before the first table, and must come before journal_mode. Larger pages than
+# SQLite's own take an eighth less of the drain's time, since hardly anything of a new record lands
+# on a page that no other of its batch does; see spans.py.
 _PRAGMAS = (
     "PRAGMA busy_timeout = {busy_timeout_ms}",
-    "PRAGMA page_size = 4096",
+    "PRAGMA page_size = 16384",
     "PRAGMA journal_mode = WAL",
     "PRAGMA synchronous = FULL",
-    # A batch of the drain's is some thousand pages. With the usual thousand, the pages that every
-    # batch changes would be written to the file itself after each.
-    "PRAGMA wal_autocheckpoint = 8000",
+    # 32 MiB: a batch of the drain's is some of them, and the pages that every batch changes are not
+    # to be written to the file itself after each.
+    "PRAGMA wal_autocheckpoint = 2000",
     "PRAGMA foreign_keys = ON",
 )
 

@@ -34,13 +34,13 @@ class Answer:
     """
 
     __slots__ = (
-        "_chunks",
         "_closed",
         "_decoder",
         "_error",
         "_source",
         "_started_ns",
         "_waiter",
+        "chunks",
         "finished",
         "first_byte_us",
         "headed",
@@ -58,10 +58,10 @@ class Answer:
         self.first_byte_us = 0
         #: Whether a byte, the head, the end is here.
         self.touched = self.headed = self.finished = False
-        #: Bytes of the body that came and were not read.
+        #: The body that came and was not read, and how many bytes that is.
+        self.chunks: list[bytes] = []
         self.unread = 0
         self._source: Source | None = source
-        self._chunks: list[bytes] = []
         self._started_ns = time.perf_counter_ns()
         self._closed = False
         self._error: UpstreamError | None = None
@@ -111,7 +111,7 @@ class Answer:
         self._closed = True
         source, self._source = self._source, None
         if source is not None:
-            self._chunks.clear()
+            self.chunks.clear()
             source.abandon()
 
     def __enter__(self) -> Answer:
@@ -126,7 +126,7 @@ class Answer:
         self.close()
 
     def _take(self) -> bytes:
-        chunks, decoder = self._chunks, self._decoder
+        chunks, decoder = self.chunks, self._decoder
         if not chunks:
             return b"" if decoder is None else decoder.feed(b"")
         data = chunks[0] if len(chunks) == 1 else b"".join(chunks)
@@ -167,11 +167,6 @@ class Answer:
         self.headers = headers
         self.first_byte_us = (time.perf_counter_ns() - self._started_ns) // 1000
         self.headed = True
-
-    def on_body(self, data: bytes) -> None:
-        """Take a piece of the body."""
-        self._chunks.append(data)
-        self.unread += len(data)
 
     def on_end(self) -> None:
         """Note that the body is whole; the connection is no longer this answer's."""

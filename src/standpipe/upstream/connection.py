@@ -206,8 +206,10 @@ class Connection(asyncio.Protocol):
 
     def on_body(self, data: bytes) -> None:
         """Hand a piece of the body on."""
-        if self._answer is not None:
-            self._answer.on_body(data)
+        answer = self._answer
+        if answer is not None:
+            answer.chunks.append(data)
+            answer.unread += len(data)
 
     def on_message_complete(self) -> None:
         """Note the end of the answer."""

@@ -167,17 +167,10 @@ def parse(body: bytes) -> ChatRequest:
     """
     raw = decode(body)
     told = usual.read(body) if _UNUSUAL.isdisjoint(raw) else None
-    return (told and _as_usual(raw, told)) or _thoroughly(raw, body)
+    return _thoroughly(raw, body) if told is None else _as_usual(raw, told)
 
 
-def _as_usual(raw: dict[str, msgspec.Raw], told: Usual) -> ChatRequest | None:
-    """Return a request that is as most are, None if it is not."""
-    issues = Issues()
-    FIELDS["model"](told.model, ("model",), issues)
-    if told.metadata is not None:
-        FIELDS["metadata"](told.metadata, ("metadata",), issues)
-    if issues.found:
-        return None
+def _as_usual(raw: dict[str, msgspec.Raw], told: Usual) -> ChatRequest:
     options = told.stream_options
     return ChatRequest(
         raw,

@@ -31,9 +31,7 @@ class KnownSecrets:
 
     def hide(self, data: bytes, own: bytes | None = None) -> bytes:
         """Return bytes that go out or into a log, without the secrets and the caller's own."""
-        if own is None and not self.are_in(data):
-            return data
-        return _hidden(data, self._found(data, own))
+        return _hidden(data, self._found(data, own)) if self.are_in(data, own) else data
 
     def hide_in(self, text: str, own: bytes | None = None) -> str:
         """Return a text without the secrets and the caller's own."""
@@ -44,20 +42,19 @@ class KnownSecrets:
     def out_of(self, frame: Kept, own: bytes | None = None) -> Kept:
         """Return what is kept of a call, without the secrets and the caller's own anywhere."""
         payload = record.encode(frame)
-        secrets = self._found(payload, own)
-        if not secrets:
+        if not self.are_in(payload, own):
             return frame
-        return msgspec.convert(_without(msgspec.msgpack.decode(payload), secrets), type(frame))
+        told = msgspec.msgpack.decode(payload)
+        return msgspec.convert(_without(told, self._found(payload, own)), type(frame))
 
     def are_in(self, data: bytes, own: bytes | None = None, end: int | None = None) -> bool:
         """Tell whether a secret, or the caller's own, is in the first `end` bytes; None for all."""
-        # Loops, since every piece of every stream comes here; `find`, since `in` first takes bytes
-        # for a number, and to be told that they are none is ten times as dear as the search.
-        for secret in self._written:
-            if data.find(secret, 0, end) >= 0:
-                return True
-        for secret in () if own is None else _forms(own):
-            if data.find(secret, 0, end) >= 0:
+        # Every record and every piece of a stream comes here: so there is a loop, and `partition`,
+        # which takes one argument. `find` parses its own, which takes as long as to look through
+        # 300 bytes, and `in` takes bytes for a number first and raises: three times that.
+        data = data if end is None else data[:end]
+        for secret in self._written if own is None else (*self._written, *_forms(own)):
+            if data.partition(secret)[1]:
                 return True
         return False
 

@@ -106,7 +106,6 @@ class Record(msgspec.Struct, frozen=True, tag="record", omit_defaults=True):
     provider_model: str | None = None
     error: str | None = None
     streamed: bool = False
-    cache_hit: bool = False
     metadata: dict[str, str] = {}
     attempts: tuple[Attempt, ...] = ()
     #: What was emulated or is noteworthy, as told in the `standpipe-fidelity` header.
@@ -116,6 +115,7 @@ class Record(msgspec.Struct, frozen=True, tag="record", omit_defaults=True):
     retry_count: int | None = None
     #: Id of the call that this one was made for.
     parent: str | None = None
+    cache_hit: bool = False
     #: The caller's body, as received.
     request: bytes | None = None
     response_form: BodyForm = "json"

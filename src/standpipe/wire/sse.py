@@ -24,10 +24,11 @@ class Splitter:
     All events returned and `rest`, joined, are the bytes that were fed.
     """
 
-    __slots__ = ("_buffer", "_returns", "_scanned")
+    __slots__ = ("_returns", "_scanned", "waiting")
 
     def __init__(self) -> None:
-        self._buffer = bytearray()
+        #: What came of an event that has not ended.
+        self.waiting = bytearray()
         self._scanned = 0
         #: A carriage return was seen: lines may end in three ways.
         self._returns = False
@@ -35,7 +36,7 @@ class Splitter:
     @property
     def rest(self) -> bytes:
         """Return the bytes after the last event; at the end of a stream, an unended event."""
-        return bytes(self._buffer)
+        return bytes(self.waiting)
 
     def feed(self, data: bytes) -> list[bytes]:
         r"""Return the events that are complete now.
@@ -43,21 +44,22 @@ class Splitter:
         A `\r` at the end of the data waits, since `\n` may follow. ValueError if the event
         that waits is over `MAX_EVENT_BYTES`.
         """
-        self._returns = self._returns or b"\r" in data
-        if not self._buffer and not self._returns:
+        self._returns = self._returns or data.find(b"\r") >= 0
+        if not self.waiting and not self._returns:
             pieces = data.split(b"\n\n")
-            self._keep(pieces.pop())
+            if rest := pieces.pop():
+                self._keep(rest)
             return [piece + b"\n\n" for piece in pieces]
-        self._buffer += data
+        self.waiting += data
         return self._cut()
 
     def _keep(self, data: bytes) -> None:
-        self._buffer += data
-        self._scanned = max(0, len(self._buffer) - 3)
+        self.waiting += data
+        self._scanned = max(0, len(self.waiting) - 3)
         self._check_size()
 
     def _cut(self) -> list[bytes]:
-        buffer = self._buffer
+        buffer = self.waiting
         events: list[bytes] = []
         start, scanned = 0, self._scanned
         while end := self._blank_line_end(scanned):
@@ -72,15 +74,15 @@ class Splitter:
     def _blank_line_end(self, scanned: int) -> int:
         """Return where the first blank line from there ends, 0 if it has not come or may go on."""
         if not self._returns:
-            at = self._buffer.find(b"\n\n", scanned)
+            at = self.waiting.find(b"\n\n", scanned)
             return at + 2 if at >= 0 else 0
-        blank = _BLANK_LINE.search(self._buffer, scanned)
-        if blank is None or (blank.end() == len(self._buffer) and self._buffer[-1] == _RETURN):
+        blank = _BLANK_LINE.search(self.waiting, scanned)
+        if blank is None or (blank.end() == len(self.waiting) and self.waiting[-1] == _RETURN):
             return 0
         return blank.end()
 
     def _check_size(self) -> None:
-        if len(self._buffer) > MAX_EVENT_BYTES:
+        if len(self.waiting) > MAX_EVENT_BYTES:
             raise ValueError(f"an event of the stream is over {MAX_EVENT_BYTES} bytes")
 
 

@@ -6,7 +6,7 @@ what does not pass may still be right, and is left to them. So they alone say wh
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
@@ -14,6 +14,10 @@ from msgspec import Meta
 from standpipe.wire.messages import MOST_MESSAGES
 
 _Penalty = Annotated[float, Meta(ge=-2, le=2)] | None
+_Metadata = Annotated[
+    dict[Annotated[str, Meta(max_length=64)], Annotated[str, Meta(max_length=512)]],
+    Meta(max_length=16),
+]
 _Limit = Annotated[int, Meta(ge=1, le=2**31 - 1)] | None
 
 
@@ -29,17 +33,14 @@ class _StreamOptions(msgspec.Struct, frozen=True, gc=False):
 
 
 class Usual(msgspec.Struct, frozen=True):
-    """A request of fields that are often there; null ones are None. Others may be there as well.
+    """A request of fields that are often there; null ones are None. Others may be there as well."""
 
-    `model` and `metadata` have forms of their own to be checked.
-    """
-
-    model: str
+    model: Annotated[str, Meta(min_length=1, max_length=256)]
     messages: Annotated[list[_Message], Meta(min_length=1, max_length=MOST_MESSAGES)]
     stream: bool | None = None
     stream_options: _StreamOptions | None = None
     store: bool | None = None
-    metadata: Any = None
+    metadata: _Metadata | None = None
     n: Annotated[int, Meta(ge=1, le=128)] | None = None
     temperature: Annotated[float, Meta(ge=0, le=2)] | None = None
     top_p: Annotated[float, Meta(ge=0, le=1)] | None = None
@@ -54,6 +55,7 @@ class Usual(msgspec.Struct, frozen=True):
 #: Names of its fields.
 NAMES = frozenset(Usual.__struct_fields__)
 
+_NUL = b"\\u0000"
 _decoder = msgspec.json.Decoder(Usual)
 
 
@@ -68,4 +70,6 @@ def read(body: bytes) -> Usual | None:
         return None
     if usual.stream_options is not None and not usual.stream:
         return None
-    return usual
+    # No control characters in a model's name, and no NUL, which JSON escapes, in metadata.
+    is_plain = usual.model.isprintable() and not (usual.metadata and body.find(_NUL) >= 0)
+    return usual if is_plain else None
