@@ -9,6 +9,7 @@ import pytest
 
 from standpipe.errors import NotFound
 from standpipe.store import Batch, Filter, Project, Row, Store
+from standpipe.store.cache import CachedAnswer
 from standpipe.store.settled import Settled
 from standpipe.store.usage import UsageQuery
 
@@ -71,6 +72,7 @@ ASKING: dict[str, Asking] = {
         project, "c", "{}"
     ),
     "remove_criterion": lambda store, project, _: store.remove_criterion(project, "c"),
+    "cached_answer": lambda store, project, _: store.cached_answer(project, b"h", 0),
     "remove_project": lambda store, project, _: store.remove_project(project) is None,
 }
 
@@ -82,6 +84,7 @@ def test_other_project_is_neither_seen_nor_touched(
     row = row_of(1, metadata={"a": "b"})
     store.add(Batch(rows=[row, row_of(2, metadata={"a": "b"})]))
     criterion = store.add_criterion(row.project, "c", '{"a":1}')
+    store.cache_answers([CachedAnswer(row.project, b"h", b"a")])
     key = store.add_key(row.project, name="k", read_only=False, token="x" * 16)
     with suppress(NotFound):
         assert not ask(store, other.id, row)
@@ -90,6 +93,7 @@ def test_other_project_is_neither_seen_nor_touched(
     assert store.completions(row.project, metadata={"a": "b"})[0][0] == row
     assert store.keys(row.project) == [key]
     assert store.criteria(row.project) == [criterion]
+    assert store.cached_answer(row.project, b"h", 0) == b"a"
 
 
 #: Verbs whose subject is no project's record, and which take no project's id.
@@ -100,7 +104,7 @@ WITHOUT_A_PROJECT = {
     "change_key", "change_project", "end_project", "acting_as", "content_sizes", "finish_removals",
     "snapshot", "restore_project", "restore_key", "restore_hours", "unknown", "faults",
     "recount", "clock", "restore_audit", "kept_texts", "seen", "endless_streams", "forget_lost",
-    "add_criterion", "restore_criterion",
+    "add_criterion", "restore_criterion", "cache_answers", "trim_cache",
 }  # fmt: skip
 
 

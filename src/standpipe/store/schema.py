@@ -303,6 +303,21 @@ audit = Table(
     Index(None, "project_id", "id"),
 )
 
+# Answers that identical calls of a project are given again. No foreign key to projects: what a
+# removed one has left is deleted little by little.
+cached_answers = Table(
+    "cached_answers",
+    metadata,
+    Column("project_id", Text, primary_key=True),
+    #: Of all that can change the answer.
+    Column("hash", LargeBinary, primary_key=True),
+    Column("written_at", BigInteger, nullable=False),
+    Column("bytes", BigInteger, nullable=False),
+    Column("answer", LargeBinary, nullable=False),
+    #: The oldest go first, and what all take is added up from it.
+    Index(None, "written_at", "bytes"),
+)
+
 # What answers are judged by: names of a project, and under each what it was and is.
 criteria = Table(
     "criteria",

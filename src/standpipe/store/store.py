@@ -5,6 +5,7 @@ from __future__ import annotations
 from standpipe.store import migrate
 from standpipe.store.archive import Archive
 from standpipe.store.audit import CLI, AuditLog
+from standpipe.store.cache import Cache
 from standpipe.store.criteria import Criteria
 from standpipe.store.database import Database
 from standpipe.store.keys import Keys
@@ -33,8 +34,9 @@ class Store(
     Soundness,
     AuditLog,
     Criteria,
+    Cache,
 ):
-    """A database of projects, keys, records and criteria.
+    """A database of projects, keys, records, criteria and cached answers.
 
     All methods block and may be called from any thread. Each raises StoreUnavailable if the
     database cannot be reached, is locked for longer than the busy timeout, or is not migrated.

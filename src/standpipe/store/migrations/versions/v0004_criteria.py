@@ -1,4 +1,4 @@
-"""Criteria, and their versions."""
+"""Criteria, their versions, and cached answers."""
 
 from __future__ import annotations
 
@@ -38,3 +38,13 @@ def upgrade() -> None:
             ondelete="CASCADE",
         ),
     )
+    op.create_table(
+        "cached_answers",
+        sa.Column("project_id", text, nullable=False),
+        sa.Column("hash", sa.LargeBinary, nullable=False),
+        sa.Column("written_at", sa.BigInteger, nullable=False),
+        sa.Column("bytes", sa.BigInteger, nullable=False),
+        sa.Column("answer", sa.LargeBinary, nullable=False),
+        sa.PrimaryKeyConstraint("project_id", "hash", name="pk_cached_answers"),
+    )
+    op.create_index("ix_cached_answers_written_at_bytes", "cached_answers", ["written_at", "bytes"])
