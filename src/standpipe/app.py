@@ -36,6 +36,7 @@ from standpipe.api.report import Reports
 from standpipe.api.store_state import StoreState
 from standpipe.api.stored import Stored
 from standpipe.api.usage import UsageReports
+from standpipe.calls.cache.cache import opened
 from standpipe.calls.callers import Callers
 from standpipe.calls.content import contents
 from standpipe.calls.dispatch import Dispatch
@@ -110,6 +111,7 @@ def build(
         logging_default=default,
         content=content,
         speech=speech(engines),
+        cache=opened(settings.cache, store),
     )
     passed = {
         route.path: Passthrough(
@@ -118,7 +120,7 @@ def build(
         for route in passthrough.ROUTES.values()
     }
     run = worker_state.directory(settings.home)
-    presence = Presence(run, f"worker-{worker}", keeper, pools(places))
+    presence = Presence(run, f"worker-{worker}", keeper, pools(places), chat.cache)
     states = EngineStates(engines)
     handlers = _handlers(settings, callers, routes, store, keeper, presence, chat.judging)
     handlers["metrics"] = _metrics(settings, presence, callers, states).metrics

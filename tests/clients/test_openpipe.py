@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol
+from uuid import uuid4
 
 import pytest
 from clients import obliging
@@ -90,6 +91,48 @@ def test_cache_setting_that_is_no_word_is_no_cache(play: Play, latest: Callable[
     assert saw["model"] == "ok"
     assert latest()["cacheHit"] is False
     assert latest()["respPayload"]["id"] == saw["id"]
+
+
+#: What the client asks for, call by call, and whether each is a hit.
+CACHED: list[tuple[list[str], list[bool]]] = [
+    (["readOnly", "readOnly"], [False, False]),
+    (["writeOnly", "writeOnly"], [False, False]),
+    (["writeOnly", "readOnly"], [False, True]),
+    (["readWrite", "readWrite"], [False, True]),
+]
+
+
+@pytest.mark.parametrize("model", ["ok", "openai:ok", f"openpipe:local/{LOCAL}"])
+@pytest.mark.parametrize(("modes", "hits"), CACHED)
+def test_cache_is_read_and_written_as_the_client_says(
+    play: Play, latest: Callable[[], Any], model: str, modes: list[str], hits: list[bool]
+) -> None:
+    messages = [{"role": "user", "content": f"Say {uuid4()}"}]
+    found = []
+    for mode in modes:
+        openpipe = {"cache": mode, "tags": {"cached": True}}
+        asked_for = {"model": model, "messages": messages, "max_tokens": 8, "openpipe": openpipe}
+        saw = play("create", body=asked_for)
+        kept = latest()
+        assert kept["respPayload"]["id"] == saw["id"]
+        assert kept["metadata"]["cached"] == "true"
+        found.append(kept["cacheHit"])
+    assert found == hits
+
+
+def test_calls_that_ask_for_no_cache_are_no_hits(play: Play, latest: Callable[[], Any]) -> None:
+    for _ in range(2):
+        play("create", body=asked("openai:ok"))
+        assert latest()["cacheHit"] is False
+
+
+def test_cached_answer_is_told_as_a_stream(play: Play, latest: Callable[[], Any]) -> None:
+    messages = [{"role": "user", "content": f"Say {uuid4()}"}]
+    body = {"model": "openai:ok", "messages": messages, "openpipe": {"cache": "readWrite"}}
+    whole = play("create", body=body)
+    chunks = play("stream", body=body)
+    assert _content(chunks) == whole["choices"][0]["message"]["content"]
+    assert latest()["cacheHit"] is True
 
 
 def test_stream_comes_from_the_server_and_is_logged_whole(

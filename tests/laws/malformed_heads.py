@@ -29,8 +29,6 @@ CONTROL: dict[str, tuple[bytes, str | None]] = {
     "op-tags a huge number": (b'op-tags: {"a":1e999}', None),
     "op-tags NaN": (b'op-tags: {"a":NaN}', None),
     "op-tags trailing data": (b"op-tags: {} {}", None),
-    "op-cache readWrite": (b"op-cache: readWrite", "op-cache"),
-    "op-cache true": (b"op-cache: true", "op-cache"),
     "op-criteria an object": (b'op-criteria: {"a": 1}', "op-criteria"),
     "op-criteria of numbers": (b"op-criteria: [1]", "op-criteria"),
     "op-criteria deep": (b"op-criteria: " + deep(20_000, b"[", b"]"), "op-criteria"),

@@ -29,8 +29,8 @@ CONTROL: dict[str, Header] = {
         deprecated=True,
     ),
     "op-cache": Header(
-        "The response cache, which this version does not have: `readWrite`, `readOnly` and "
-        "`writeOnly` are refused with 400; `false` is taken.",
+        "What to do with the response cache: `readWrite`, `readOnly` or `writeOnly`; anything else "
+        "is no cache. Of chat completions alone; elsewhere these are refused with 400.",
         text(),
     ),
     "op-criteria": Header(
@@ -84,6 +84,10 @@ ANSWER_HEADERS: dict[str, Header] = {
     ),
     "request-id": Header("The same, where Anthropic's clients look for it.", text(format="uuid")),
     "standpipe-model": Header("The model as its provider names it.", text()),
+    "standpipe-cache": Header(
+        "Whether the answer is from the response cache, where that was asked for.",
+        one_of("hit", "miss"),
+    ),
     "standpipe-fidelity": Header(
         "What of the request the provider does not do itself: `<feature>=emulated` where the "
         "gateway did it, `<feature>=dropped` where the caller wanted best effort; several are "
@@ -221,7 +225,7 @@ OPERATIONS: dict[str, Operation] = {
         body="ChatRequest",
         examples=_CHAT_EXAMPLES,
         headers=_CHAT_HEADERS,
-        answer_headers=("standpipe-model", "standpipe-fidelity", *RATES),
+        answer_headers=("standpipe-model", "standpipe-cache", "standpipe-fidelity", *RATES),
         errors=_CHAT_ERRORS,
     ),
     "createMessage": Operation(
@@ -234,7 +238,10 @@ OPERATIONS: dict[str, Operation] = {
         body="AnthropicRequest",
         examples={"simple": {"model": _MODEL, "max_tokens": 100, "messages": _MESSAGES}},
         headers=tuple(name for name in CONTROL if name not in _CRITERIA_HEADERS),
-        answer_headers=("request-id", "standpipe-model", "standpipe-fidelity", *RATES),
+        answer_headers=(
+            *("request-id", "standpipe-model", "standpipe-cache", "standpipe-fidelity"),
+            *RATES,
+        ),
         errors=_CHAT_ERRORS,
     ),
     "createResponse": Operation(

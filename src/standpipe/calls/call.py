@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import time
 from collections.abc import Awaitable, Callable
-from typing import Protocol
+from typing import Literal, Protocol
 
 import msgspec
 from typing_extensions import override
@@ -111,6 +111,8 @@ class Call(msgspec.Struct, eq=False):
     #: The answer as sent, or as received if it could not be sent.
     pieces: list[bytes] = []
     form: BodyForm = "json"
+    #: Where its answer is from, None where it asked for no cache.
+    cache: Literal["hit", "miss"] | None = None
     #: What its whole answer is held back for, None for an answer that is sent as it comes.
     after: After | None = None
 
@@ -204,6 +206,8 @@ class Call(msgspec.Struct, eq=False):
             response=response if self.logged else None,
             response_form=self.form,
         )
+        if self.cache == "hit":
+            record = msgspec.structs.replace(record, cache_hit=True)
         if self.parent is not None:
             record = msgspec.structs.replace(record, parent=self.parent)
         if self.decoder is not None:

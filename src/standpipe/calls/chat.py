@@ -6,13 +6,17 @@ import functools
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import msgspec
 from typing_extensions import override
 
 from standpipe.calls import incoming as control
 from standpipe.calls.attempts import ANSWER_LIMIT, Turn, Upstream, attempt
+from standpipe.calls.cache.cache import Cache, Place
+from standpipe.calls.cache.entry import Entry, entry_of, key_of
 from standpipe.calls.call import Call, now_us
 from standpipe.calls.callers import Caller
 from standpipe.calls.dispatch import Dispatch
+from standpipe.calls.emulation import replay
 from standpipe.calls.emulation.checker import Checker
 from standpipe.calls.emulation.means import Means
 from standpipe.calls.emulation.source import Source, Tries
@@ -20,7 +24,7 @@ from standpipe.calls.emulation.speech import Silence, Speech
 from standpipe.calls.emulation.table import Emulation
 from standpipe.calls.emulation.telling import Telling
 from standpipe.calls.gate import Gate
-from standpipe.calls.incoming import Incoming
+from standpipe.calls.incoming import CacheMode, Incoming
 from standpipe.calls.keeping import Keeper
 from standpipe.calls.lifetime import Lifetime, check_stream, drain
 from standpipe.calls.reply import Reply
@@ -46,6 +50,14 @@ NO_SPEECH = Silence("no engine of speech is set up here")
 Translate = Callable[[bytes], bytes]
 
 
+class Whole(msgspec.Struct, frozen=True):
+    """What was said of a whole answer that is told as a stream; stands where a decoder would."""
+
+    completion_id: str | None
+    provider_model: str | None
+    usage: msgspec.Raw | None
+
+
 class Chat(Lifetime[ChatRequest]):
     """The chat route's calls: from bytes to a reply and a record."""
 
@@ -58,16 +70,21 @@ class Chat(Lifetime[ChatRequest]):
         logging_default: str,
         content: Content = "full",
         speech: Speech = NO_SPEECH,
+        cache: Cache | None = None,
     ) -> None:
         gate = Gate(dispatch, limiter)
         super().__init__(keeper, gate, logging_default=logging_default, content=content)
         self._dispatch = dispatch
         self._means = Means(Checker(), speech)
+        #: None where answers are not cached.
+        self.cache = cache
 
     async def close(self) -> None:
         """End what was started for the calls."""
         await self._means.checker.close()
         await self._means.speech.close()
+        if self.cache is not None:
+            await self.cache.close()
 
     def answer(
         self,
@@ -108,12 +125,78 @@ class Chat(Lifetime[ChatRequest]):
             return call.after.serve(call, request, reply)
         if call.caller.read_only:
             raise Forbidden("Read-only OpenPipe API keys cannot access the base OpenAI API")
+        if call.incoming.cache is not None:
+            mode = control.cache_mode(call.incoming)
+            if mode is not None:
+                return self._cached(call, request, mode, reply)
+        return self._make(call, request, reply)
+
+    def _make(self, call: Call, request: ChatRequest, reply: Reply) -> Awaitable[None]:
+        """Have the call answered by a provider."""
         turn = self._dispatch.only(call, request.model)
         if turn is not None:
             return self._at(call, request, reply, turn)
         serve = functools.partial(self._at, call, request, reply)
         check = functools.partial(_plan, call, request)
         return self._dispatch.serve(call, request.model, serve, check)
+
+    async def _cached(
+        self, call: Call, request: ChatRequest, mode: CacheMode, reply: Reply
+    ) -> None:
+        """Answer from the cache, or have an answer made for it."""
+        if self.cache is None or call.content != "full":  # what is not to be kept is not cached
+            call.withheld += ("cache=dropped",)
+            await self._make(call, request, reply)
+            return
+
+        async def make() -> Entry | None:
+            await self._make(call, request, reply)
+            return self._entry(call)
+
+        call.cache = "miss"
+        tell = functools.partial(self._again, call, request, reply)
+        await self.cache.serve(self._place(call, request), mode, tell, make)
+
+    def _place(self, call: Call, request: ChatRequest) -> Place:
+        """Return where in the cache the answer is, or would be."""
+        targets = self._dispatch.targets(request.model, call.incoming)
+        sticky = self._dispatch.sticky(request.model, call)
+        best_effort = control.wants_best_effort(call.incoming)
+        project = call.caller.project
+        return Place(project, key_of(project, targets, sticky, request, best_effort=best_effort))
+
+    def _entry(self, call: Call) -> Entry | None:
+        """Return what may be kept of an answer; nothing of one that repeats the caller's key."""
+        entry = entry_of(call)
+        if entry is None or self._secrets.are_in(entry.body, call.incoming.token):
+            return None
+        return entry
+
+    async def _again(self, call: Call, request: ChatRequest, reply: Reply, entry: Entry) -> None:
+        """Answer with what another call was answered with."""
+        call.cache = "hit"
+        call.target = Target(entry.provider, entry.model)
+        call.provider_model, call.fidelity = entry.provider_model, entry.fidelity
+        call.first_byte_at = now_us()
+        if request.stream:
+            await self._told(call, msgspec.json.decode(entry.body), request, reply)
+        else:
+            await self._whole(call, entry.body, reply)
+
+    async def _told(
+        self, call: Call, completion: dict[str, Any], request: ChatRequest, reply: Reply
+    ) -> None:
+        """Tell a whole answer as the stream that was asked for."""
+        usage = completion.get("usage")
+        if call.decoder is None:
+            raw = None if usage is None else msgspec.Raw(msgspec.json.encode(usage))
+            call.decoder = Whole(completion.get("id"), call.provider_model, raw)
+        chunks = replay.chunks(completion)
+        if request.include_usage and usage is not None:
+            chunks.append({**chunks[0], "choices": [], "usage": usage})
+        *first, last = (sse.event(msgspec.json.encode(chunk)) for chunk in chunks)
+        await self._write(call, b"".join(first), reply)
+        await self._end(call, last + DONE, reply)
 
     def _at(self, call: Call, request: ChatRequest, reply: Reply, turn: Turn) -> Awaitable[None]:
         """Serve the call at the target whose turn it is."""
@@ -169,7 +252,6 @@ class Chat(Lifetime[ChatRequest]):
         call.metadata = control.tagged(request.metadata, call.incoming)
         if call.incoming.criteria is not None or "criteria" in request.fields:
             return self._to_judge(call, request)
-        control.refuse_unsupported(call.incoming)
         return request
 
     def _to_judge(self, call: Call, request: ChatRequest) -> ChatRequest:
@@ -177,7 +259,7 @@ class Chat(Lifetime[ChatRequest]):
 
         A route that cannot do that raises BadRequest.
         """
-        control.refuse_unsupported(call.incoming)
+        control.refuse_criteria(call.incoming)
         if request.values.get("criteria"):
             raise BadRequest("criteria: this route judges no answers", param="criteria")
         return chat.parse(chat.rebuild(request, changes={}, without=("criteria",)))

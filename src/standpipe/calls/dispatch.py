@@ -77,6 +77,11 @@ class Dispatch:
         routes = self._chain(model, incoming)
         return [target for route in routes for target in (*route.targets, *route.fallback)]
 
+    def sticky(self, model: str, call: Call) -> list[str | None]:
+        """Return the values by which a call keeps to some of its targets, route by route."""
+        routes = self._chain(model, call.incoming)
+        return [call.metadata.get(route.sticky) for route in routes if route.sticky]
+
     def only(self, call: Call, model: str) -> Turn | None:
         """Return the turn of the one target that there is for a call, None if there may be more.
 

@@ -113,6 +113,8 @@ def _end(call: Call) -> End:
     record = call.record()
     if record.logged:
         record = without_text(record)
+    if record.cache_hit:  # nobody was asked, and nobody bills
+        record = msgspec.structs.replace(record, usage=None)
     usage = record.usage or Usage()
     total = usage.total_tokens
     both = (usage.prompt_tokens or 0) + (usage.completion_tokens or 0)

@@ -145,25 +145,45 @@ def tagged(metadata: dict[str, str], incoming: Incoming) -> dict[str, str]:
     return {**metadata, **parse_tags(incoming.tags)} if incoming.tags else metadata
 
 
+class CacheMode(msgspec.Struct, frozen=True):
+    """What a call does with the response cache."""
+
+    reads: bool
+    writes: bool
+
+
+_BOTH = CacheMode(reads=True, writes=True)
+#: What `op-cache` may say; anything else is no cache (spec 5.4). `true` is of older clients.
+_CACHE_MODES = {
+    b"readwrite": _BOTH,
+    b"true": _BOTH,
+    b"readonly": CacheMode(reads=True, writes=False),
+    b"writeonly": CacheMode(reads=False, writes=True),
+}
+
+
+def cache_mode(incoming: Incoming) -> CacheMode | None:
+    """Return what `op-cache` asks for, None if nothing."""
+    return _CACHE_MODES.get((incoming.cache or b"").strip().lower())
+
+
 def refuse_unsupported(incoming: Incoming) -> None:
     """Raise BadRequest for a control header that asks for what a route cannot do."""
-    if incoming.cache is not None:
-        refuse_cache(incoming)
+    if cache_mode(incoming) is not None:
+        raise BadRequest(
+            f"op-cache: {_shown(incoming.cache or b'')}: only chat completions are cached; leave "
+            "the header out",
+            param="op-cache",
+        )
+    refuse_criteria(incoming)
+
+
+def refuse_criteria(incoming: Incoming) -> None:
+    """Raise BadRequest for a call that asks to be judged."""
     if incoming.criteria is not None and incoming.criteria.strip() not in (b"", b"[]"):
         raise BadRequest(
             "op-criteria: only answers of chat completions are judged; leave the header out",
             param="op-criteria",
-        )
-
-
-def refuse_cache(incoming: Incoming) -> None:
-    """Raise BadRequest for a call that asks for the response cache."""
-    cache = (incoming.cache or b"").strip().lower()
-    if cache in (b"readwrite", b"readonly", b"writeonly", b"true"):
-        raise BadRequest(
-            f"op-cache: {_shown(cache)} asks for the response cache, which this version does not "
-            "have; leave the header out",
-            param="op-cache",
         )
 
 

@@ -185,6 +185,8 @@ class Lifetime(ABC, Generic[Asked]):
         if (model := call.model_name) and (name := self._shown(model)) is not None:
             headers.append((b"standpipe-model", name))
         headers += call.rates
+        if call.cache is not None:
+            headers.append((b"standpipe-cache", call.cache.encode()))
         if call.told:
             headers.append((b"standpipe-fidelity", ", ".join(call.told).encode()))
         return headers

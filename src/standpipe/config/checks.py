@@ -35,6 +35,8 @@ RANGES: tuple[tuple[str, float, float], ...] = (
     ("server.body_timeout", 0.1, 3600),
     ("server.body_total", 0.1, 86400),
     ("server.keep_alive", 0.1, 86400),
+    ("cache.max_bytes", 0, 1 << 60),
+    ("cache.memory_bytes", 0, 1 << 40),
     ("spool.segment_bytes", 1 << 16, 1 << 32),
     ("spool.keep", 0, 1e9),
     ("store.key_grace", 0, 1e9),
@@ -67,6 +69,7 @@ def check(settings: Settings) -> None:
         raise ConfigError("usage.metadata: a name of metadata cannot be empty")
     _check_redaction(settings.redaction)
     _check_telemetry(settings.telemetry)
+    _check_redis("cache.redis", settings.cache.redis)
     _check_limits_kept(settings.limits)
     for name, model in settings.local.models.items():
         _check_local(name, model, settings.local.model)
@@ -186,8 +189,7 @@ def _check_keys(settings: Settings) -> None:
 
 
 def _check_limits_kept(limits: LimitsSettings) -> None:
-    if limits.redis and not limits.redis.reveal().startswith(_REDIS):
-        raise ConfigError(f"limits.redis: must be a URL that begins with {', '.join(_REDIS)}")
+    _check_redis("limits.redis", limits.redis)
     if limits.webhook is None:
         return
     url = urlsplit(limits.webhook.reveal())
@@ -195,6 +197,11 @@ def _check_limits_kept(limits: LimitsSettings) -> None:
         raise ConfigError("limits.webhook: not an http(s) URL")
     if not (limits.webhook_secret and limits.webhook_secret.reveal()):
         raise ConfigError("limits.webhook: needs limits.webhook_secret, by which it is signed")
+
+
+def _check_redis(where: str, url: Secret | None) -> None:
+    if url and not url.reveal().startswith(_REDIS):
+        raise ConfigError(f"{where}: must be a URL that begins with {', '.join(_REDIS)}")
 
 
 _REDIS = ("redis://", "rediss://", "unix://")

@@ -232,6 +232,17 @@ class StoreSettings(Section, frozen=True, kw_only=True):
         return f"StoreSettings(key_grace={self.key_grace})"
 
 
+class CacheSettings(Section, frozen=True, kw_only=True):
+    """The response cache, which calls ask for with `op-cache`."""
+
+    #: URL of the Redis that keeps the answers; absent for the database.
+    redis: Secret | None = None
+    #: Bytes that the answers of all projects may take there; the oldest go first. 0 for no cache.
+    max_bytes: int = 1 << 30
+    #: Bytes that the newest answers may take in each worker's memory.
+    memory_bytes: int = 32 * 1024 * 1024
+
+
 class SpoolSettings(Section, frozen=True, kw_only=True):
     """The record files."""
 
@@ -336,6 +347,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     logging: Logging = Logging()
     store: StoreSettings = StoreSettings()
     limits: LimitsSettings = LimitsSettings()
+    cache: CacheSettings = CacheSettings()
     spool: SpoolSettings = SpoolSettings()
     redaction: Redaction = Redaction()
     retention: Retention = Retention()
@@ -395,6 +407,7 @@ PLAIN_SECTIONS: dict[str, type[Section]] = {
     "logging": Logging,
     "store": StoreSettings,
     "limits": LimitsSettings,
+    "cache": CacheSettings,
     "spool": SpoolSettings,
     "redaction": Redaction,
     "retention": Retention,

@@ -12,11 +12,10 @@ from typing import Annotated, Any
 import msgspec
 from typing_extensions import override
 
-from standpipe.calls import incoming as control
+from standpipe.calls.cache.cache import Cache
 from standpipe.calls.call import Call
-from standpipe.calls.chat import DONE, NO_SPEECH, Chat
+from standpipe.calls.chat import NO_SPEECH, Chat
 from standpipe.calls.dispatch import Dispatch
-from standpipe.calls.emulation import replay
 from standpipe.calls.emulation.speech import Speech
 from standpipe.calls.keeping import Keeper
 from standpipe.calls.reply import Reply
@@ -33,7 +32,7 @@ from standpipe.criteria.wish import Wish
 from standpipe.drain.prices import Prices
 from standpipe.errors import NotACompletion
 from standpipe.limits.client import Limiter
-from standpipe.wire import chat, sse
+from standpipe.wire import chat
 from standpipe.wire.chat import ChatRequest
 
 Json = dict[str, Any]
@@ -74,14 +73,6 @@ class _Choice(msgspec.Struct):
 _Choices = Annotated[list[_Choice], msgspec.Meta(min_length=1)]
 
 
-class Whole(msgspec.Struct, frozen=True):
-    """What was said of a whole answer that is told as a stream; stands where a decoder would."""
-
-    completion_id: str | None
-    provider_model: str | None
-    usage: msgspec.Raw | None
-
-
 class JudgedChat(Chat):
     """The chat route's calls, judged where their callers want it."""
 
@@ -96,6 +87,7 @@ class JudgedChat(Chat):
         logging_default: str,
         content: Content = "full",
         speech: Speech = NO_SPEECH,
+        cache: Cache | None = None,
     ) -> None:
         super().__init__(
             *(dispatch, keeper),
@@ -103,6 +95,7 @@ class JudgedChat(Chat):
             logging_default=logging_default,
             content=content,
             speech=speech,
+            cache=cache,
         )
         #: Its judges are asked by this very route.
         self.judging = Judging(Asking(self))
@@ -120,7 +113,6 @@ class JudgedChat(Chat):
     def _to_judge(self, call: Call, request: ChatRequest) -> ChatRequest:
         if call.translate is not None:  # the caller's form has no place for results
             return super()._to_judge(call, request)
-        control.refuse_cache(call.incoming)
         wanted = wish.read(call.incoming, request)
         if wanted.names:
             call.after = Held(self, wanted)
@@ -133,7 +125,7 @@ class JudgedChat(Chat):
         completion = await self._ranked(call, held, request, selected)
         call.pieces = []
         if request.stream:
-            await self._stream(call, completion, request, reply)
+            await self._told(call, completion, request, reply)
         else:
             await self._whole(call, msgspec.json.encode(completion), reply)
 
@@ -152,21 +144,6 @@ class JudgedChat(Chat):
         whose = OnBehalf(call.caller, call.incoming, call.id, call.logged, budget)
         timeout = held.wish.timeout
         return await self._panel.judge(completion, cases, selected, whose, timeout=timeout)
-
-    async def _stream(
-        self, call: Call, completion: Json, request: ChatRequest, reply: Reply
-    ) -> None:
-        """Tell a whole answer as the stream that was asked for."""
-        usage = completion.get("usage")
-        if call.decoder is None:
-            raw = None if usage is None else msgspec.Raw(msgspec.json.encode(usage))
-            call.decoder = Whole(completion.get("id"), call.provider_model, raw)
-        chunks = replay.chunks(completion)
-        if request.include_usage and usage is not None:
-            chunks.append({**chunks[0], "choices": [], "usage": usage})
-        *first, last = (sse.event(msgspec.json.encode(chunk)) for chunk in chunks)
-        await self._write(call, b"".join(first), reply)
-        await self._end(call, last + DONE, reply)
 
 
 def _outputs(body: bytes) -> tuple[Json, list[Json]]:

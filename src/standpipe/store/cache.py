@@ -13,6 +13,9 @@ from standpipe.store.removal import AT_ONCE
 from standpipe.store.rows import now_us
 from standpipe.store.schema import cached_answers, projects
 
+#: How long an answer is given again (spec 1.8), in microseconds.
+WEEK_US = 7 * 86_400_000_000
+
 _c = cached_answers.c
 _PLACE = ("project_id", "hash")
 _ANSWER = select(_c.answer).where(
