@@ -9,6 +9,7 @@ import typer
 from standpipe import __version__
 from standpipe.cli import (
     backup,
+    best_of,
     criteria,
     doctor,
     import_litellm,
@@ -65,6 +66,7 @@ commands.add_typer(logs.commands, name="logs")
 commands.add_typer(models.commands, name="models")
 commands.add_typer(import_litellm.commands, name="import")
 commands.command("doctor")(doctor.doctor)
+commands.command("bench-of-n")(best_of.bench)
 commands.command("usage")(usage)
 commands.command("backup")(backup.backup)
 commands.command("restore")(backup.restore)

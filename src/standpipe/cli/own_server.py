@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import http.client
 import ssl
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -15,10 +16,32 @@ from standpipe.errors import ConfigError
 _PATIENCE_S = 600
 
 
+class Answer(NamedTuple):
+    """What the server said, an error too."""
+
+    status: int
+    #: By their names in lower case.
+    headers: Mapping[str, str]
+    said: dict[str, Any]
+
+
 def post(settings: Settings, path: str, body: dict[str, Any]) -> dict[str, Any]:
     """Return what the server at the configured address answers to a POST.
 
     Raises ConfigError without a key, without a server, and with the message of its error.
+    """
+    answer = ask(settings, path, body)
+    if answer.status != 200:
+        raise ConfigError(str(answer.said.get("message")))
+    return answer.said
+
+
+def ask(
+    settings: Settings, path: str, body: dict[str, Any], more: Mapping[str, str] | None = None
+) -> Answer:
+    """Return what the server answers to a POST with `more` headers, an error of its own too.
+
+    Raises ConfigError without a key and without a server.
     """
     if settings.first_key is None:
         raise ConfigError("this asks the running server: give a key of it as STANDPIPE_API_KEY")
@@ -26,6 +49,7 @@ def post(settings: Settings, path: str, body: dict[str, Any]) -> dict[str, Any]:
     headers = {
         "authorization": f"Bearer {settings.first_key.reveal()}",
         "content-type": "application/json",
+        **(more or {}),
     }
     try:
         connection.request("POST", path, msgspec.json.encode(body), headers)
@@ -37,9 +61,8 @@ def post(settings: Settings, path: str, body: dict[str, Any]) -> dict[str, Any]:
         raise ConfigError(message) from error
     finally:
         connection.close()
-    if answer.status != 200:
-        raise ConfigError(str(said.get("message")))
-    return said
+    named = {name.lower(): value for name, value in answer.getheaders()}
+    return Answer(answer.status, named, said)
 
 
 def _connection(settings: Settings) -> http.client.HTTPConnection:
