@@ -17,6 +17,7 @@ JUDGED = {"model": "m", "prompt": "Is it polite?"}
 GOOD: dict[str, dict[str, Any]] = {
     "pass_fail": {**JUDGED, "parameters": {"temperature": 0}},
     "score": {**JUDGED, "low": 1, "high": 5},
+    "reward": {"model": "m", "low": -10, "high": 10},
     "json_schema": {"schema": {"type": "object"}},
     "regex": {"pattern": r"^\d+$"},
     "equals": {"value": "yes", "ignore_case": True},
@@ -57,6 +58,9 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "what is ours": ({**JUDGED, "parameters": {"stream": True}}, "parameters"),
     "an empty range": ({**JUDGED, "kind": "score", "low": 5, "high": 1}, "high"),
+    "half a range": ({"kind": "reward", "model": "m", "low": 1}, "high"),
+    "an empty range of rewards": ({"kind": "reward", "model": "m", "low": 1, "high": 1}, "high"),
+    "a prompt for a reward": ({**JUDGED, "kind": "reward"}, "prompt"),
     "any length": ({"kind": "length"}, "max"),
     "no length": ({"kind": "length", "min": 3, "max": 2}, "max"),
     "a unit": ({"kind": "length", "max": 2, "unit": "tokens"}, "unit"),

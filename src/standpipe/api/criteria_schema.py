@@ -46,6 +46,15 @@ _OTHERS: tuple[Schema, ...] = (
         _JUDGED,
         {"low": of("number"), "high": of("number"), "parameters": _PARAMETERS},
     ),
+    _kind(
+        "reward",
+        {"model": _MODEL},
+        {
+            "low": nullable(of("number")),
+            "high": nullable(of("number")),
+            "parameters": _PARAMETERS,
+        },
+    ),
     _kind("json_schema", {"schema": mapping()}),
     _kind(
         "regex", {"pattern": text("In Python's syntax.", minLength=1, maxLength=LONGEST_PATTERN)}

@@ -31,8 +31,8 @@ KindOption = Annotated[
     typer.Option(
         "--kind",
         metavar="KIND",
-        help="pass_fail (without this), score, json_schema, regex, equals, contains, length or "
-        "similarity.",
+        help="pass_fail (without this), score, reward, json_schema, regex, equals, contains, "
+        "length or similarity.",
         show_default=False,
     ),
 ]

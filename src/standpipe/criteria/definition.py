@@ -56,9 +56,13 @@ class Judged(Version, frozen=True, kw_only=True):
     def fault(self) -> Fault | None:
         if why := prompts.fault(self.prompt):
             return "prompt", why
-        if taken := sorted(_OURS & self.parameters.keys()):
-            return "parameters", f"{taken[0]!r} of a judge's request cannot be set"
-        return None
+        return _taken(self.parameters)
+
+
+def _taken(parameters: Mapping[str, Any]) -> Fault | None:
+    if taken := sorted(_OURS & parameters.keys()):
+        return "parameters", f"{taken[0]!r} of a judge's request cannot be set"
+    return None
 
 
 class PassFail(Judged, frozen=True, kw_only=True, tag_field="kind", tag="pass_fail"):
@@ -76,6 +80,26 @@ class Score(Judged, frozen=True, kw_only=True, tag_field="kind", tag="score"):
         if not self.low < self.high:
             return "high", f"{self.high:g} is not above low, {self.low:g}"
         return super().fault()
+
+
+class Reward(Version, frozen=True, kw_only=True, tag_field="kind", tag="reward"):
+    """A reward model says a number; its score is where in a range that is."""
+
+    #: Any that may be asked for.
+    model: Model
+    #: Both or none: without a range a number is put on the logistic curve, where 0 is a half.
+    low: float | None = None
+    high: float | None = None
+    #: More of its request.
+    parameters: dict[str, Any] = {}
+
+    @override
+    def fault(self) -> Fault | None:
+        if (self.low is None) != (self.high is None):
+            return "high", "low and high go together"
+        if self.low is not None and self.high is not None and not self.low < self.high:
+            return "high", f"{self.high:g} is not above low, {self.low:g}"
+        return _taken(self.parameters)
 
 
 class JsonSchema(Version, frozen=True, kw_only=True, tag_field="kind", tag="json_schema"):
@@ -134,11 +158,14 @@ class Similarity(Version, frozen=True, kw_only=True, tag_field="kind", tag="simi
     value: Text
 
 
-Definition = PassFail | Score | JsonSchema | Regex | Equals | Contains | Length | Similarity
+Definition = (
+    PassFail | Score | Reward | JsonSchema | Regex | Equals | Contains | Length | Similarity
+)
 
 KINDS: tuple[type[Definition], ...] = (
     PassFail,
     Score,
+    Reward,
     JsonSchema,
     Regex,
     Equals,

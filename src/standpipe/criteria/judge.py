@@ -60,7 +60,7 @@ def request(definition: Judged, case: Case) -> Json:
         ],
         "response_format": form,
         **more,
-        **_limited(definition.parameters),
+        **limited(definition.parameters, MOST_TOKENS),
     }
 
 
@@ -75,10 +75,11 @@ def most_tokens(body: Json) -> int:
     return next((most for most in given if isinstance(most, int)), MOST_TOKENS)
 
 
-def _limited(parameters: Json) -> Json:
+def limited(parameters: Json, most: int) -> Json:
+    """Return a version's parameters, with a limit of tokens where they have none."""
     if parameters.keys() & set(_LIMITS):
         return parameters
-    return {"max_completion_tokens": MOST_TOKENS, **parameters}
+    return {"max_completion_tokens": most, **parameters}
 
 
 def _form(verdict: Json) -> Json:
@@ -95,8 +96,8 @@ def _form(verdict: Json) -> Json:
 
 def verdict(definition: Judged, completion: Json) -> Verdict:
     """Return what a judge's completion says; a Failure where it says nothing of use."""
-    tokens = _tokens(completion)
-    choice, message = _first(completion)
+    tokens = tokens_of(completion)
+    choice, message = first(completion)
     if fault := _unusable(choice, message):
         return Failure(BAD_GATEWAY, fault, tokens)
     said = _object(message.get("content"))
@@ -108,7 +109,7 @@ def verdict(definition: Judged, completion: Json) -> Verdict:
         return Failure(BAD_GATEWAY, f"the judge gave no verdict: {error}", tokens)
 
 
-def _first(completion: Json) -> tuple[Json, Json]:
+def first(completion: Json) -> tuple[Json, Json]:
     """Return the first choice and its message, empty ones where there are none."""
     choices = completion.get("choices")
     choice = choices[0] if isinstance(choices, list) and choices else None
@@ -153,7 +154,8 @@ def _passed(said: _PassedOrFailed, choice: Json, tokens: int | None) -> Verdict:
     return Success(score, said.explanation or None, tokens)
 
 
-def _tokens(completion: Json) -> int | None:
+def tokens_of(completion: Json) -> int | None:
+    """Return the tokens that a completion took, None where it does not say."""
     usage = completion.get("usage")
     total = usage.get("total_tokens") if isinstance(usage, dict) else None
     return total if isinstance(total, int) else None

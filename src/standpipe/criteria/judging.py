@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple
 
 import msgspec
 
 from standpipe.calls.emulation.checker import Checker
-from standpipe.criteria import checks, judge
+from standpipe.criteria import checks, judge, reward
 from standpipe.criteria.asking import Asking, OnBehalf, Said
 from standpipe.criteria.case import Case
-from standpipe.criteria.definition import Definition, Fault, Judged
+from standpipe.criteria.definition import Definition, Fault, Judged, Reward
 from standpipe.criteria.selection import Selected
 from standpipe.criteria.verdict import Failure, Verdict
 from standpipe.errors import ApiError
@@ -51,27 +52,37 @@ class Judging:
         try:
             if isinstance(definition, Judged):
                 return await self._judged(selected.name, definition, case, whose)
+            if isinstance(definition, Reward):
+                return await self._rewarded(selected.name, definition, case, whose)
             return Ruling(await checks.check(definition, case.text, self._checker))
         except ApiError as error:
             return Ruling(Failure(error.status, error.message))
 
     async def _judged(self, name: str, definition: Judged, case: Case, whose: OnBehalf) -> Ruling:
         body = judge.request(definition, case)
-        most = judge.most_tokens(body)
-        ask = functools.partial(
-            self._asking.ask, kind="judge", labels={"criterion": name}, most_tokens=most
-        )
+        ask = self._ask(name, body)
         said = await ask(body, whose)
         if said.status in _UNKNOWN_PARAMETER and b"logprobs" in said.body:
             said = await ask(judge.without_logprobs(body), whose)
-        return Ruling(_verdict(definition, said), said.id)
+        return Ruling(_verdict(said, functools.partial(judge.verdict, definition)), said.id)
+
+    async def _rewarded(self, name: str, definition: Reward, case: Case, whose: OnBehalf) -> Ruling:
+        body = reward.request(definition, case)
+        said = await self._ask(name, body)(body, whose)
+        return Ruling(_verdict(said, functools.partial(reward.verdict, definition)), said.id)
+
+    def _ask(self, name: str, body: Json) -> Callable[[Json, OnBehalf], Awaitable[Said]]:
+        most = judge.most_tokens(body)
+        return functools.partial(
+            self._asking.ask, kind="judge", labels={"criterion": name}, most_tokens=most
+        )
 
 
-def _verdict(definition: Judged, said: Said) -> Verdict:
+def _verdict(said: Said, read: Callable[[Json], Verdict]) -> Verdict:
     try:
         answer = msgspec.json.decode(said.body, type=dict[str, Any])
     except (msgspec.DecodeError, RecursionError) as error:
         return Failure(judge.BAD_GATEWAY, f"the judge's answer cannot be read: {error}")
     if said.status != 200:
         return Failure(said.status, f"the judge failed: {answer['message']}")
-    return judge.verdict(definition, answer)
+    return read(answer)
