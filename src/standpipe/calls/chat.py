@@ -27,6 +27,7 @@ from standpipe.calls.gate import Gate
 from standpipe.calls.incoming import CacheMode, Incoming
 from standpipe.calls.keeping import Keeper
 from standpipe.calls.lifetime import Lifetime, check_stream, drain
+from standpipe.calls.mixing import Mixing
 from standpipe.calls.reply import Reply
 from standpipe.calls.routes import Target
 from standpipe.config import Content
@@ -76,6 +77,7 @@ class Chat(Lifetime[ChatRequest]):
         super().__init__(keeper, gate, logging_default=logging_default, content=content)
         self._dispatch = dispatch
         self._means = Means(Checker(), speech)
+        self._mixing = Mixing(dispatch, self._means, _plan)
         #: None where answers are not cached.
         self.cache = cache
 
@@ -115,6 +117,10 @@ class Chat(Lifetime[ChatRequest]):
         """
         return self._dispatch.targets(model, incoming)
 
+    def answers(self, model: str) -> int:
+        """Return how many answers are made for one of a model: more than one by a mixture."""
+        return self._dispatch.answers(model)
+
     def dialect_of(self, model: object, incoming: Incoming) -> str | None:
         """Return the dialect that all targets of a call speak, None if there is no such one."""
         return self._dispatch.dialect_of(model, incoming)
@@ -136,6 +142,10 @@ class Chat(Lifetime[ChatRequest]):
         turn = self._dispatch.only(call, request.model)
         if turn is not None:
             return self._at(call, request, reply, turn)
+        mixture = self._dispatch.mixture(request.model)
+        if mixture is not None:
+            tell = functools.partial(self._tell_made, call, reply)
+            return self._mixing.serve(call, request, mixture, tell)
         serve = functools.partial(self._at, call, request, reply)
         check = functools.partial(_plan, call, request)
         return self._dispatch.serve(call, request.model, serve, check)
@@ -220,7 +230,12 @@ class Chat(Lifetime[ChatRequest]):
         if emulation.plain:
             await self._pass(call, emulation.request(), turn, reply)
             return
-        tries = Tries(call, turn)
+        await self._tell_made(call, reply, emulation, Tries(call, turn))
+
+    async def _tell_made(
+        self, call: Call, reply: Reply, emulation: Emulation, tries: Tries
+    ) -> None:
+        """Have an answer made, and tell it."""
         call.decoder = tries.tally
         source = emulation.source(tries, self._means)
         telling = Telling(emulation.asked, tries.tally, second(call), identity(call))

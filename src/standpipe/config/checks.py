@@ -12,6 +12,7 @@ from standpipe.config.secret import without_password
 from standpipe.config.settings import (
     LimitsSettings,
     LocalModel,
+    Mixture,
     Price,
     Provider,
     Redaction,
@@ -63,6 +64,7 @@ def check(settings: Settings) -> None:
         _check_provider(name, provider)
     for name, route in settings.routes.items():
         _check_route(name, route)
+    _check_mixtures(settings)
     for name, price in settings.prices.items():
         _check_price(name, price)
     if "" in settings.usage.metadata:
@@ -246,6 +248,36 @@ def _check_route(name: str, route: Route) -> None:
         _check_target(f"{where}.fallback[{place}]", target)
         if target.weight != 1:
             raise ConfigError(f"{where}.fallback[{place}].weight: they are tried in their order")
+
+
+def _check_mixtures(settings: Settings) -> None:
+    for name, mixture in settings.mixtures.items():
+        if not name or name in settings.routes:
+            raise ConfigError(f"mixtures.{name!r}: must have a name that is no route's")
+        _check_mixture(f"mixtures.{name!r}", mixture)
+
+
+def _check_mixture(where: str, mixture: Mixture) -> None:
+    if not mixture.final:
+        raise ConfigError(f"{where}.final: the model that answers is needed")
+    for place, each in enumerate(mixture.candidates):
+        for key, least, most in _CANDIDATE_RANGES:
+            value = getattr(each, key)
+            if not least <= value <= most:
+                raise ConfigError(
+                    f"{where}.candidates[{place}].{key} = {value}: must be from {least} to {most}"
+                )
+    drafts = sum(each.number for each in mixture.candidates)
+    if not 1 <= drafts <= _MOST_DRAFTS:
+        raise ConfigError(f"{where}.candidates: {drafts} drafts: must be 1 to {_MOST_DRAFTS}")
+
+
+#: Of a mixture.
+_MOST_DRAFTS = 16
+_CANDIDATE_RANGES: tuple[tuple[str, float, float], ...] = (
+    ("number", 1, _MOST_DRAFTS),
+    ("temperature", 0, 2),
+)
 
 
 def _check_target(where: str, target: Target) -> None:

@@ -150,6 +150,26 @@ class Route(Section, frozen=True, kw_only=True):
     rest: float = 10.0
 
 
+class Candidate(Section, frozen=True, kw_only=True):
+    """A model that writes drafts."""
+
+    #: As it could be asked for; no mixture.
+    model: str
+    #: Of its drafts.
+    number: int = 1
+    temperature: float = 1.0
+
+
+class Mixture(Section, frozen=True, kw_only=True):
+    """A model name of the operator's own behind which several models answer together."""
+
+    candidates: tuple[Candidate, ...]
+    #: The model that criticises the drafts; empty for the one that answers.
+    critique: str = ""
+    #: The model that answers.
+    final: str
+
+
 #: What is kept of a logged call's text.
 Content = Literal["full", "redacted", "none"]
 
@@ -344,6 +364,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     server: Server = Server()
     providers: dict[str, Provider] = {}
     routes: dict[str, Route] = {}
+    mixtures: dict[str, Mixture] = {}
     logging: Logging = Logging()
     store: StoreSettings = StoreSettings()
     limits: LimitsSettings = LimitsSettings()

@@ -93,7 +93,10 @@ class Asking:
         """Return what a call may use at most, as far as one can tell, at each of its targets."""
         prompt, _ = sent(call.body)
         tokens = prompt.prompt_tokens if prompt else None
-        usage = Usage(prompt_tokens=tokens or 0, completion_tokens=most_tokens)
+        answers = self._chat.answers(model)
+        usage = Usage(
+            prompt_tokens=(tokens or 0) * answers, completion_tokens=most_tokens * answers
+        )
         targets = self._chat.targets(model, call.incoming)
         return [Used(target.provider, (target.model,), usage, None) for target in targets]
 
