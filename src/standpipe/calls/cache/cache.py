@@ -10,7 +10,6 @@ import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from typing import Literal
 
 import msgspec
 
@@ -30,7 +29,7 @@ WAIT_S = 60.0
 #: Calls, one after the other, that one waits for: where two come to nothing, so would the next.
 _TURNS = 2
 #: Where an answer was found, or that it was not.
-Result = Literal["memory", "store", "waited", "miss"]
+RESULTS = ("memory", "store", "waited", "miss")
 #: Largest answer that is kept, in bytes.
 LARGEST = 8 << 20
 
@@ -75,7 +74,7 @@ class Cache:
         self._front = Front(memory)
         self._wait = wait
         self._making: dict[bytes, asyncio.Future[Entry | None]] = {}
-        self._results: Counter[Result] = Counter()
+        self._results: Counter[str] = Counter()
 
     async def close(self) -> None:
         """Write what waits to be written."""
@@ -85,7 +84,7 @@ class Cache:
     def counts(self) -> dict[str, int]:
         """What it has done so far, by name."""
         shelf = self._shelf
-        done = {result: self._results[result] for result in ("memory", "store", "waited", "miss")}
+        done = {result: self._results[result] for result in RESULTS}
         kept = {"written": shelf.written, "dropped": shelf.dropped}
         return {**done, **kept, "bytes": shelf.written_bytes, "held_bytes": self._front.size}
 
@@ -99,8 +98,7 @@ class Cache:
         elif mode.reads and mode.writes:
             await self._lead(place, tell, make)
         elif mode.reads:
-            entry = await self._far(place)
-            await (tell(entry) if entry is not None else make())
+            await self._read(place, tell, make)
         else:
             self._keep(place, await self._made(make))
 
@@ -133,6 +131,13 @@ class Cache:
             self._results["store"] += 1
             self._front.put(place.key, entry)
         return entry
+
+    async def _read(self, place: Place, tell: Tell, make: Make) -> None:
+        entry = await self._far(place)
+        if entry is None:
+            await make()
+        else:
+            await tell(entry)
 
     async def _lead(self, place: Place, tell: Tell, make: Make) -> None:
         """Look where all look, else have the answer made; those who wait get either."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Collection
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from standpipe.calls.cache.shelf import Away
 from standpipe.store.cache import WEEK_US, CachedAnswer
@@ -120,7 +120,7 @@ def forget_others(url: str, projects: Collection[str]) -> int:
         with Redis.from_url(
             url, socket_timeout=TIMEOUT_S, socket_connect_timeout=TIMEOUT_S, decode_responses=True
         ) as redis:
-            gone = set(redis.smembers(_PROJECTS)) - set(projects)
+            gone = cast(set[str], redis.smembers(_PROJECTS)) - set(projects)
             return sum(_forget(redis, each) for each in gone)
     except (RedisError, OSError) as error:
         log.warning("cache: answers of removed projects wait for Redis: %s", type(error).__name__)
