@@ -9,6 +9,7 @@ import pytest
 
 from standpipe.errors import NotFound
 from standpipe.store import Batch, Filter, Project, Row, Store
+from standpipe.store.alignment import AlignmentVerdict, NewAlignmentRow
 from standpipe.store.cache import CachedAnswer
 from standpipe.store.settled import Settled
 from standpipe.store.usage import UsageQuery
@@ -72,6 +73,17 @@ ASKING: dict[str, Asking] = {
         project, "c", "{}"
     ),
     "remove_criterion": lambda store, project, _: store.remove_criterion(project, "c"),
+    "add_alignment_rows": lambda store, project, _: store.add_alignment_rows(
+        project, "c", [NewAlignmentRow("r", "{}", "FAIL")]
+    ),
+    "add_alignment_verdict": lambda store, project, _: store.add_alignment_verdict(
+        project, "c", "r", AlignmentVerdict(1, 1.0, None, None, 0)
+    ),
+    "alignment_rows": lambda store, project, _: store.alignment_rows(project, "c"),
+    "judge_alignment_row": lambda store, project, _: store.judge_alignment_row(
+        project, "c", "r", "FAIL"
+    ),
+    "remove_alignment_row": lambda store, project, _: store.remove_alignment_row(project, "c", "r"),
     "cached_answer": lambda store, project, _: store.cached_answer(project, b"h", 0),
     "remove_project": lambda store, project, _: store.remove_project(project) is None,
 }
@@ -85,6 +97,8 @@ def test_other_project_is_neither_seen_nor_touched(
     store.add(Batch(rows=[row, row_of(2, metadata={"a": "b"})]))
     criterion = store.add_criterion(row.project, "c", '{"a":1}')
     store.cache_answers([CachedAnswer(row.project, b"h", b"a")])
+    store.add_alignment_rows(row.project, "c", [NewAlignmentRow("r", "{}", "PASS")])
+    judged = store.alignment_rows(row.project, "c")
     key = store.add_key(row.project, name="k", read_only=False, token="x" * 16)
     with suppress(NotFound):
         assert not ask(store, other.id, row)
@@ -93,6 +107,7 @@ def test_other_project_is_neither_seen_nor_touched(
     assert store.completions(row.project, metadata={"a": "b"})[0][0] == row
     assert store.keys(row.project) == [key]
     assert store.criteria(row.project) == [criterion]
+    assert store.alignment_rows(row.project, "c") == judged
     assert store.cached_answer(row.project, b"h", 0) == b"a"
 
 
@@ -105,6 +120,7 @@ WITHOUT_A_PROJECT = {
     "snapshot", "restore_project", "restore_key", "restore_hours", "unknown", "faults",
     "recount", "clock", "restore_audit", "kept_texts", "seen", "endless_streams", "forget_lost",
     "add_criterion", "restore_criterion", "cache_answers", "trim_cache",
+    "restore_alignment_row",
 }  # fmt: skip
 
 

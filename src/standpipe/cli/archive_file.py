@@ -22,6 +22,7 @@ import zstandard
 
 from standpipe.errors import ConfigError
 from standpipe.spool import names
+from standpipe.store.alignment import AlignmentRow
 from standpipe.store.archive import Hour
 from standpipe.store.audit import Entry as AuditEntry
 from standpipe.store.criteria import Criterion
@@ -56,7 +57,9 @@ class End(msgspec.Struct, frozen=True):
     sha256: bytes
 
 
-Entry = Manifest | Project | Key | Row | Hour | End | AuditEntry | OpenStream | Criterion
+Entry = (
+    Manifest | Project | Key | Row | Hour | End | AuditEntry | OpenStream | Criterion | AlignmentRow
+)
 
 _KINDS: dict[int, type[Entry]] = {
     1: Manifest,
@@ -69,6 +72,7 @@ _KINDS: dict[int, type[Entry]] = {
     7: AuditEntry,
     8: OpenStream,
     9: Criterion,
+    10: AlignmentRow,
 }
 _NUMBERS = {kind: number for number, kind in _KINDS.items()}
 _DECODERS = {number: msgspec.msgpack.Decoder(kind) for number, kind in _KINDS.items()}

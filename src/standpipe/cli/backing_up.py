@@ -17,6 +17,7 @@ from standpipe.config import Settings
 from standpipe.drain.prices import Prices
 from standpipe.drain.rows import lost_row
 from standpipe.errors import ConfigError
+from standpipe.store.alignment import AlignmentRow
 from standpipe.store.archive import Hour, Restored, Snapshot
 from standpipe.store.audit import Entry as AuditEntry
 from standpipe.store.criteria import Criterion
@@ -60,6 +61,7 @@ def _entries(state: Snapshot, undrained: Undrained, known: Prices) -> Iterator[E
     yield from state.projects()
     yield from state.keys()
     yield from state.criteria()
+    yield from state.alignment_rows()
     yield from state.audit()
     yield from state.rows()
     yield from state.hours()
@@ -99,6 +101,7 @@ class Restoring:
             Project: self._projects,
             Key: self._keys,
             Criterion: self._criteria,
+            AlignmentRow: self._alignment_rows,
             Row: self._rows,
             Hour: self._hours,
             AuditEntry: self._audit,
@@ -144,6 +147,10 @@ class Restoring:
     def _criteria(self, criteria: Iterator[Criterion]) -> None:
         for criterion in criteria:
             self._store.restore_criterion(criterion)
+
+    def _alignment_rows(self, rows: Iterator[AlignmentRow]) -> None:
+        for row in rows:
+            self._store.restore_alignment_row(row)
 
     def _rows(self, rows: Iterator[Row]) -> None:
         for some in _batches(rows):

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Table, exc, func, or_, select, text, tuple_
 
 from standpipe.errors import BadRequest
 from standpipe.store import audit
+from standpipe.store.alignment import AlignmentRow, found_rows
 from standpipe.store.audit import Entry as AuditEntry
 from standpipe.store.conditions import rows_of
 from standpipe.store.criteria import Criterion, found_criteria, of_criteria
@@ -83,6 +84,10 @@ class Snapshot:
     def criteria(self) -> list[Criterion]:
         """Return the criteria with their versions."""
         return found_criteria(self._connection, of_criteria(None))
+
+    def alignment_rows(self) -> Iterator[AlignmentRow]:
+        """Yield the rows of all alignment sets, with what was said of them."""
+        yield from found_rows(self._connection, None)
 
     def rows(self) -> Iterator[Row]:
         """Yield the records of all projects with their texts, ordered by id."""

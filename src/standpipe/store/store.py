@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from standpipe.store import migrate
+from standpipe.store.alignment import Alignment
 from standpipe.store.archive import Archive
 from standpipe.store.audit import CLI, AuditLog
 from standpipe.store.cache import Cache
@@ -34,6 +35,7 @@ class Store(
     Soundness,
     AuditLog,
     Criteria,
+    Alignment,
     Cache,
 ):
     """A database of projects, keys, records, criteria and cached answers.
