@@ -19,6 +19,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from standpipe.api import docs, worker_state
 from standpipe.api.admin import Admin, guarded
 from standpipe.api.admin_views import AdminViews
+from standpipe.api.alignment import AlignmentReports
 from standpipe.api.call import CallRoute
 from standpipe.api.criteria import Criteria
 from standpipe.api.endpoints import CALLS, ENDPOINTS, PREFIXES, ROOT_ENDPOINTS, Endpoint
@@ -207,6 +208,7 @@ def _handlers(
         "live": health.live,
         "ready": health.ready,
         **Criteria(callers, store, freshness, judging).handlers(),
+        **AlignmentReports(callers, store, freshness).handlers(),
         "openapi": docs.openapi,
         "docs": docs.page,
         **{name: guarded(callers, handle) for name, handle in admin.items()},

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from standpipe import errors
-from standpipe.api.operation import JSON, Operation
-from standpipe.api.schema import ref
+from standpipe.api.operation import JSON, Operation, Query
+from standpipe.api.schema import number, ref, text
 
 CRITERIA = "Criteria"
 
@@ -39,6 +39,20 @@ CRITERIA_OPERATIONS: dict[str, Operation] = {
         body="CriterionDefinition",
         names=_SLUG,
         examples={"check": {"kind": "length", "max": 200}, "judge": _POLITE},
+        errors=_NOT_FOUND,
+    ),
+    "getCriterionAlignment": Operation(
+        CRITERIA,
+        "Each version that has judged rows of the criterion's alignment set, and two compared.",
+        {JSON: ref("CriterionAlignment")},
+        more="`standpipe criteria rows`, `label` and `align` make and judge the set. Intervals "
+        "are of 95 %. Without `earlier` and `later`, the last two versions are compared.",
+        names=_SLUG,
+        query=(
+            Query("passes", "From which score on an answer passes; 0.5.", number(0, 1)),
+            Query("earlier", "A version to compare, such as `v1`.", text()),
+            Query("later", "The version to compare it with.", text()),
+        ),
         errors=_NOT_FOUND,
     ),
     "deleteCriterion": Operation(

@@ -18,6 +18,7 @@ from standpipe.api.schema import (
     text,
     whole,
 )
+from standpipe.criteria.agreement import MEASURES
 from standpipe.criteria.definition import LONGEST_PATTERN
 
 _VALUE = filled("The text that is compared with.")
@@ -84,6 +85,7 @@ _NAMED: dict[str, Schema] = {
 }
 _TIME = text(format="date-time")
 _SCORE = number(0, 1, "0 fails, 1 passes.")
+_COUNT = whole(0, 10_000)
 _EXPLANATION = text("Why, in the judge's words.")
 
 CRITERIA: dict[str, Schema] = {
@@ -121,6 +123,53 @@ CRITERIA: dict[str, Schema] = {
             "object": {"type": "string", "const": "criterion.deleted"},
             "deleted": flag(),
         }
+    ),
+    "CriterionAlignment": record(
+        {
+            "object": {"type": "string", "const": "criterion.alignment"},
+            "id": text(),
+            "bar": number(-1, 1, "What the lower end of kappa's interval has to reach."),
+            "passes": number(0, 1, "From which score on an answer passes."),
+            "rows": _COUNT,
+            "labelled": whole(0, 10_000, "Rows that people have judged."),
+            "versions": array(ref("VersionAlignment"), "The oldest first."),
+            "comparison": nullable(ref("VersionComparison", "Null where there are no two.")),
+        }
+    ),
+    "VersionAlignment": record(
+        {
+            "version": text("Such as `v1`."),
+            "aligned": flag("It agrees with people: shown by at least 30 rows, above the bar."),
+            "reason": text("Why it is, or is not."),
+            "judged": whole(0, 10_000, "Rows that people and this version have judged."),
+            "errors": whole(0, 10_000, "Rows that it could not judge."),
+            "waiting": whole(0, 10_000, "Rows that it was not asked of."),
+            "table": mapping(
+                _COUNT, "Rows by what people said, the first word, and what the version did."
+            ),
+            **{name: ref("Measure") for name in MEASURES},
+        }
+    ),
+    "VersionComparison": record(
+        {
+            "earlier": text(),
+            "later": text(),
+            "rows": whole(0, 10_000, "That people and both versions have judged."),
+            "gained": whole(0, 10_000, "Of which only the later one says what people say."),
+            "lost": whole(0, 10_000, "Of which only the earlier one does."),
+            "difference": ref("Measure", "Of their agreement with people."),
+            "p_value": number(0, 1, "McNemar's exact test."),
+            "real": flag("It is more than chance would have it."),
+            "in_words": text(),
+        }
+    ),
+    "Measure": record(
+        {
+            "value": nullable(number(-1, 1, "Null where the rows say nothing of it.")),
+            "low": number(-1, 1),
+            "high": number(-1, 1),
+        },
+        description="A figure with its 95 % interval.",
     ),
     "JudgeBody": record(
         {

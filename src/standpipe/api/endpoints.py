@@ -134,6 +134,12 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint(
         "POST", "/criteria/{id}/versions", "addCriterionVersion", "Give a criterion a new version."
     ),
+    Endpoint(
+        "GET",
+        "/criteria/{id}/alignment",
+        "getCriterionAlignment",
+        "Say how far a criterion's versions agree with people.",
+    ),
     Endpoint("DELETE", "/criteria/{id}", "deleteCriterion", "Delete a criterion for good."),
     Endpoint(
         "POST",
