@@ -8,6 +8,7 @@ import typer
 
 from standpipe import __version__
 from standpipe.cli import (
+    alignment,
     backup,
     best_of,
     criteria,
@@ -61,6 +62,7 @@ def serve(*, config_path: ConfigOption = None, workers: WorkersOption = None) ->
 
 commands.add_typer(keys.commands, name="keys")
 commands.add_typer(projects.commands, name="projects")
+criteria.commands.add_typer(alignment.commands)
 commands.add_typer(criteria.commands, name="criteria")
 commands.add_typer(logs.commands, name="logs")
 commands.add_typer(models.commands, name="models")

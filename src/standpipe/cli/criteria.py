@@ -95,8 +95,8 @@ def show(
     """Show a criterion with all of its versions, the newest first."""
     from standpipe.cli import stores
 
-    with _of_project(config_path, project) as (store, project_id):
-        criterion = _found(store, project_id, name)
+    with of_project(config_path, project) as (store, project_id):
+        criterion = criterion_named(store, project_id, name)
         names = stores.project_names(store)
     if as_json:
         output.print_json(_line(criterion, names[criterion.project]))
@@ -129,7 +129,7 @@ def create(
 
     definition.check_slug(name)
     made = _described(_given(kind, model, prompt, more))
-    with _of_project(config_path, project) as (store, project_id):
+    with of_project(config_path, project) as (store, project_id):
         store.add_criterion(project_id, name, definition.kept(made), about)
     typer.echo(f"{name} is there, as v1")
 
@@ -149,8 +149,8 @@ def version(
     from standpipe.criteria import definition
 
     given = _given(kind, model, prompt, more)
-    with _of_project(config_path, project) as (store, project_id):
-        latest = json.loads(_found(store, project_id, name).latest.definition)
+    with of_project(config_path, project) as (store, project_id):
+        latest = json.loads(criterion_named(store, project_id, name).latest.definition)
         # Another kind has other fields.
         kept = latest if given.get("kind", latest["kind"]) == latest["kind"] else {}
         text = definition.kept(_described({**kept, **given}))
@@ -169,8 +169,8 @@ def delete(
     config_path: ConfigOption = None,
 ) -> None:
     """Delete a criterion for good, with all of its versions."""
-    with _of_project(config_path, project) as (store, project_id):
-        criterion = _found(store, project_id, name)
+    with of_project(config_path, project) as (store, project_id):
+        criterion = criterion_named(store, project_id, name)
         if not yes:
             count = len(criterion.versions)
             typer.confirm(f"{name} has {count} versions. Delete it for good?", abort=True)
@@ -222,8 +222,8 @@ def export(
     """Write the latest versions of a project's criteria as TOML to standard output."""
     from standpipe.cli import criteria_files
 
-    with _of_project(config_path, project) as (store, project_id):
-        found = [_found(store, project_id, each) for each in names or ()]
+    with of_project(config_path, project) as (store, project_id):
+        found = [criterion_named(store, project_id, each) for each in names or ()]
         text = criteria_files.written(found if names else store.criteria(project_id))
     typer.echo(text, nl=False)
 
@@ -240,7 +240,7 @@ def import_criteria(
     from standpipe.criteria import definition
 
     described = criteria_files.read(file)
-    with _of_project(config_path, project) as (store, project_id):
+    with of_project(config_path, project) as (store, project_id):
         known = {each.slug: each for each in store.criteria(project_id)}
         for each in described:
             text = definition.kept(each.definition)
@@ -254,7 +254,7 @@ def import_criteria(
 
 
 @contextmanager
-def _of_project(config_path: str | None, project: str | None) -> Iterator[tuple[Store, str]]:
+def of_project(config_path: str | None, project: str | None) -> Iterator[tuple[Store, str]]:
     """Open the store, and say which project is meant: `default`, or else the oldest."""
     from standpipe.cli import stores
 
@@ -263,7 +263,8 @@ def _of_project(config_path: str | None, project: str | None) -> Iterator[tuple[
         yield store, owner.id
 
 
-def _found(store: Store, project_id: str, name: str) -> Criterion:
+def criterion_named(store: Store, project_id: str, name: str) -> Criterion:
+    """Return a project's criterion; ConfigError lists those that there are."""
     found = store.criteria(project_id, [name])
     if not found:
         known = ", ".join(each.slug for each in store.criteria(project_id)) or "none yet"
