@@ -68,15 +68,17 @@ def test_rows_come_from_a_file_and_lines_that_are_none_are_named(
 def test_rows_come_from_what_was_logged(
     cli: CommandLine, store: Store, project: Project, criterion: str, add: RowAdder
 ) -> None:
-    asked = {"model": "m", "messages": [{"role": "user", "content": "Hi"}]}
-    for number in range(4):
+    def texts(number: int) -> dict[str, str]:
+        asked = {"model": "m", "messages": [{"role": "user", "content": "Hi"}]}
         message = {"role": "assistant", "content": f"Answer {number}"}
         answered = {"choices": [{"message": message}]}
+        return {"request": json.dumps(asked), "response": json.dumps(answered)}
+
+    for number in range(4):
         labels = {"good": "yes"} if number else {}
-        texts = {"request": json.dumps(asked), "response": json.dumps(answered)}
-        add(requested_at=number + 1, metadata=labels, **texts)
+        add(requested_at=number + 1, metadata=labels, **texts(number))
     add(requested_at=9)
-    add(requested_at=9, kind="judge", **texts)
+    add(requested_at=9, kind="judge", **texts(9))
     said = cli("criteria", "rows", criterion, "--logs", "2", "--metadata", "good=yes")
     assert "2 rows are new" in said
     assert {json.loads(each.case)["output"]["content"] for each in rows(store, project)} == {

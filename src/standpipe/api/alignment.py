@@ -43,7 +43,7 @@ class AlignmentReports:
     async def _report(self, request: Request) -> Response:
         """GET /criteria/{id}/alignment."""
         caller = await reader(request, self._callers)
-        asked = convert(request.query_params, Asked)
+        asked = convert(dict(request.query_params), Asked)
         pair, slug = _pair(asked), str(request.path_params["id"])
         found = await self._freshness.ask(self._read, caller.project, slug)
         if found is None:

@@ -64,7 +64,7 @@ def rows(
         if file is not None:
             alignment_rows.import_file(store, project_id, name, file)
         if logs is not None:
-            wanted = {"model": model, "metadata": labels(metadata)}
+            wanted = alignment_rows.wanted(model, labels(metadata))
             alignment_rows.take_logs(store, project_id, name, logs, wanted)
         found = _rows(store, project_id, name)
     said = [sum(each.judgement == word for each in found) for word in ("PASS", "FAIL", None)]
@@ -240,5 +240,5 @@ def _bar(store: Store, project_id: str) -> float:
     from standpipe.criteria import alignment
 
     owner = store.project(project_id)
-    own = owner and owner.alignment_bar
+    own = None if owner is None else owner.alignment_bar
     return alignment.BAR if own is None else own

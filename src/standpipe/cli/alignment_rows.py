@@ -46,9 +46,13 @@ def import_file(store: Store, project_id: str, slug: str, file: Path) -> None:
     _add(store, project_id, slug, found.rows)
 
 
-def take_logs(store: Store, project_id: str, slug: str, most: int, wanted: LogFilters) -> None:
-    """Add the latest logged calls that were answered."""
-    filters: LogFilters = {**wanted, "status": 200, "logged": True}
+def wanted(model: str | None, metadata: dict[str, str]) -> LogFilters:
+    """Return the filters of calls that were logged and answered, of a model or any."""
+    return {"model": model, "metadata": metadata, "status": 200, "logged": True}
+
+
+def take_logs(store: Store, project_id: str, slug: str, most: int, filters: LogFilters) -> None:
+    """Add the latest calls that pass the filters and can be rows."""
     taken: list[NewAlignmentRow] = []
     for call in store.each_log(project_id, **filters):
         taken.extend(_of(call))
