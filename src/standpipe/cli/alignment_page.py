@@ -31,7 +31,7 @@ body { margin: 0 auto; max-width: 52rem; padding: 2.5rem 1.25rem 4rem; backgroun
   color: var(--ink); font: 16px/1.55 system-ui, sans-serif; }
 h1 { margin: 0 0 .25rem; font-size: 1.7rem; } h2 { margin: 2.5rem 0 .5rem; font-size: 1.15rem; }
 p { margin: .4rem 0; } .soft { color: var(--soft); }
-.scroll { overflow-x: auto; }
+.scroll { overflow-x: auto; } .scroll td { white-space: nowrap; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 th, td { padding: .4rem .8rem; text-align: left; border-bottom: 1px solid var(--line); }
 .counts td { min-width: 7rem; text-align: right; font-size: 1.3rem; }
@@ -78,6 +78,8 @@ def _version(said: Json, its: Json, rows: Sequence[AlignmentRow], number: int) -
     yield el("p", el("strong", word), f": {its['reason']}.")
     yield el("h2", "Agreement, with intervals of 95 %")
     yield _plot(its, said["bar"])
+    mark = f"The mark on kappa's line is the project's bar, {said['bar']:g}."
+    yield el("p", mark, class_="soft")
     yield el("h2", "What people said, and what the judge did")
     yield _counts(its["table"])
     yield el("p", f"It failed at {its['errors']} rows; {its['waiting']} wait.", class_="soft")

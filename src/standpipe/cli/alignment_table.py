@@ -46,5 +46,5 @@ def show_comparison(said: Json) -> None:
 
 def figure(measure: Json) -> str:
     """Return a figure and its interval, which is all there is where the figure is open."""
-    between = f"{measure['low']:.2f}-{measure['high']:.2f}"
+    between = f"{measure['low']:.2f}..{measure['high']:.2f}"
     return f"? ({between})" if measure["value"] is None else f"{measure['value']:.2f} ({between})"
