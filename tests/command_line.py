@@ -22,13 +22,22 @@ class CommandLine:
 
     home: Path
 
-    def run(self, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
-        """Run a command; settings are environment variables, those of Standpipe by full name."""
+    def run(
+        self,
+        *arguments: str,
+        keys: str | None = None,
+        **settings: str,
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a command; settings are environment variables, those of Standpipe by full name.
+
+        `keys` are what is typed.
+        """
         return subprocess.run(
             [sys.executable, "-m", "standpipe", *arguments],
             env=self.environment(**settings),
             cwd=self.home.parent,
             capture_output=True,
+            input=keys,
             text=True,
             timeout=PATIENCE,
             check=False,
@@ -47,6 +56,12 @@ class CommandLine:
         assert done.stderr.startswith("standpipe: ")
         assert done.stderr.count("\n") == 1, done.stderr
         return done.stderr
+
+    def fails_at_last(self, *arguments: str, **settings: str) -> str:
+        """Run a command that must fail after it has said something; return its last line."""
+        done = self.run(*arguments, **settings)
+        assert done.returncode == 1, done.stdout
+        return done.stderr.splitlines()[-1]
 
     def environment(self, **settings: str) -> dict[str, str]:
         quiet = {"STANDPIPE_LOCAL_ENABLED": "false", "TZ": "UTC"}

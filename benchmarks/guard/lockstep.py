@@ -14,6 +14,7 @@ from bodies import answer, events, question
 #: Seconds until a worker that says nothing is given up.
 DEADLINE_S = 120.0
 MODEL = "up:mock"
+_CACHED = "op-cache: readWrite\r\n"
 
 
 class Lockstep:
@@ -31,13 +32,18 @@ class Lockstep:
         """Where the provider listens."""
         return int(self._listening.getsockname()[1])
 
-    def whole(self, token: str) -> None:
-        """Place a call and let it be answered whole."""
-        self._ask(token, question(MODEL))
+    def whole(self, token: str, *, cached: bool = False) -> None:
+        """Place a call and let it be answered whole; `cached`, so that it may be answered again."""
+        self._ask(token, question(MODEL), _CACHED if cached else "")
         upstream = self._asked()
         body = answer()
         head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
         upstream.sendall(head % len(body) + body)
+        _take(self._connected(), _is_whole)
+
+    def again(self, token: str) -> None:
+        """Place a call that is answered from the cache."""
+        self._ask(token, question(MODEL), _CACHED)
         _take(self._connected(), _is_whole)
 
     def streamed(self, token: str) -> None:
@@ -59,10 +65,10 @@ class Lockstep:
             if each is not None:
                 each.close()
 
-    def _ask(self, token: str, body: bytes) -> None:
+    def _ask(self, token: str, body: bytes, more: str = "") -> None:
         head = (
             f"POST /v1/chat/completions HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\n"
-            f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+            f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n{more}\r\n"
         )
         self._connected().sendall(head.encode() + body)
 

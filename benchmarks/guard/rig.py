@@ -29,6 +29,9 @@ FRAMES = 2_000
 #: How often both phases are counted; the median counts.
 ROUNDS = 3
 
+#: By name: the calls of a phase, and what places one.
+Asked = dict[str, tuple[int, Callable[[], None]]]
+
 
 def counted(folder: Path) -> dict[str, int]:
     """Return the instructions of one of each; `folder` is for what is written meanwhile."""
@@ -48,26 +51,38 @@ def _calls(folder: Path, marks: Path) -> dict[str, int]:
             store.add_key(project, name="bench", read_only=False, token=token)
     key, unseen = tokens[0], iter(tokens[1:])
     with _worker(folder, marks) as (process, lockstep):
-        asked: dict[str, tuple[int, Callable[[], None]]] = {
+        asked: Asked = {
             "call": (CALLS, lambda: lockstep.whole(key)),
             "call with a key not seen before": (UNSEEN, lambda: lockstep.whole(next(unseen))),
             "stream of 64 chunks": (STREAMS, lambda: lockstep.streamed(key)),
+            "call answered from memory": (CALLS, lambda: lockstep.again(key)),
         }
+        lockstep.whole(key, cached=True)
         for _ in range(WARM):
             lockstep.whole(key)
             lockstep.streamed(key)
-        _mark(process)
-        marks_set = count(1)
-        found = {}
-        for name, (calls, ask) in asked.items():
-            phases = []
-            for size in (calls, 2 * calls) * ROUNDS:
-                for _ in range(size):
-                    ask()
-                _mark(process)
-                phases.append(_instructions(folder / "counts.worker", next(marks_set)))
-            found[name] = per_one(phases, calls)
-        return found
+            lockstep.again(key)
+        found = _phases(folder, process, asked)
+    with _worker(folder, marks, "[cache]\nmemory_bytes = 0\n") as (process, lockstep):
+        for _ in range(WARM):
+            lockstep.again(key)
+        stored: Asked = {"call answered from the store": (CALLS, lambda: lockstep.again(key))}
+        return found | _phases(folder, process, stored)
+
+
+def _phases(folder: Path, process: subprocess.Popen[bytes], asked: Asked) -> dict[str, int]:
+    _mark(process)
+    marks_set = count(1)
+    found = {}
+    for name, (calls, ask) in asked.items():
+        phases = []
+        for size in (calls, 2 * calls) * ROUNDS:
+            for _ in range(size):
+                ask()
+            _mark(process)
+            phases.append(_instructions(folder / "counts.worker", next(marks_set)))
+        found[name] = per_one(phases, calls)
+    return found
 
 
 def per_one(phases: Sequence[int], calls: int) -> int:
@@ -77,11 +92,13 @@ def per_one(phases: Sequence[int], calls: int) -> int:
 
 
 @contextmanager
-def _worker(folder: Path, marks: Path) -> Iterator[tuple[subprocess.Popen[bytes], Lockstep]]:
+def _worker(
+    folder: Path, marks: Path, more: str = ""
+) -> Iterator[tuple[subprocess.Popen[bytes], Lockstep]]:
     """Run a worker on a socket of its own, with its provider here."""
     listening = bind("127.0.0.1", 0)
     lockstep = Lockstep(listening.getsockname()[1])
-    spec = {"config": None, "text": _configuration(lockstep.port), "worker": 0}
+    spec = {"config": None, "text": _configuration(lockstep.port) + more, "worker": 0}
     words = [*_valgrind(folder / "counts.worker", marks), "worker"]
     pipe = subprocess.PIPE
     with (

@@ -19,11 +19,14 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from standpipe.api import docs, worker_state
 from standpipe.api.admin import Admin, guarded
 from standpipe.api.admin_views import AdminViews
+from standpipe.api.alignment import AlignmentReports
 from standpipe.api.call import CallRoute
+from standpipe.api.criteria import Criteria
 from standpipe.api.endpoints import CALLS, ENDPOINTS, PREFIXES, ROOT_ENDPOINTS, Endpoint
 from standpipe.api.freshness import Freshness
 from standpipe.api.health import Health
 from standpipe.api.http import ErrorAnswers, RequestIds
+from standpipe.api.judge import JudgeRoute
 from standpipe.api.labels import Labels
 from standpipe.api.logs import Logs
 from standpipe.api.messages import MessagesRoute
@@ -34,8 +37,8 @@ from standpipe.api.report import Reports
 from standpipe.api.store_state import StoreState
 from standpipe.api.stored import Stored
 from standpipe.api.usage import UsageReports
+from standpipe.calls.cache.cache import opened
 from standpipe.calls.callers import Callers
-from standpipe.calls.chat import Chat
 from standpipe.calls.content import contents
 from standpipe.calls.dispatch import Dispatch
 from standpipe.calls.engine_states import EngineStates
@@ -45,6 +48,10 @@ from standpipe.calls.passthrough import Passthrough
 from standpipe.calls.routes import Routes
 from standpipe.calls.upstreams import pools, routing, speech, upstreams
 from standpipe.config import Settings
+from standpipe.criteria.judged import JudgedChat
+from standpipe.criteria.judging import Judging
+from standpipe.criteria.library import Library
+from standpipe.drain.prices import Prices
 from standpipe.engine.address import Engines
 from standpipe.errors import ApiError, MethodNotAllowed, NotFound, StoreUnavailable
 from standpipe.limits.address import SOCKET
@@ -99,12 +106,15 @@ def build(
     keeper = Keeper(spool, contents(settings), when_full=settings.spool.when_full)
     default, content = settings.logging.default, settings.logging.content
     limiter = Limiter(worker_state.directory(settings.home) / SOCKET)
-    chat = Chat(
+    chat = JudgedChat(
         *(dispatch, keeper),
+        library=Library(store),
+        prices=Prices(settings.prices, {n: row.base_url for n, row in settings.providers.items()}),
         limiter=limiter,
         logging_default=default,
         content=content,
         speech=speech(engines),
+        cache=opened(settings.cache, store),
     )
     passed = {
         route.path: Passthrough(
@@ -113,9 +123,9 @@ def build(
         for route in passthrough.ROUTES.values()
     }
     run = worker_state.directory(settings.home)
-    presence = Presence(run, f"worker-{worker}", keeper, pools(places))
+    presence = Presence(run, f"worker-{worker}", keeper, pools(places), chat.cache)
     states = EngineStates(engines)
-    handlers = _handlers(settings, callers, routes, store, keeper, presence)
+    handlers = _handlers(settings, callers, routes, store, keeper, presence, chat.judging)
     handlers["metrics"] = _metrics(settings, presence, callers, states).metrics
 
     @contextlib.asynccontextmanager
@@ -144,16 +154,19 @@ def build(
         },
     )
     rest.router.redirect_slashes = False
-    return App(_calls(callers, presence.refusals, chat, passed), RequestIds(rest), presence)
+    calls = _calls(callers, presence.refusals, chat, passed)
+    return App(calls, RequestIds(rest), presence)
 
 
 def _calls(
-    callers: Callers, refusals: Refusals, chat: Chat, passed: Mapping[str, Passthrough]
+    callers: Callers, refusals: Refusals, chat: JudgedChat, passed: Mapping[str, Passthrough]
 ) -> dict[str, CallRoute]:
     """Return what answers a POST of each path that calls a model."""
+    judge = JudgeRoute(chat.judging, chat.library)
     return {
         "/chat/completions": CallRoute(callers, refusals, chat.answer),
         "/messages": MessagesRoute(callers, refusals, chat),
+        "/criteria/judge": CallRoute(callers, refusals, judge.answer),
         **{path: CallRoute(callers, refusals, each.answer) for path, each in passed.items()},
     }
 
@@ -165,6 +178,7 @@ def _handlers(
     store: Store,
     keeper: Keeper,
     presence: Presence,
+    judging: Judging,
 ) -> dict[str, Handler]:
     """Return the handler of each operation that does not call a model."""
     freshness = Freshness(settings.spool_dir, store)
@@ -195,6 +209,8 @@ def _handlers(
         "health": health.health,
         "live": health.live,
         "ready": health.ready,
+        **Criteria(callers, store, freshness, judging).handlers(),
+        **AlignmentReports(callers, store, freshness).handlers(),
         "openapi": docs.openapi,
         "docs": docs.page,
         **{name: guarded(callers, handle) for name, handle in admin.items()},

@@ -18,7 +18,7 @@ import pytest
 import serving
 from typing_extensions import override
 
-from standpipe.api import admin_forms, logs, report, stored
+from standpipe.api import admin_forms, judge, logs, report, stored
 from standpipe.api.endpoints import ENDPOINTS, PREFIXES, ROOT_ENDPOINTS
 from standpipe.api.openapi import document, error_classes, operations
 from standpipe.api.operations import ANSWER_HEADERS, CONTROL, OPERATIONS
@@ -85,6 +85,8 @@ FORMS: dict[str, type[msgspec.Struct]] = {
     "ProjectChange": admin_forms.ProjectChange,
     "NewKey": admin_forms.NewKey,
     "KeyChange": admin_forms.KeyChange,
+    "JudgeBody": judge.JudgeBody,
+    "JudgeInput": judge.JudgeInput,
 }
 
 
@@ -237,6 +239,10 @@ def examples(operation: dict[str, Any]) -> list[Any]:
     return [example["value"] for example in content.get("examples", {}).values()] or [None]
 
 
+#: What makes something that later examples name.
+_MAKING = ("createProject", "createCriterion")
+
+
 @pytest.mark.parametrize("prefix", PREFIXES)
 def test_examples_of_the_document_are_answered_as_it_says(
     server: serving.Standpipe, prefix: str
@@ -254,7 +260,7 @@ def test_examples_of_the_document_are_answered_as_it_says(
             answer = serving.call(server, method, target, body, root=True, key=ADMIN_KEY)
             assert answer.status == 200, (method, target, answer.body)
             check_answer(answer, operation)
-            if "store" in (body or ()) or operation.get("operationId") == "createProject":
+            if "store" in (body or ()) or operation.get("operationId") in _MAKING:
                 known[path] = answer.json["id"]
 
 

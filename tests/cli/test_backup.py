@@ -25,6 +25,7 @@ from standpipe.cli.archive_file import FORMAT, Damaged, Manifest, entries, writt
 from standpipe.errors import ConfigError
 from standpipe.spool import Spool, new_boot
 from standpipe.store import Batch, OpenStream, Project, Row, Store, new_token, now_us
+from standpipe.store.alignment import AlignmentVerdict, NewAlignmentRow
 from standpipe.store.archive import Hour
 from standpipe.wire.ids import new_id
 from standpipe.wire.record import Begin, Record, Usage, encode
@@ -76,7 +77,12 @@ def state(url: str) -> tuple[list[Project], list[object], dict[str, Row], list[H
     """Return all that a backup is of."""
     with closing(Store.open(url)) as store, store.snapshot() as found:
         rows = {row.id: row for row in found.rows()}
-        return found.projects(), list(found.keys()), rows, list(found.hours())
+        return (
+            found.projects(),
+            [*found.keys(), *found.criteria(), *found.alignment_rows()],
+            rows,
+            list(found.hours()),
+        )
 
 
 def url_of(cli: CommandLine) -> str:
@@ -89,6 +95,12 @@ def test_everything_comes_back_in_either_database(
     store.add_key(project.id, name="k", read_only=True, token=new_token()[1])
     gone = store.add_key(project.id, name="gone", read_only=False, token=new_token()[1])
     store.revoke_key(gone.id)
+    store.add_criterion(project.id, "short", '{"kind":"length","max":9}', "Short answers")
+    store.add_criterion_version(project.id, "short", '{"kind":"length","max":8}')
+    store.add_alignment_rows(project.id, "short", [NewAlignmentRow("r", "{}", "PASS")])
+    said = AlignmentVerdict(2, None, "Why", "it hung", 7)
+    store.add_alignment_verdict(project.id, "short", "r", said)
+    store.change_project(project.id, {"alignment_bar": 0.7})
     fill(store, project)
     fill(store, store.add_project("other"), calls=10)
     file = tmp_path / "backup"

@@ -68,6 +68,18 @@ async def parse(client: Any, arguments: SimpleNamespace) -> Any:
     return {"city": completion.choices[0].message.parsed.city}
 
 
+async def judgement(client: Any, arguments: SimpleNamespace) -> Any:
+    answer = await done(client.openpipe.get_criterion_judgement(**arguments.body))
+    usage = answer.usage and {"total_tokens": answer.usage.total_tokens}
+    return {"score": answer.score, "explanation": answer.explanation, "usage": usage}
+
+
+async def judgement_refused(client: Any, arguments: SimpleNamespace) -> Any:
+    error = await error_of(lambda: client.openpipe.get_criterion_judgement(**arguments.body))
+    assert isinstance(error, ApiError), error
+    return {"status": error.status_code, "body": error.body}
+
+
 async def report(client: Any, arguments: SimpleNamespace) -> Any:
     answer = await done(client.openpipe.report(**arguments.body))
     return {"status": answer.status}
@@ -136,6 +148,8 @@ SCENARIOS = {
         refused,
         keyless,
         parse,
+        judgement,
+        judgement_refused,
         report,
         report_completion,
         update_metadata,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol
+from uuid import uuid4
 
 import pytest
 from clients import obliging
@@ -92,6 +93,48 @@ def test_cache_setting_that_is_no_word_is_no_cache(play: Play, latest: Callable[
     assert latest()["respPayload"]["id"] == saw["id"]
 
 
+#: What the client asks for, call by call, and whether each is a hit.
+CACHED: list[tuple[list[str], list[bool]]] = [
+    (["readOnly", "readOnly"], [False, False]),
+    (["writeOnly", "writeOnly"], [False, False]),
+    (["writeOnly", "readOnly"], [False, True]),
+    (["readWrite", "readWrite"], [False, True]),
+]
+
+
+@pytest.mark.parametrize("model", ["ok", "openai:ok", f"openpipe:local/{LOCAL}"])
+@pytest.mark.parametrize(("modes", "hits"), CACHED)
+def test_cache_is_read_and_written_as_the_client_says(
+    play: Play, latest: Callable[[], Any], model: str, modes: list[str], hits: list[bool]
+) -> None:
+    messages = [{"role": "user", "content": f"Say {uuid4()}"}]
+    found = []
+    for mode in modes:
+        openpipe = {"cache": mode, "tags": {"cached": True}}
+        asked_for = {"model": model, "messages": messages, "max_tokens": 8, "openpipe": openpipe}
+        saw = play("create", body=asked_for)
+        kept = latest()
+        assert kept["respPayload"]["id"] == saw["id"]
+        assert kept["metadata"]["cached"] == "true"
+        found.append(kept["cacheHit"])
+    assert found == hits
+
+
+def test_calls_that_ask_for_no_cache_are_no_hits(play: Play, latest: Callable[[], Any]) -> None:
+    for _ in range(2):
+        play("create", body=asked("openai:ok"))
+        assert latest()["cacheHit"] is False
+
+
+def test_cached_answer_is_told_as_a_stream(play: Play, latest: Callable[[], Any]) -> None:
+    messages = [{"role": "user", "content": f"Say {uuid4()}"}]
+    body = {"model": "openai:ok", "messages": messages, "openpipe": {"cache": "readWrite"}}
+    whole = play("create", body=body)
+    chunks = play("stream", body=body)
+    assert _content(chunks) == whole["choices"][0]["message"]["content"]
+    assert latest()["cacheHit"] is True
+
+
 def test_stream_comes_from_the_server_and_is_logged_whole(
     play: Play, latest: Callable[[], Any]
 ) -> None:
@@ -162,6 +205,70 @@ def test_every_dialect_is_reached_by_a_model_s_name(
     kept = latest()
     assert kept["metadata"] == {"dialect": "any", **SDK}
     assert kept["respPayload"]["model"] == body["model"]
+
+
+# --- criteria -----------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def criteria(server: Standpipe) -> None:
+    """Make two criteria: one without a model, and one that the local model judges by."""
+    short = {"id": "highlight-format", "kind": "length", "max": len(CONTENT)}
+    polite = {"id": "polite", "model": LOCAL, "prompt": "Is it polite?"}
+    for body in (short, polite):
+        assert call(server, "POST", "/criteria", body).status == 200
+    shorter = {"kind": "length", "max": len(CONTENT) - 1}
+    assert call(server, "POST", "/criteria/highlight-format/versions", shorter).status == 200
+
+
+@pytest.mark.usefixtures("criteria")
+def test_choices_come_with_what_the_criteria_say(play: Play, latest: Callable[[], Any]) -> None:
+    wanted = {"criteria": ["highlight-format@v1", "polite"]}
+    saw = play("create", body=asked("openai:ok", openpipe=wanted))
+    results = saw["choices"][0]["criteria_results"]
+    assert results["highlight-format"]["score"] == 1
+    assert results["polite"]["status"] == "success", results
+    assert 0 <= results["polite"]["score"] <= 1
+    assert saw["usage"]["criteria"]["polite"]["total_tokens"] > 0
+    kept = latest()
+    assert kept["respPayload"]["choices"][0]["criteria_results"] == results
+    again = play("create", body=asked("openai:ok", openpipe={"criteria": ["highlight-format"]}))
+    assert again["choices"][0]["criteria_results"]["highlight-format"]["score"] == 0
+
+
+@pytest.mark.usefixtures("criteria")
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("invalid-criterion-name", "Criterion invalid-criterion-name not found"),
+        (
+            "highlight-format@fake-version",
+            "Criterion version fake-version not found for criterion highlight-format",
+        ),
+    ],
+)
+def test_criterion_that_is_not_there_is_told_as_openpipe_does(
+    play: Play, name: str, message: str
+) -> None:
+    body = asked("openai:ok", openpipe={"criteria": [name]})
+    saw = play("refused", error="NotFoundError", body=body)
+    assert saw["body"]["message"] == message
+    output = {"role": "assistant", "content": "Hello"}
+    case = {"criterion_id": name, "output": output, "input": {"messages": HI}}
+    refused = play("judgement_refused", body=case)
+    assert (refused["status"], refused["body"]["message"]) == (404, message)
+
+
+@pytest.mark.usefixtures("criteria")
+def test_platform_client_has_an_answer_judged(play: Play) -> None:
+    output = {"role": "assistant", "content": CONTENT}
+    body = {"criterion_id": "highlight-format@v1", "output": output, "input": {"messages": HI}}
+    saw = play("judgement", body=body)
+    assert (saw["score"], saw["usage"]) == (1, None)
+    saw = play("judgement", body={**body, "criterion_id": "polite"})
+    assert 0 <= saw["score"] <= 1
+    assert saw["explanation"]
+    assert saw["usage"]["total_tokens"] > 0
 
 
 # --- past the server, and reported --------------------------------------------------------------

@@ -122,6 +122,24 @@ def test_parameters_that_no_request_may_have_are_named(
     assert says in str(caught.value)
 
 
+@pytest.mark.parametrize("model", ["mix", "openpipe:mix", "openpipe:moa-gpt-4-v1", "groq:x"])
+def test_mixture_of_what_is_no_model_is_named(tmp_path: Path, model: str) -> None:
+    text = f"[mixtures.mix]\nfinal = 'local:m'\ncandidates = [{{ model = '{model}' }}]\n"
+    settings = completed(config.load(write(tmp_path, text), {}))
+    with pytest.raises(ConfigError, match=f"mixtures.'mix': '{model}'"):
+        upstreams.routing(settings, upstreams.providers(settings))
+
+
+def test_one_that_answers_criticises_too_unless_another_is_named(tmp_path: Path) -> None:
+    text = "[mixtures.mix]\nfinal = 'local:m'\ncandidates = [{ model = 'local:c', number = 2 }]\n"
+    settings = completed(config.load(write(tmp_path, text), {}))
+    routes = upstreams.routing(settings, upstreams.providers(settings))
+    mixture = routes.mixture("mix")
+    assert mixture is not None
+    assert mixture.models == ["local:c", "local:m", "local:m"]
+    assert mixture.answers == 4
+
+
 def test_route_is_read_whole(tmp_path: Path) -> None:
     text = """
     [routes.r]
@@ -178,6 +196,7 @@ def test_secrets_do_not_show_themselves(tmp_path: Path) -> None:
     assert "canary" not in f"{settings!r} {settings}"
 
 
+DRAFTS = "{model = 'x', number = 9}"
 TARGET = "provider = 'x', model = 'm'"
 BAD = [
     ("[server]\nprot = 1\n", {}, "unknown setting 'server.prot'; did you mean 'port'?"),
@@ -197,6 +216,20 @@ BAD = [
     ("[providers.x]\nbase_url = 'http://h'\ntimeouts = {idle = 0}\n", {}, "timeouts.idle"),
     ("[providers.x]\nbase_url = 'http://h'\ntimeouts = {idel = 1}\n", {}, "did you mean 'idle'?"),
     ("[providers.x]\nbase_url = 'http://h'\nmax_connections = 0\n", {}, "at least 1"),
+    ("[mixtures.m]\nfinal = 'x'\ncandidates = []\n", {}, "0 drafts: must be 1 to 16"),
+    (f"[mixtures.m]\nfinal = 'x'\ncandidates = [{DRAFTS}, {DRAFTS}]\n", {}, "18 drafts"),
+    (f"[mixtures.m]\nfinal = ''\ncandidates = [{DRAFTS}]\n", {}, "final: the model that answers"),
+    (
+        "[mixtures.m]\nfinal = 'x'\ncandidates = [{model = 'x', temperature = 3}]\n",
+        {},
+        "candidates[0].temperature = 3.0: must be from 0 to 2",
+    ),
+    (
+        f"[routes.r]\ntargets = [{{{TARGET}}}]\n[mixtures.r]\nfinal = 'x'\n"
+        f"candidates = [{DRAFTS}]\n",
+        {},
+        "must have a name that is no route's",
+    ),
     ("[routes.r]\ntargets = []\n", {}, "at least one target"),
     (f"[routes.r]\ntargets = [{{{TARGET}, weight = 0}}]\n", {}, "weight = 0.0: must be over 0"),
     (f"[routes.r]\ntargets = [{{{TARGET}, max_in_flight = -1}}]\n", {}, "targets[0].max_in_flight"),

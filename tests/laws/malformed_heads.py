@@ -29,9 +29,13 @@ CONTROL: dict[str, tuple[bytes, str | None]] = {
     "op-tags a huge number": (b'op-tags: {"a":1e999}', None),
     "op-tags NaN": (b'op-tags: {"a":NaN}', None),
     "op-tags trailing data": (b"op-tags: {} {}", None),
-    "op-cache readWrite": (b"op-cache: readWrite", "op-cache"),
-    "op-cache true": (b"op-cache: true", "op-cache"),
-    "op-criteria one": (b'op-criteria: ["a"]', "op-criteria"),
+    "op-criteria an object": (b'op-criteria: {"a": 1}', "op-criteria"),
+    "op-criteria of numbers": (b"op-criteria: [1]", "op-criteria"),
+    "op-criteria deep": (b"op-criteria: " + deep(20_000, b"[", b"]"), "op-criteria"),
+    "op-criteria many": (
+        b"op-criteria: [" + b",".join(b'"%d"' % n for n in range(17)) + b"]",
+        "op-criteria",
+    ),
     "op-criteria no JSON": (b"op-criteria: {", "op-criteria"),
     "op-criteria Latin-1": (b"op-criteria: \xff", "op-criteria"),
 }

@@ -9,6 +9,8 @@ import pytest
 
 from standpipe.errors import NotFound
 from standpipe.store import Batch, Filter, Project, Row, Store
+from standpipe.store.alignment import AlignmentVerdict, NewAlignmentRow
+from standpipe.store.cache import CachedAnswer
 from standpipe.store.settled import Settled
 from standpipe.store.usage import UsageQuery
 
@@ -66,6 +68,23 @@ ASKING: dict[str, Asking] = {
         each for each in store.audit_log(project) if each.project != project
     ],
     "keys": lambda store, project, _: store.keys(project),
+    "criteria": lambda store, project, _: store.criteria(project),
+    "add_criterion_version": lambda store, project, _: store.add_criterion_version(
+        project, "c", "{}"
+    ),
+    "remove_criterion": lambda store, project, _: store.remove_criterion(project, "c"),
+    "add_alignment_rows": lambda store, project, _: store.add_alignment_rows(
+        project, "c", [NewAlignmentRow("r", "{}", "FAIL")]
+    ),
+    "add_alignment_verdict": lambda store, project, _: store.add_alignment_verdict(
+        project, "c", "r", AlignmentVerdict(1, 1.0, None, None, 0)
+    ),
+    "alignment_rows": lambda store, project, _: store.alignment_rows(project, "c"),
+    "judge_alignment_row": lambda store, project, _: store.judge_alignment_row(
+        project, "c", "r", "FAIL"
+    ),
+    "remove_alignment_row": lambda store, project, _: store.remove_alignment_row(project, "c", "r"),
+    "cached_answer": lambda store, project, _: store.cached_answer(project, b"h", 0),
     "remove_project": lambda store, project, _: store.remove_project(project) is None,
 }
 
@@ -76,6 +95,10 @@ def test_other_project_is_neither_seen_nor_touched(
 ) -> None:
     row = row_of(1, metadata={"a": "b"})
     store.add(Batch(rows=[row, row_of(2, metadata={"a": "b"})]))
+    criterion = store.add_criterion(row.project, "c", '{"a":1}')
+    store.cache_answers([CachedAnswer(row.project, b"h", b"a")])
+    store.add_alignment_rows(row.project, "c", [NewAlignmentRow("r", "{}", "PASS")])
+    judged = store.alignment_rows(row.project, "c")
     key = store.add_key(row.project, name="k", read_only=False, token="x" * 16)
     with suppress(NotFound):
         assert not ask(store, other.id, row)
@@ -83,6 +106,9 @@ def test_other_project_is_neither_seen_nor_touched(
     assert store.counts(row.project) == {"complete": 2}
     assert store.completions(row.project, metadata={"a": "b"})[0][0] == row
     assert store.keys(row.project) == [key]
+    assert store.criteria(row.project) == [criterion]
+    assert store.alignment_rows(row.project, "c") == judged
+    assert store.cached_answer(row.project, b"h", 0) == b"a"
 
 
 #: Verbs whose subject is no project's record, and which take no project's id.
@@ -93,6 +119,8 @@ WITHOUT_A_PROJECT = {
     "change_key", "change_project", "end_project", "acting_as", "content_sizes", "finish_removals",
     "snapshot", "restore_project", "restore_key", "restore_hours", "unknown", "faults",
     "recount", "clock", "restore_audit", "kept_texts", "seen", "endless_streams", "forget_lost",
+    "add_criterion", "restore_criterion", "cache_answers", "trim_cache",
+    "restore_alignment_row",
 }  # fmt: skip
 
 

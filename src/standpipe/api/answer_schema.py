@@ -57,13 +57,29 @@ _SAID = nullables(
         "function_call": record({}, nullables({"name": text(), "arguments": text()})),
     }
 )
+_RESULTS = mapping(
+    either(
+        record(
+            {"status": one_of("success"), "score": of("number", minimum=0, maximum=1)},
+            {"explanation": text()},
+        ),
+        record(
+            {
+                "status": one_of("error"),
+                "errorCode": of("integer", "As an HTTP status."),
+                "errorMessage": text(),
+            }
+        ),
+    ),
+    "What the criteria of `op-criteria` say, by their ids without a version.",
+)
 _CHOICE = record(
     {
         "index": _COUNT,
         "message": ref("AnswerMessage"),
         "finish_reason": nullable(_FINISH),
     },
-    {"logprobs": nullable(_LOGPROBS)},
+    {"logprobs": nullable(_LOGPROBS), "criteria_results": _RESULTS},
 )
 _DELTA = record(
     {},
@@ -75,7 +91,11 @@ _DELTA = record(
 )
 _CHUNK_CHOICE = record(
     {"index": _COUNT, "delta": _DELTA},
-    {"finish_reason": nullable(_FINISH), "logprobs": nullable(_LOGPROBS)},
+    {
+        "finish_reason": nullable(_FINISH),
+        "logprobs": nullable(_LOGPROBS),
+        "criteria_results": _RESULTS,
+    },
 )
 
 COMPLETIONS: dict[str, Schema] = {
@@ -113,6 +133,9 @@ COMPLETIONS: dict[str, Schema] = {
             "prompt_cache_miss_tokens": _COUNT,
             "prompt_tokens_details": nullable(mapping()),
             "completion_tokens_details": nullable(mapping()),
+            "criteria": mapping(
+                record({"total_tokens": _COUNT}), "Of the judges, by the criteria's ids."
+            ),
         },
         description="Tokens, as the provider counted them.",
     ),

@@ -230,6 +230,11 @@ _OPTIONAL: dict[str, Schema] = {
     "reasoning_effort": filled("Such as `low`, `medium`, `high`."),
     "service_tier": filled("As the provider names them."),
     "verbosity": filled("Such as `low`, `medium`, `high`."),
+    "criteria": array(
+        filled(),
+        "What to judge every choice by, as the header `op-criteria`; no provider sees it.",
+        maxItems=16,
+    ),
 }
 
 CHAT: dict[str, Schema] = {

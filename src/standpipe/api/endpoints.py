@@ -128,6 +128,26 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         "The older form of update-metadata.",
         deprecated=True,
     ),
+    Endpoint("POST", "/criteria", "createCriterion", "Make a criterion."),
+    Endpoint("GET", "/criteria", "listCriteria", "List the project's criteria."),
+    Endpoint("GET", "/criteria/{id}", "getCriterion", "Return a criterion with its versions."),
+    Endpoint(
+        "POST", "/criteria/{id}/versions", "addCriterionVersion", "Give a criterion a new version."
+    ),
+    Endpoint(
+        "GET",
+        "/criteria/{id}/alignment",
+        "getCriterionAlignment",
+        "Say how far a criterion's versions agree with people.",
+    ),
+    Endpoint("DELETE", "/criteria/{id}", "deleteCriterion", "Delete a criterion for good."),
+    Endpoint(
+        "POST",
+        "/criteria/judge",
+        "getCriterionJudgement",
+        "Judge an answer by a criterion.",
+        calls=True,
+    ),
     Endpoint("GET", "/usage", "usage", "Say what was used and what it cost, by hour or day."),
     Endpoint(
         "POST",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
@@ -28,6 +27,7 @@ from standpipe.errors import (
 )
 from standpipe.server.refusals import Refusals
 from standpipe.wire.ids import new_id
+from standpipe.wire.invalid import invalid
 from standpipe.wire.known_secrets import KnownSecrets
 
 log = logging.getLogger(__name__)
@@ -88,20 +88,29 @@ async def reader(request: Request, callers: Callers) -> Caller:
 async def writer(request: Request, callers: Callers) -> Caller:
     """Return who asks; Unauthorized for a read-only key (spec 1.10)."""
     caller = await reader(request, callers)
+    refuse_read_only(caller)
+    return caller
+
+
+def refuse_read_only(caller: Caller) -> None:
+    """Raise Unauthorized for a read-only key (spec 1.10)."""
     if caller.read_only:
         raise errors.Unauthorized(
             "This key is read-only; use a read/write key (`standpipe keys create` makes one)",
             openai_code="insufficient_permissions",
             reason="read_only_key",
         )
-    return caller
 
 
 async def read_json(request: Request, kind: type[T]) -> T:
     """Return the body as `kind`; Unparsable if it is no JSON, BadRequest naming a wrong field."""
     content_type = request.headers.get("content-type")
     check_json(content_type.encode("latin-1") if content_type else None)
-    body = await request.body()
+    return decoded(await request.body(), kind)
+
+
+def decoded(body: bytes, kind: type[T]) -> T:
+    """Return a body as `kind`; Unparsable if it is no JSON, BadRequest naming a wrong field."""
     try:
         body.decode()
         return msgspec.json.decode(body, type=kind)
@@ -120,18 +129,6 @@ def convert(value: Mapping[str, Any], kind: type[T]) -> T:
     except msgspec.ValidationError as error:
         raise invalid(error) from error
 
-
-def invalid(error: msgspec.ValidationError) -> BadRequest:
-    """Return the 400 for a field of the wrong form."""
-    what, _, where = str(error).partition(" - at `$")
-    field = _FIELD.search(what)
-    param = f"{where.rstrip('`')}.{field[1] if field else ''}".strip(".") or None
-    issue = f"{param}: {what}" if param else what
-    return BadRequest(f"Input validation failed: {issue}", param=param, issues=[issue])
-
-
-#: What the decoder says of a field that is missing, or that is one too many.
-_FIELD = re.compile(r"\bfield `(.*)`", re.DOTALL)
 
 #: Where the scope holds the id that the answer will have.
 REQUEST_ID = "standpipe.request_id"

@@ -73,6 +73,27 @@ RECORDS = Metric(
     "Records by what became of them on the way to the disk, since the worker started.",
     (*_PROCESS, "result"),
 )
+CACHE_LOOKS = Metric(
+    "standpipe_cache_looks_total",
+    "counter",
+    "Calls that asked for the cache, by where their answer was, since the worker started.",
+    (*_PROCESS, "result"),
+)
+CACHE_ANSWERS = Metric(
+    "standpipe_cache_answers_total",
+    "counter",
+    "Answers for the cache by what became of them, since the worker started.",
+    (*_PROCESS, "result"),
+)
+CACHE_WRITTEN = Metric(
+    "standpipe_cache_written_bytes_total",
+    "counter",
+    "Bytes of answers that were written to the cache, since the worker started.",
+    _PROCESS,
+)
+CACHE_MEMORY = Metric(
+    "standpipe_cache_memory_bytes", "gauge", "Bytes of answers in a worker's memory.", _PROCESS
+)
 POOL = Metric(
     "standpipe_pool_connections",
     "gauge",
@@ -120,6 +141,10 @@ METRICS: tuple[Metric, ...] = (
         SPOOL_OK,
         REFUSED,
         RECORDS,
+        CACHE_LOOKS,
+        CACHE_ANSWERS,
+        CACHE_WRITTEN,
+        CACHE_MEMORY,
         POOL,
         POOL_WAITING,
         ENDED,
@@ -214,10 +239,22 @@ def _of_workers(workers: Iterable[WorkerState]) -> Iterator[Sample]:
             yield REFUSED, (*own, str(status), reason), count
         for result, count in worker.records.items():
             yield RECORDS, (*own, result), count
+        yield from _of_cache(own, worker.cache)
         for provider, pool in worker.pools.items():
             yield POOL, (*own, provider, "idle"), pool.idle
             yield POOL, (*own, provider, "busy"), pool.open - pool.idle
             yield POOL_WAITING, (*own, provider), pool.waiting
+
+
+def _of_cache(own: Labels, done: Mapping[str, int]) -> Iterator[Sample]:
+    if not done:
+        return
+    for result in ("memory", "store", "waited", "miss"):
+        yield CACHE_LOOKS, (*own, result), done[result]
+    for result in ("written", "dropped"):
+        yield CACHE_ANSWERS, (*own, result), done[result]
+    yield CACHE_WRITTEN, own, done["bytes"]
+    yield CACHE_MEMORY, own, done["held_bytes"]
 
 
 def _of_engines(engines: Mapping[str, EngineState | None]) -> Iterator[Sample]:

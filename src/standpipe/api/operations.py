@@ -7,6 +7,8 @@ from typing import Any
 from standpipe import errors
 from standpipe.api.admin_operations import ADMIN_OPERATIONS
 from standpipe.api.admin_schema import ADMIN
+from standpipe.api.criteria_operations import CRITERIA_OPERATIONS
+from standpipe.api.criteria_schema import CRITERIA
 from standpipe.api.operation import EVENTS, JSON, Header, Operation, Query
 from standpipe.api.passed_schema import PASSED
 from standpipe.api.schema import Schema, either, mapping, one_of, ref, text, whole
@@ -27,13 +29,24 @@ CONTROL: dict[str, Header] = {
         deprecated=True,
     ),
     "op-cache": Header(
-        "The response cache, which this version does not have: `readWrite`, `readOnly` and "
-        "`writeOnly` are refused with 400; `false` is taken.",
+        "What to do with the response cache: `readWrite`, `readOnly` or `writeOnly`; anything else "
+        "is no cache. Of chat completions alone; elsewhere these are refused with 400.",
         text(),
     ),
     "op-criteria": Header(
-        "Criteria to judge the answer by, which this version does not do: anything but an empty "
-        "JSON array is refused with 400.",
+        "Criteria to judge every choice by, best first in the answer: a JSON list of at most 16 "
+        "ids, each with `@v2` behind it where not the latest version is meant. Of chat completions "
+        "alone; elsewhere anything but an empty list is refused with 400.",
+        text(),
+    ),
+    "standpipe-criteria-timeout": Header(
+        "Seconds for all judges of this call together, 60 where nothing is said; those that take "
+        "longer are an error in the results.",
+        text(),
+    ),
+    "standpipe-criteria-budget": Header(
+        "US dollars for all judges of this call together; those that may cost more than is left "
+        "are an error in the results.",
         text(),
     ),
     "standpipe-fidelity": Header(
@@ -71,6 +84,10 @@ ANSWER_HEADERS: dict[str, Header] = {
     ),
     "request-id": Header("The same, where Anthropic's clients look for it.", text(format="uuid")),
     "standpipe-model": Header("The model as its provider names it.", text()),
+    "standpipe-cache": Header(
+        "Whether the answer is from the response cache, where that was asked for.",
+        one_of("hit", "miss"),
+    ),
     "standpipe-fidelity": Header(
         "What of the request the provider does not do itself: `<feature>=emulated` where the "
         "gateway did it, `<feature>=dropped` where the caller wanted best effort; several are "
@@ -156,7 +173,10 @@ _LABELS = Query(
 )
 
 _CHAT_HEADERS = tuple(name for name in CONTROL if name != "x-api-key")
-_PASSED_HEADERS = tuple(name for name in _CHAT_HEADERS if name != "standpipe-fidelity")
+_CRITERIA_HEADERS = ("standpipe-criteria-timeout", "standpipe-criteria-budget")
+_PASSED_HEADERS = tuple(
+    name for name in _CHAT_HEADERS if name not in ("standpipe-fidelity", *_CRITERIA_HEADERS)
+)
 _PASSES = (
     "Goes as it is to a provider that speaks OpenAI's form; one of another form, and the embedded "
     "model, refuse it with 400. It leaves a record of its own kind and is no stored completion."
@@ -205,7 +225,7 @@ OPERATIONS: dict[str, Operation] = {
         body="ChatRequest",
         examples=_CHAT_EXAMPLES,
         headers=_CHAT_HEADERS,
-        answer_headers=("standpipe-model", "standpipe-fidelity", *RATES),
+        answer_headers=("standpipe-model", "standpipe-cache", "standpipe-fidelity", *RATES),
         errors=_CHAT_ERRORS,
     ),
     "createMessage": Operation(
@@ -217,8 +237,11 @@ OPERATIONS: dict[str, Operation] = {
         "Anthropic's form.",
         body="AnthropicRequest",
         examples={"simple": {"model": _MODEL, "max_tokens": 100, "messages": _MESSAGES}},
-        headers=tuple(CONTROL),
-        answer_headers=("request-id", "standpipe-model", "standpipe-fidelity", *RATES),
+        headers=tuple(name for name in CONTROL if name not in _CRITERIA_HEADERS),
+        answer_headers=(
+            *("request-id", "standpipe-model", "standpipe-cache", "standpipe-fidelity"),
+            *RATES,
+        ),
         errors=_CHAT_ERRORS,
     ),
     "createResponse": Operation(
@@ -410,8 +433,9 @@ OPERATIONS: dict[str, Operation] = {
         errors=(errors.Forbidden,),
     ),
     "docs": Operation(SERVICE, "The page.", {"text/html": text()}),
+    **CRITERIA_OPERATIONS,
     **ADMIN_OPERATIONS,
 }
 
 #: Schemas that only operations name.
-SCHEMAS: dict[str, Schema] = {"Anything": mapping(), **PASSED, **USAGE, **ADMIN}
+SCHEMAS: dict[str, Schema] = {"Anything": mapping(), **PASSED, **USAGE, **CRITERIA, **ADMIN}

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from standpipe.api import worker_state
 from standpipe.api.worker_state import PoolState, WorkerState
+from standpipe.calls.cache.cache import Cache
 from standpipe.calls.keeping import Keeper
 from standpipe.server.listener import Traffic
 from standpipe.server.refusals import Refusals
@@ -21,7 +22,12 @@ class Presence:
     """One worker's; `directory` is that of all workers of a server."""
 
     def __init__(
-        self, directory: Path, name: str, keeper: Keeper, pools: Mapping[str, Pool]
+        self,
+        directory: Path,
+        name: str,
+        keeper: Keeper,
+        pools: Mapping[str, Pool],
+        cache: Cache | None = None,
     ) -> None:
         #: Set once connections are accepted.
         self.traffic: Traffic | None = None
@@ -37,6 +43,7 @@ class Presence:
         self._spool = keeper.spool
         self._contents = keeper.contents
         self._pools = pools
+        self._cache = cache
         self._late_s = 0.0
 
     def now(self) -> WorkerState:
@@ -52,6 +59,7 @@ class Presence:
             spool=self._spool_state(),
             records=self._records(),
             pools={name: _pool_state(pool) for name, pool in self._pools.items()},
+            cache=self._cache.counts if self._cache else {},
             late_s=self._late_s,
             refused=[(*told, n) for told, n in self.refusals.counts.items()],
         )

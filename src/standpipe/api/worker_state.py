@@ -43,6 +43,8 @@ class WorkerState(msgspec.Struct, frozen=True, kw_only=True):
     records: dict[str, int]
     #: By provider.
     pools: dict[str, PoolState]
+    #: What its cache has done since it started, by name; empty without one.
+    cache: dict[str, int] = {}
     #: By how many seconds its event loop was late when it was last looked at.
     late_s: float = 0.0
     #: Requests that were refused and left no record, since it started: status, reason, number.

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Awaitable, Callable
+from typing import Literal, Protocol
 
 import msgspec
 from typing_extensions import override
@@ -13,7 +13,7 @@ from typing_extensions import override
 from standpipe.calls import incoming as control
 from standpipe.calls.callers import Caller
 from standpipe.calls.incoming import Incoming
-from standpipe.calls.reply import Headers
+from standpipe.calls.reply import Headers, Reply
 from standpipe.calls.routes import Target
 from standpipe.config import Content
 from standpipe.errors import ApiError, Cut
@@ -46,6 +46,20 @@ class Told(Protocol):
         """The JSON of the usage, None if there was none."""
 
 
+class After(Protocol):
+    """What holds a call's whole answer back until something is done with it."""
+
+    @property
+    def begun(self) -> bool:
+        """True once it serves the call."""
+
+    def serve(self, call: Call, request: ChatRequest, reply: Reply) -> Awaitable[None]:
+        """Answer the call; the route is asked to serve it again, for the answer itself."""
+
+    def take(self, body: bytes) -> bool:
+        """Take a whole answer; False where it may go out."""
+
+
 class Call(msgspec.Struct, eq=False):
     """What is known of a call so far.
 
@@ -57,6 +71,8 @@ class Call(msgspec.Struct, eq=False):
     caller: Caller
     body: bytes
     kind: Kind = "chat"
+    #: Id of the call that this one is made for.
+    parent: str | None = None
     id: str = msgspec.field(default_factory=new_id)
     requested_at: int = msgspec.field(default_factory=now_us)
     #: What makes a chat request of a body in another form, None for a body that is one.
@@ -95,6 +111,10 @@ class Call(msgspec.Struct, eq=False):
     #: The answer as sent, or as received if it could not be sent.
     pieces: list[bytes] = []
     form: BodyForm = "json"
+    #: Where its answer is from, None where it asked for no cache.
+    cache: Literal["hit", "miss"] | None = None
+    #: What its whole answer is held back for, None for an answer that is sent as it comes.
+    after: After | None = None
 
     @override
     def __repr__(self) -> str:
@@ -186,6 +206,10 @@ class Call(msgspec.Struct, eq=False):
             response=response if self.logged else None,
             response_form=self.form,
         )
+        if self.cache == "hit":
+            record = msgspec.structs.replace(record, cache_hit=True)
+        if self.parent is not None:
+            record = msgspec.structs.replace(record, parent=self.parent)
         if self.decoder is not None:
             record = _with_stream(record, self.decoder)
         for each in self.attempts:

@@ -6,13 +6,17 @@ import functools
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
+import msgspec
 from typing_extensions import override
 
 from standpipe.calls import incoming as control
 from standpipe.calls.attempts import ANSWER_LIMIT, Turn, Upstream, attempt
+from standpipe.calls.cache.cache import Cache, Place
+from standpipe.calls.cache.entry import Entry, entry_of, key_of
 from standpipe.calls.call import Call, now_us
 from standpipe.calls.callers import Caller
 from standpipe.calls.dispatch import Dispatch
+from standpipe.calls.emulation import replay
 from standpipe.calls.emulation.checker import Checker
 from standpipe.calls.emulation.means import Means
 from standpipe.calls.emulation.source import Source, Tries
@@ -20,13 +24,14 @@ from standpipe.calls.emulation.speech import Silence, Speech
 from standpipe.calls.emulation.table import Emulation
 from standpipe.calls.emulation.telling import Telling
 from standpipe.calls.gate import Gate
-from standpipe.calls.incoming import Incoming
+from standpipe.calls.incoming import CacheMode, Incoming
 from standpipe.calls.keeping import Keeper
 from standpipe.calls.lifetime import Lifetime, check_stream, drain
+from standpipe.calls.mixing import Mixing
 from standpipe.calls.reply import Reply
 from standpipe.calls.routes import Target
 from standpipe.config import Content
-from standpipe.errors import Forbidden
+from standpipe.errors import BadRequest, Forbidden
 from standpipe.limits.client import Limiter
 from standpipe.providers import fidelity
 from standpipe.providers.fidelity import Plan
@@ -46,6 +51,14 @@ NO_SPEECH = Silence("no engine of speech is set up here")
 Translate = Callable[[bytes], bytes]
 
 
+class Whole(msgspec.Struct, frozen=True):
+    """What was said of a whole answer that is told as a stream; stands where a decoder would."""
+
+    completion_id: str | None
+    provider_model: str | None
+    usage: msgspec.Raw | None
+
+
 class Chat(Lifetime[ChatRequest]):
     """The chat route's calls: from bytes to a reply and a record."""
 
@@ -58,16 +71,22 @@ class Chat(Lifetime[ChatRequest]):
         logging_default: str,
         content: Content = "full",
         speech: Speech = NO_SPEECH,
+        cache: Cache | None = None,
     ) -> None:
         gate = Gate(dispatch, limiter)
         super().__init__(keeper, gate, logging_default=logging_default, content=content)
         self._dispatch = dispatch
         self._means = Means(Checker(), speech)
+        self._mixing = Mixing(dispatch, self._means, _plan)
+        #: None where answers are not cached.
+        self.cache = cache
 
     async def close(self) -> None:
         """End what was started for the calls."""
         await self._means.checker.close()
         await self._means.speech.close()
+        if self.cache is not None:
+            await self.cache.close()
 
     def answer(
         self,
@@ -87,20 +106,107 @@ class Chat(Lifetime[ChatRequest]):
         call.translate = translate
         return self._live(call, reply)
 
+    def carry(self, call: Call, reply: Reply) -> Awaitable[str]:
+        """Answer a call that somebody else has made, as `answer` does; return its id."""
+        return self._live(call, reply)
+
+    def targets(self, model: str, incoming: Incoming) -> list[Target]:
+        """Return every target that a call may be tried at.
+
+        Raises NotFound or BadRequest for a model that leads nowhere.
+        """
+        return self._dispatch.targets(model, incoming)
+
+    def answers(self, model: str) -> int:
+        """Return how many answers are made for one of a model: more than one by a mixture."""
+        return self._dispatch.answers(model)
+
     def dialect_of(self, model: object, incoming: Incoming) -> str | None:
         """Return the dialect that all targets of a call speak, None if there is no such one."""
         return self._dispatch.dialect_of(model, incoming)
 
     @override
     def _serve(self, call: Call, request: ChatRequest, reply: Reply) -> Awaitable[None]:
+        if call.after is not None and not call.after.begun:
+            return call.after.serve(call, request, reply)
         if call.caller.read_only:
             raise Forbidden("Read-only OpenPipe API keys cannot access the base OpenAI API")
+        if call.incoming.cache is not None:
+            mode = control.cache_mode(call.incoming)
+            if mode is not None:
+                return self._cached(call, request, mode, reply)
+        return self._make(call, request, reply)
+
+    def _make(self, call: Call, request: ChatRequest, reply: Reply) -> Awaitable[None]:
+        """Have the call answered by a provider."""
         turn = self._dispatch.only(call, request.model)
         if turn is not None:
             return self._at(call, request, reply, turn)
+        mixture = self._dispatch.mixture(request.model)
+        if mixture is not None:
+            tell = functools.partial(self._tell_made, call, reply)
+            return self._mixing.serve(call, request, mixture, tell)
         serve = functools.partial(self._at, call, request, reply)
         check = functools.partial(_plan, call, request)
         return self._dispatch.serve(call, request.model, serve, check)
+
+    async def _cached(
+        self, call: Call, request: ChatRequest, mode: CacheMode, reply: Reply
+    ) -> None:
+        """Answer from the cache, or have an answer made for it."""
+        if self.cache is None or call.content != "full":  # what is not to be kept is not cached
+            call.withheld += ("cache=dropped",)
+            await self._make(call, request, reply)
+            return
+
+        async def make() -> Entry | None:
+            await self._make(call, request, reply)
+            return self._entry(call)
+
+        call.cache = "miss"
+        tell = functools.partial(self._again, call, request, reply)
+        await self.cache.serve(self._place(call, request), mode, tell, make)
+
+    def _place(self, call: Call, request: ChatRequest) -> Place:
+        """Return where in the cache the answer is, or would be."""
+        targets = self._dispatch.targets(request.model, call.incoming)
+        sticky = self._dispatch.sticky(request.model, call)
+        best_effort = control.wants_best_effort(call.incoming)
+        project = call.caller.project
+        return Place(project, key_of(project, targets, sticky, request, best_effort=best_effort))
+
+    def _entry(self, call: Call) -> Entry | None:
+        """Return what may be kept of an answer; nothing of one that repeats the caller's key."""
+        entry = entry_of(call)
+        if entry is None or self._secrets.are_in(entry.body, call.incoming.token):
+            return None
+        return entry
+
+    async def _again(self, call: Call, request: ChatRequest, reply: Reply, entry: Entry) -> None:
+        """Answer with what another call was answered with."""
+        call.cache = "hit"
+        call.target = Target(entry.provider, entry.model)
+        call.provider_model, call.fidelity = entry.provider_model, entry.fidelity
+        call.first_byte_at = now_us()
+        if request.stream:
+            await self._told(call, msgspec.json.decode(entry.body), request, reply)
+        else:
+            await self._whole(call, entry.body, reply)
+
+    async def _told(
+        self, call: Call, completion: dict[str, Any], request: ChatRequest, reply: Reply
+    ) -> None:
+        """Tell a whole answer as the stream that was asked for."""
+        usage = completion.get("usage")
+        if call.decoder is None:
+            raw = None if usage is None else msgspec.Raw(msgspec.json.encode(usage))
+            call.decoder = Whole(completion.get("id"), call.provider_model, raw)
+        chunks = replay.chunks(completion)
+        if request.include_usage and usage is not None:
+            chunks.append({**chunks[0], "choices": [], "usage": usage})
+        *first, last = (sse.event(msgspec.json.encode(chunk)) for chunk in chunks)
+        await self._write(call, b"".join(first), reply)
+        await self._end(call, last + DONE, reply)
 
     def _at(self, call: Call, request: ChatRequest, reply: Reply, turn: Turn) -> Awaitable[None]:
         """Serve the call at the target whose turn it is."""
@@ -124,7 +230,12 @@ class Chat(Lifetime[ChatRequest]):
         if emulation.plain:
             await self._pass(call, emulation.request(), turn, reply)
             return
-        tries = Tries(call, turn)
+        await self._tell_made(call, reply, emulation, Tries(call, turn))
+
+    async def _tell_made(
+        self, call: Call, reply: Reply, emulation: Emulation, tries: Tries
+    ) -> None:
+        """Have an answer made, and tell it."""
         call.decoder = tries.tally
         source = emulation.source(tries, self._means)
         telling = Telling(emulation.asked, tries.tally, second(call), identity(call))
@@ -154,8 +265,19 @@ class Chat(Lifetime[ChatRequest]):
             raise
         self._decide(call, wanted, store=request.store)
         call.metadata = control.tagged(request.metadata, call.incoming)
-        control.refuse_unsupported(call.incoming)
+        if call.incoming.criteria is not None or "criteria" in request.fields:
+            return self._to_judge(call, request)
         return request
+
+    def _to_judge(self, call: Call, request: ChatRequest) -> ChatRequest:
+        """Return what is to be sent of a request whose answer is to be judged.
+
+        A route that cannot do that raises BadRequest.
+        """
+        control.refuse_criteria(call.incoming)
+        if request.values.get("criteria"):
+            raise BadRequest("criteria: this route judges no answers", param="criteria")
+        return chat.parse(chat.rebuild(request, changes={}, without=("criteria",)))
 
     async def _relay_whole(
         self, call: Call, request: ChatRequest, provider: Provider, answer: Answer, reply: Reply

@@ -15,6 +15,7 @@ from standpipe.calls.attempts import Turn, Upstream
 from standpipe.calls.call import Call
 from standpipe.calls.in_flight import InFlight
 from standpipe.calls.incoming import Incoming
+from standpipe.calls.mixtures import Mixture
 from standpipe.calls.routes import Route, Routes, Target
 from standpipe.calls.standing import Load, Standing, Standings
 from standpipe.errors import (
@@ -64,20 +65,55 @@ class Dispatch:
 
     def dialect_of(self, model: object, incoming: Incoming) -> str | None:
         """Return the dialect that all targets of a call speak, None if there is no such one."""
+        if not isinstance(model, str) or self._routes.mixture(model) is not None:
+            return None
         try:
-            targets = self.targets(model, incoming) if isinstance(model, str) else []
+            targets = self.targets(model, incoming)
         except RequestError:  # told when the call is served
             return None
         spoken = {self._upstreams[t.provider].provider.dialect.name for t in targets}
         return spoken.pop() if len(spoken) == 1 else None
 
     def targets(self, model: str, incoming: Incoming) -> list[Target]:
-        """Return every target that a call may be tried at.
+        """Return every target that a call may be tried at; those of a mixture in its order.
 
         Raises NotFound or BadRequest for a model that leads nowhere.
         """
+        mixture = self._routes.mixture(model)
+        if mixture is not None:
+            return self._all_targets(mixture, incoming)
         routes = self._chain(model, incoming)
         return [target for route in routes for target in (*route.targets, *route.fallback)]
+
+    def _all_targets(self, mixture: Mixture, incoming: Incoming) -> list[Target]:
+        found: list[Target] = []
+        for each in mixture.candidates:
+            own = {"n": each.number, "temperature": each.temperature}
+            found += [
+                msgspec.structs.replace(target, parameters={**own, **target.parameters})
+                for target in self.targets(each.model, incoming)
+            ]
+        return found + [
+            target
+            for model in (mixture.critique, mixture.final)
+            for target in self.targets(model, incoming)
+        ]
+
+    def sticky(self, model: str, call: Call) -> list[str | None]:
+        """Return the values by which a call keeps to some of its targets, route by route."""
+        mixture = self._routes.mixture(model)
+        models = [model] if mixture is None else mixture.models
+        routes = [route for each in models for route in self._chain(each, call.incoming)]
+        return [call.metadata.get(route.sticky) for route in routes if route.sticky]
+
+    def mixture(self, model: str) -> Mixture | None:
+        """Return the mixture of a name, None for one that is a model or nothing."""
+        return self._routes.mixture(model)
+
+    def answers(self, model: str) -> int:
+        """Return how many answers are made for one of a model: more than one by a mixture."""
+        mixture = self._routes.mixture(model)
+        return 1 if mixture is None else mixture.answers
 
     def only(self, call: Call, model: str) -> Turn | None:
         """Return the turn of the one target that there is for a call, None if there may be more.
@@ -91,6 +127,8 @@ class Dispatch:
         return turn
 
     def _only(self, model: str) -> Turn | None:
+        if self._routes.mixture(model) is not None:
+            return None
         route = self._routes.resolve(model)
         if not route.is_plain:
             return None

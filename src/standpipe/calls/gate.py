@@ -73,7 +73,8 @@ class Gate:
     def _want(self, call: Call, model: str) -> Want:
         subjects = call.caller.subjects
         usage, _ = sent(call.body)
-        prompt = (usage and usage.prompt_tokens) or 0
+        answers = self._dispatch.answers(model)
+        prompt = ((usage and usage.prompt_tokens) or 0) * answers
         targets = self._dispatch.targets(model, call.incoming)
         return Want(
             call=call.id,
@@ -81,17 +82,20 @@ class Gate:
             subjects=subjects,
             at=call.requested_at,
             prompt_tokens=prompt,
-            answer_tokens=_answer_tokens(call, prompt, subjects),
+            answer_tokens=_answer_tokens(call, answers, prompt, subjects),
             targets=tuple({(target.provider, target.model): None for target in targets}),
         )
 
 
-def _answer_tokens(call: Call, prompt: int, subjects: tuple[Subject, ...]) -> int:
-    """Return how many tokens the answer may have: as asked, else a guess that no limit excludes."""
+def _answer_tokens(call: Call, answers: int, prompt: int, subjects: tuple[Subject, ...]) -> int:
+    """Return how many tokens so many answers may have, and their prompts.
+
+    As many as was asked, else a guess that no limit excludes.
+    """
     request = call.request
     if request is None or call.kind == "embeddings":
         return 0
-    choices = request.choices if isinstance(request, PassedRequest) else request.n
+    choices = answers * (request.choices if isinstance(request, PassedRequest) else request.n)
     asked = _first_number(request.fields)
     if asked is not None:
         return asked * choices
@@ -113,6 +117,8 @@ def _end(call: Call) -> End:
     record = call.record()
     if record.logged:
         record = without_text(record)
+    if record.cache_hit:  # nobody was asked, and nobody bills
+        record = msgspec.structs.replace(record, usage=None)
     usage = record.usage or Usage()
     total = usage.total_tokens
     both = (usage.prompt_tokens or 0) + (usage.completion_tokens or 0)

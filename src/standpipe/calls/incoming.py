@@ -18,6 +18,8 @@ NAMES = {
     b"op-tags": "tags",
     b"op-cache": "cache",
     b"op-criteria": "criteria",
+    b"standpipe-criteria-timeout": "criteria_timeout",
+    b"standpipe-criteria-budget": "criteria_budget",
     b"standpipe-fidelity": "fidelity",
     b"standpipe-fallback": "fallback",
     b"traceparent": "traceparent",
@@ -51,6 +53,8 @@ class Incoming(msgspec.Struct):
     tags: bytes | None = None
     cache: bytes | None = None
     criteria: bytes | None = None
+    criteria_timeout: bytes | None = None
+    criteria_budget: bytes | None = None
     fidelity: bytes | None = None
     fallback: bytes | None = None
     traceparent: bytes | None = None
@@ -141,20 +145,44 @@ def tagged(metadata: dict[str, str], incoming: Incoming) -> dict[str, str]:
     return {**metadata, **parse_tags(incoming.tags)} if incoming.tags else metadata
 
 
+class CacheMode(msgspec.Struct, frozen=True):
+    """What a call does with the response cache."""
+
+    reads: bool
+    writes: bool
+
+
+_BOTH = CacheMode(reads=True, writes=True)
+#: What `op-cache` may say; anything else is no cache (spec 5.4). `true` is of older clients.
+_CACHE_MODES = {
+    b"readwrite": _BOTH,
+    b"true": _BOTH,
+    b"readonly": CacheMode(reads=True, writes=False),
+    b"writeonly": CacheMode(reads=False, writes=True),
+}
+
+
+def cache_mode(incoming: Incoming) -> CacheMode | None:
+    """Return what `op-cache` asks for, None if nothing."""
+    return _CACHE_MODES.get((incoming.cache or b"").strip().lower())
+
+
 def refuse_unsupported(incoming: Incoming) -> None:
-    """Raise BadRequest for a control header that asks for what this version cannot do."""
-    if incoming.cache is None and incoming.criteria is None:
-        return
-    cache = (incoming.cache or b"").strip().lower()
-    if cache in (b"readwrite", b"readonly", b"writeonly", b"true"):
+    """Raise BadRequest for a control header that asks for what a route cannot do."""
+    if cache_mode(incoming) is not None:
         raise BadRequest(
-            f"op-cache: {_shown(cache)} asks for the response cache, which this version does not "
-            "have; leave the header out",
+            f"op-cache: {_shown(incoming.cache or b'')}: only chat completions are cached; leave "
+            "the header out",
             param="op-cache",
         )
-    if (incoming.criteria or b"").strip() not in (b"", b"[]"):
+    refuse_criteria(incoming)
+
+
+def refuse_criteria(incoming: Incoming) -> None:
+    """Raise BadRequest for a call that asks to be judged."""
+    if incoming.criteria is not None and incoming.criteria.strip() not in (b"", b"[]"):
         raise BadRequest(
-            "op-criteria: this version does not judge answers; leave the header out",
+            "op-criteria: only answers of chat completions are judged; leave the header out",
             param="op-criteria",
         )
 

@@ -128,7 +128,11 @@ class Lifetime(ABC, Generic[Asked]):
         )
 
     async def _whole(self, call: Call, body: bytes, reply: Reply) -> None:
-        """Send a complete answer, its record first."""
+        """Send a complete answer, its record first; one that is held back is sent by who does."""
+        if call.after is not None and call.after.take(body):
+            # It was received: if its client leaves now, the record says so and what it used.
+            call.pieces = [body]
+            return
         body = self._secrets.hide(body)
         call.pieces.append(body)
         call.outcome, call.status = "complete", 200
@@ -186,6 +190,8 @@ class Lifetime(ABC, Generic[Asked]):
         if (model := call.model_name) and (name := self._shown(model)) is not None:
             headers.append((b"standpipe-model", name))
         headers += call.rates
+        if call.cache is not None:
+            headers.append((b"standpipe-cache", call.cache.encode()))
         if call.told:
             headers.append((b"standpipe-fidelity", ", ".join(call.told).encode()))
         return headers

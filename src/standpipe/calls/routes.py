@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from standpipe.calls.mixtures import Mixture, hosted
 from standpipe.errors import BadRequest, NotFound
 from standpipe.providers.table import Provider
 
@@ -65,26 +66,36 @@ class Routes:
         providers: Mapping[str, Provider],
         routes: Mapping[str, Route],
         aliases: Mapping[str, Route] | None = None,
+        mixtures: Mapping[str, Mixture] | None = None,
     ) -> None:
         self._providers = providers
         self._routes = routes
         #: Names that lead somewhere and are not listed.
         self._aliases = aliases or {}
+        #: The operator's by their names, which are listed, and all by what they are asked for by.
+        self._own_mixtures = mixtures or {}
+        self._mixtures = _named(self._own_mixtures)
         self._listed = _first_listed(providers)
 
     def resolve(self, model: str) -> Route:
         """Return the route of `model`; of one that is no route's name, a route of one target.
 
         Raises NotFound for an `openpipe:` model that does not exist, BadRequest where no provider
-        would take the name.
+        would take the name, and for a mixture, which is no one model.
         """
         route = self._routes.get(model) or self._aliases.get(model)
         if route is not None:
             return route
+        if model in self._mixtures:
+            raise BadRequest(_no_one_model(model), param="model")
         if model.startswith(OPENPIPE):
             return self._openpipe(model)
         found = self._prefixed(model, ":") or self._prefixed(model, "/") or self._bare(model)
         return found or self._openai(model)
+
+    def mixture(self, model: str) -> Mixture | None:
+        """Return the mixture of a name, None for one that is a model or nothing."""
+        return None if model in self._routes else self._mixtures.get(model)
 
     def own(self) -> Iterable[Route]:
         """Return the operator's routes."""
@@ -93,6 +104,7 @@ class Routes:
     def names(self) -> list[tuple[str, str]]:
         """Return every model name that is listed, with its owner: routes first."""
         listed = [(name, "route") for name in self._routes]
+        listed += [(name, "mixture") for name in self._own_mixtures]
         return listed + [(name, r.targets[0].provider) for name, r in self._listed.items()]
 
     def _openpipe(self, model: str) -> Route:
@@ -120,6 +132,15 @@ class Routes:
         if openai is None:
             raise BadRequest(_no_provider("openai"), param="model")
         return _alone("openai", model, openai.retries)
+
+
+def _named(mixtures: Mapping[str, Mixture]) -> dict[str, Mixture]:
+    prefixed = {f"{OPENPIPE}{name}": each for name, each in mixtures.items()}
+    return {**hosted(), **prefixed, **mixtures}
+
+
+def _no_one_model(name: str) -> str:
+    return f"model: {name[:256]!r} is a mixture, which answers chat completions and is no fallback"
 
 
 def _alone(provider: str, model: str, retries: int) -> Route:

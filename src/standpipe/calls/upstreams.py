@@ -12,6 +12,7 @@ from standpipe.calls.attempts import Upstream
 from standpipe.calls.embedded import Absent, Embedded
 from standpipe.calls.emulation.speech import Engines as SpeechEngines
 from standpipe.calls.emulation.speech import Silence, Speech
+from standpipe.calls.mixtures import Member, Mixture
 from standpipe.calls.provider_keys import ProviderKey, ProviderKeys
 from standpipe.calls.routes import Route, Routes, Target
 from standpipe.config import LocalModel, Secret, Settings, Timeouts
@@ -19,7 +20,7 @@ from standpipe.config import Provider as Row
 from standpipe.config import Target as TargetRow
 from standpipe.engine.address import Address, Engines
 from standpipe.engine.embedding_weights import MODEL as EMBEDDING_MODEL
-from standpipe.errors import ConfigError
+from standpipe.errors import ConfigError, RequestError
 from standpipe.providers.dialect import Dialect, Quirks
 from standpipe.providers.known import KNOWN, Known
 from standpipe.providers.openai import OpenAI
@@ -91,8 +92,8 @@ def speech(engines: Engines) -> Speech:
 def routing(settings: Settings, known: Mapping[str, Provider]) -> Routes:
     """Return the resolver of model names.
 
-    Raises ConfigError for a route to a provider there is not, and for parameters of a target that
-    no request may have.
+    Raises ConfigError for a route to a provider there is not, for parameters of a target that no
+    request may have, and for a mixture of what is no model.
     """
     named = {}
     for name, row in settings.routes.items():
@@ -109,7 +110,31 @@ def routing(settings: Settings, known: Mapping[str, Provider]) -> Routes:
             rest=row.rest,
             name=name,
         )
-    return Routes(known, named, _aliases(settings))
+    routes = Routes(known, named, _aliases(settings), _mixtures(settings))
+    for name, row in settings.mixtures.items():
+        for model in (*(each.model for each in row.candidates), row.critique, row.final):
+            _check_leads(f"mixtures.{name!r}", model, routes)
+    return routes
+
+
+def _mixtures(settings: Settings) -> dict[str, Mixture]:
+    return {
+        name: Mixture(
+            tuple(Member(each.model, each.number, each.temperature) for each in row.candidates),
+            row.critique or row.final,
+            row.final,
+        )
+        for name, row in settings.mixtures.items()
+    }
+
+
+def _check_leads(where: str, model: str, routes: Routes) -> None:
+    """Raise ConfigError for a model that leads nowhere; none at all is not looked for."""
+    try:
+        if model:
+            routes.resolve(model)
+    except RequestError as error:
+        raise ConfigError(f"{where}: {model!r}: {error.message}") from error
 
 
 def _targets(

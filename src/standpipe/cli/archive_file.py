@@ -22,8 +22,10 @@ import zstandard
 
 from standpipe.errors import ConfigError
 from standpipe.spool import names
+from standpipe.store.alignment import AlignmentRow
 from standpipe.store.archive import Hour
 from standpipe.store.audit import Entry as AuditEntry
+from standpipe.store.criteria import Criterion
 from standpipe.store.rows import Key, OpenStream, Project, Row
 
 #: The form of the file; a reader takes those up to its own.
@@ -55,7 +57,9 @@ class End(msgspec.Struct, frozen=True):
     sha256: bytes
 
 
-Entry = Manifest | Project | Key | Row | Hour | End | AuditEntry | OpenStream
+Entry = (
+    Manifest | Project | Key | Row | Hour | End | AuditEntry | OpenStream | Criterion | AlignmentRow
+)
 
 _KINDS: dict[int, type[Entry]] = {
     1: Manifest,
@@ -67,6 +71,8 @@ _KINDS: dict[int, type[Entry]] = {
     # Since form 2.
     7: AuditEntry,
     8: OpenStream,
+    9: Criterion,
+    10: AlignmentRow,
 }
 _NUMBERS = {kind: number for number, kind in _KINDS.items()}
 _DECODERS = {number: msgspec.msgpack.Decoder(kind) for number, kind in _KINDS.items()}

@@ -17,8 +17,10 @@ from standpipe.config import Settings
 from standpipe.drain.prices import Prices
 from standpipe.drain.rows import lost_row
 from standpipe.errors import ConfigError
+from standpipe.store.alignment import AlignmentRow
 from standpipe.store.archive import Hour, Restored, Snapshot
 from standpipe.store.audit import Entry as AuditEntry
+from standpipe.store.criteria import Criterion
 from standpipe.store.revision import HEAD
 from standpipe.store.rows import Batch, Key, OpenStream, Project, Row, now_us
 from standpipe.store.store import Store
@@ -58,6 +60,8 @@ def _manifest(records: int) -> Manifest:
 def _entries(state: Snapshot, undrained: Undrained, known: Prices) -> Iterator[Entry]:
     yield from state.projects()
     yield from state.keys()
+    yield from state.criteria()
+    yield from state.alignment_rows()
     yield from state.audit()
     yield from state.rows()
     yield from state.hours()
@@ -96,6 +100,8 @@ class Restoring:
         self._verbs: dict[type[Entry], Callable[[Iterator[Any]], None]] = {
             Project: self._projects,
             Key: self._keys,
+            Criterion: self._criteria,
+            AlignmentRow: self._alignment_rows,
             Row: self._rows,
             Hour: self._hours,
             AuditEntry: self._audit,
@@ -137,6 +143,14 @@ class Restoring:
     def _keys(self, keys: Iterator[Key]) -> None:
         for key in keys:
             self.done["Key"][self._store.restore_key(key)] += 1
+
+    def _criteria(self, criteria: Iterator[Criterion]) -> None:
+        for criterion in criteria:
+            self._store.restore_criterion(criterion)
+
+    def _alignment_rows(self, rows: Iterator[AlignmentRow]) -> None:
+        for row in rows:
+            self._store.restore_alignment_row(row)
 
     def _rows(self, rows: Iterator[Row]) -> None:
         for some in _batches(rows):

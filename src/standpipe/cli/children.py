@@ -48,6 +48,8 @@ def _drain(settings: Settings) -> ChildSpec:
         "prices": msgspec.to_builtins(settings.prices),
         "urls": {name: row.base_url for name, row in settings.providers.items()},
         "retention": msgspec.to_builtins(settings.retention),
+        "cache_bytes": 0 if settings.cache.redis else settings.cache.max_bytes,
+        "cache_redis": settings.cache.redis.reveal() if settings.cache.redis else "",
         "traces": {
             "endpoint": settings.telemetry.otlp_endpoint,
             "headers": {name: each.reveal() for name, each in settings.telemetry.headers.items()},

@@ -7,7 +7,19 @@ from typing import Annotated
 import typer
 
 from standpipe import __version__
-from standpipe.cli import backup, doctor, import_litellm, keys, logs, models, projects, verify
+from standpipe.cli import (
+    alignment,
+    backup,
+    best_of,
+    criteria,
+    doctor,
+    import_litellm,
+    keys,
+    logs,
+    models,
+    projects,
+    verify,
+)
 from standpipe.cli.options import ConfigOption, WorkersOption
 from standpipe.cli.usage import usage
 
@@ -50,10 +62,13 @@ def serve(*, config_path: ConfigOption = None, workers: WorkersOption = None) ->
 
 commands.add_typer(keys.commands, name="keys")
 commands.add_typer(projects.commands, name="projects")
+criteria.commands.add_typer(alignment.commands)
+commands.add_typer(criteria.commands, name="criteria")
 commands.add_typer(logs.commands, name="logs")
 commands.add_typer(models.commands, name="models")
 commands.add_typer(import_litellm.commands, name="import")
 commands.command("doctor")(doctor.doctor)
+commands.command("bench-of-n")(best_of.bench)
 commands.command("usage")(usage)
 commands.command("backup")(backup.backup)
 commands.command("restore")(backup.restore)

@@ -93,8 +93,10 @@ def numbers(row: Row) -> dict[str, Any]:
     fields["cost"] = None if row.cost is None else dollars(row.cost)
     for name in _TIMES:
         fields[name] = None if fields[name] is None else output.iso(fields[name])
-    for attempt in fields["attempts"]:
+    for attempt, kept in zip(fields["attempts"], row.attempts, strict=True):
         attempt["started_at"] = output.iso(attempt["started_at"])
+        if kept.cost is not None:
+            attempt["cost"] = dollars(kept.cost)
     return fields
 
 

@@ -78,14 +78,21 @@ def _usage(row: Row) -> str | None:
 
 
 def _attempts(row: Row) -> Table:
+    # Of most calls there is one, which is the answer and costs what the call does.
+    steps = ["For"] if any(each.step for each in row.attempts) else []
+    costs = ["Cost"] if any(each.cost is not None for each in row.attempts) else []
     table = output.table(
-        "At", "Provider", "Model", "Status", "First byte", "Tokens", "Error", elastic=("Error",)
+        *("At", *steps, "Provider", "Model", "Status", "First byte", "Tokens", *costs, "Error"),
+        elastic=("Error",),
     )
     for each in row.attempts:
         at = f"+{(each.started_at - row.requested_at) / 1000:,.1f} ms"
         first = "" if each.first_byte_us is None else f"{each.first_byte_us / 1000:,.1f} ms"
         status = "none" if each.status is None else str(each.status)
-        cells = (at, each.provider, each.model, status, first, tokens(each.usage))
+        step = [each.step or "answer"] if steps else []
+        cost = ["" if each.cost is None else f"${dollars(each.cost)}"] if costs else []
+        place = (each.provider, each.model, status, first, tokens(each.usage))
+        cells = (at, *step, *place, *cost)
         table.add_row(*map(output.cell, cells), output.folded(each.error or ""))
     return table
 

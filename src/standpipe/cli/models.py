@@ -51,7 +51,7 @@ def list_models(*, config_path: ConfigOption = None) -> None:
 
     settings = completed(config.load(config_path))
     table = output.table("Model", "Provider", "State", elastic=("State",))
-    for row in (*_routes(settings), *_providers(settings), *_local(settings)):
+    for row in (*_routes(settings), *_mixtures(settings), *_providers(settings), *_local(settings)):
         *first, state = row
         table.add_row(*map(output.cell, first), output.folded(state))
     if table.row_count:
@@ -70,6 +70,12 @@ def _routes(settings: Settings) -> Iterator[Names]:
         after = dict.fromkeys(f"{t.provider}:{t.model}" for t in route.fallback)
         then = f", then {', '.join(after)}" if after else ""
         yield name, ", ".join(providers), f"route to {', '.join(models)}{then}"
+
+
+def _mixtures(settings: Settings) -> Iterator[Names]:
+    for name, mixture in settings.mixtures.items():
+        models = dict.fromkeys(each.model for each in mixture.candidates)
+        yield name, "", f"mixture of {', '.join(models)}, answered by {mixture.final}"
 
 
 def _providers(settings: Settings) -> Iterator[Names]:

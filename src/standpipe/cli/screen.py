@@ -94,6 +94,8 @@ def _models(settings: Settings, lacking: dict[str, str]) -> list[Text]:
     for name, route in settings.routes.items():
         led = "; ".join(f"{target.provider}, {target.model}" for target in route.targets)
         lines.append(Text.assemble(name, (f"  {led}", "dim")))
+    for name, mixture in settings.mixtures.items():
+        lines.append(Text.assemble(name, (f"  a mixture, answered by {mixture.final}", "dim")))
     for name, row in settings.providers.items():
         offered = f"  {', '.join(row.models)}" if row.models else ""
         lines.append(Text.assemble(f"{name}:<model>", (f"  {row.base_url}{offered}", "dim")))

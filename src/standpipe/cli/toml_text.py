@@ -62,5 +62,12 @@ def _value(value: Any) -> str:
             there = {str(name): each for name, each in value.items() if each is not None}
             pairs = (f"{_key(name)} = {_value(each)}" for name, each in there.items())
             return f"{{ {', '.join(pairs)} }}"
+        case str() if "\n" in value:
+            return _lines(value)
         case _:
             return _text(str(value))
+
+
+def _lines(text: str) -> str:
+    """Return a text of several lines as one reads it."""
+    return '"""\n' + "\n".join(_text(line)[1:-1] for line in text.split("\n")) + '"""'

@@ -12,6 +12,7 @@ from standpipe.config.secret import without_password
 from standpipe.config.settings import (
     LimitsSettings,
     LocalModel,
+    Mixture,
     Price,
     Provider,
     Redaction,
@@ -35,6 +36,8 @@ RANGES: tuple[tuple[str, float, float], ...] = (
     ("server.body_timeout", 0.1, 3600),
     ("server.body_total", 0.1, 86400),
     ("server.keep_alive", 0.1, 86400),
+    ("cache.max_bytes", 0, 1 << 60),
+    ("cache.memory_bytes", 0, 1 << 40),
     ("spool.segment_bytes", 1 << 16, 1 << 32),
     ("spool.keep", 0, 1e9),
     ("store.key_grace", 0, 1e9),
@@ -61,12 +64,14 @@ def check(settings: Settings) -> None:
         _check_provider(name, provider)
     for name, route in settings.routes.items():
         _check_route(name, route)
+    _check_mixtures(settings)
     for name, price in settings.prices.items():
         _check_price(name, price)
     if "" in settings.usage.metadata:
         raise ConfigError("usage.metadata: a name of metadata cannot be empty")
     _check_redaction(settings.redaction)
     _check_telemetry(settings.telemetry)
+    _check_redis("cache.redis", settings.cache.redis)
     _check_limits_kept(settings.limits)
     for name, model in settings.local.models.items():
         _check_local(name, model, settings.local.model)
@@ -186,8 +191,7 @@ def _check_keys(settings: Settings) -> None:
 
 
 def _check_limits_kept(limits: LimitsSettings) -> None:
-    if limits.redis and not limits.redis.reveal().startswith(_REDIS):
-        raise ConfigError(f"limits.redis: must be a URL that begins with {', '.join(_REDIS)}")
+    _check_redis("limits.redis", limits.redis)
     if limits.webhook is None:
         return
     url = urlsplit(limits.webhook.reveal())
@@ -195,6 +199,11 @@ def _check_limits_kept(limits: LimitsSettings) -> None:
         raise ConfigError("limits.webhook: not an http(s) URL")
     if not (limits.webhook_secret and limits.webhook_secret.reveal()):
         raise ConfigError("limits.webhook: needs limits.webhook_secret, by which it is signed")
+
+
+def _check_redis(where: str, url: Secret | None) -> None:
+    if url and not url.reveal().startswith(_REDIS):
+        raise ConfigError(f"{where}: must be a URL that begins with {', '.join(_REDIS)}")
 
 
 _REDIS = ("redis://", "rediss://", "unix://")
@@ -239,6 +248,36 @@ def _check_route(name: str, route: Route) -> None:
         _check_target(f"{where}.fallback[{place}]", target)
         if target.weight != 1:
             raise ConfigError(f"{where}.fallback[{place}].weight: they are tried in their order")
+
+
+def _check_mixtures(settings: Settings) -> None:
+    for name, mixture in settings.mixtures.items():
+        if not name or name in settings.routes:
+            raise ConfigError(f"mixtures.{name!r}: must have a name that is no route's")
+        _check_mixture(f"mixtures.{name!r}", mixture)
+
+
+def _check_mixture(where: str, mixture: Mixture) -> None:
+    if not mixture.final:
+        raise ConfigError(f"{where}.final: the model that answers is needed")
+    for place, each in enumerate(mixture.candidates):
+        for key, least, most in _CANDIDATE_RANGES:
+            value = getattr(each, key)
+            if not least <= value <= most:
+                raise ConfigError(
+                    f"{where}.candidates[{place}].{key} = {value}: must be from {least} to {most}"
+                )
+    drafts = sum(each.number for each in mixture.candidates)
+    if not 1 <= drafts <= _MOST_DRAFTS:
+        raise ConfigError(f"{where}.candidates: {drafts} drafts: must be 1 to {_MOST_DRAFTS}")
+
+
+#: Of a mixture.
+_MOST_DRAFTS = 16
+_CANDIDATE_RANGES: tuple[tuple[str, float, float], ...] = (
+    ("number", 1, _MOST_DRAFTS),
+    ("temperature", 0, 2),
+)
 
 
 def _check_target(where: str, target: Target) -> None:

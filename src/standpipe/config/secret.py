@@ -22,11 +22,10 @@ def secrets(settings: Settings) -> tuple[str, ...]:
 
     `settings` are completed ones: a provider's key is in its row.
     """
-    redis = settings.limits.redis
+    shared = [each.reveal() for each in (settings.limits.redis, settings.cache.redis) if each]
     keys = (settings.first_key, settings.admin_key)
-    rows = (settings.providers, *keys, settings.limits, settings.telemetry)
-    shared = redis.reveal() if redis else ""
-    urls = (settings.store.url, shared, *settings.proxies.values())
+    rows = (settings.providers, *keys, settings.limits, settings.cache, settings.telemetry)
+    urls = (settings.store.url, *shared, *settings.proxies.values())
     return tuple({*_revealed(rows), *(word for url in urls for word in passwords(url))})
 
 

@@ -150,6 +150,26 @@ class Route(Section, frozen=True, kw_only=True):
     rest: float = 10.0
 
 
+class Candidate(Section, frozen=True, kw_only=True):
+    """A model that writes drafts."""
+
+    #: As it could be asked for; no mixture.
+    model: str
+    #: Of its drafts.
+    number: int = 1
+    temperature: float = 1.0
+
+
+class Mixture(Section, frozen=True, kw_only=True):
+    """A model name of the operator's own behind which several models answer together."""
+
+    candidates: tuple[Candidate, ...]
+    #: The model that criticises the drafts; empty for the one that answers.
+    critique: str = ""
+    #: The model that answers.
+    final: str
+
+
 #: What is kept of a logged call's text.
 Content = Literal["full", "redacted", "none"]
 
@@ -230,6 +250,17 @@ class StoreSettings(Section, frozen=True, kw_only=True):
     def __repr__(self) -> str:
         # The URL may hold a password.
         return f"StoreSettings(key_grace={self.key_grace})"
+
+
+class CacheSettings(Section, frozen=True, kw_only=True):
+    """The response cache, which calls ask for with `op-cache`."""
+
+    #: URL of the Redis that keeps the answers; absent for the database.
+    redis: Secret | None = None
+    #: Bytes that the answers of all projects may take there; the oldest go first. 0 for no cache.
+    max_bytes: int = 1 << 30
+    #: Bytes that the newest answers may take in each worker's memory.
+    memory_bytes: int = 32 * 1024 * 1024
 
 
 class SpoolSettings(Section, frozen=True, kw_only=True):
@@ -333,9 +364,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     server: Server = Server()
     providers: dict[str, Provider] = {}
     routes: dict[str, Route] = {}
+    mixtures: dict[str, Mixture] = {}
     logging: Logging = Logging()
     store: StoreSettings = StoreSettings()
     limits: LimitsSettings = LimitsSettings()
+    cache: CacheSettings = CacheSettings()
     spool: SpoolSettings = SpoolSettings()
     redaction: Redaction = Redaction()
     retention: Retention = Retention()
@@ -395,6 +428,7 @@ PLAIN_SECTIONS: dict[str, type[Section]] = {
     "logging": Logging,
     "store": StoreSettings,
     "limits": LimitsSettings,
+    "cache": CacheSettings,
     "spool": SpoolSettings,
     "redaction": Redaction,
     "retention": Retention,

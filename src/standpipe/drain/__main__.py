@@ -20,7 +20,9 @@ def main() -> int:
     gc.set_threshold(_OBJECTS)
     log.set_up()
     spec = msgspec.json.decode(sys.stdin.buffer.readline(), type=DrainSpec)
-    secrets = [*config.passwords(spec.store_url), *spec.traces.headers.values()]
+    urls = (spec.store_url, spec.cache_redis)
+    secrets = [word for url in urls for word in config.passwords(url)]
+    secrets += spec.traces.headers.values()
     log.set_up(KnownSecrets(secrets), spec.logging)
     return run_process(spec, on_ready=_ready)
 

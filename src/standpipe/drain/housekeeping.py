@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -12,6 +12,7 @@ import msgspec
 from standpipe.config import Retention
 from standpipe.drain.rows import lost_row
 from standpipe.spool import names
+from standpipe.store.cache import WEEK_US
 from standpipe.store.rows import Batch, OpenStream, Project, now_us
 from standpipe.store.store import Store
 from standpipe.wire.record import Begin, decode
@@ -32,11 +33,23 @@ Verb = Callable[[], int]
 class Housekeeping:
     """Goes round the projects of a store; several drains may do so in one database.
 
-    `spool` is where the segments of this node are, None where it has none.
+    `spool` is where the segments of this node are, None where it has none. Of cached answers, so
+    many bytes are left there; `forget` deletes those that are kept elsewhere and are of none of the
+    projects that it is told.
     """
 
-    def __init__(self, store: Store, retention: Retention, spool: Path | None = None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        retention: Retention,
+        spool: Path | None = None,
+        *,
+        cache_bytes: int = 0,
+        forget: Callable[[Collection[str]], int] | None = None,
+    ) -> None:
         self._store = store
+        self._cache_bytes = cache_bytes
+        self._forget = forget
         self._spool = spool
         self._retention = retention
         self._round: Iterator[None] | None = None
@@ -64,13 +77,15 @@ class Housekeeping:
 
     def _whole_round(self) -> Iterator[None]:
         """Yield after each transaction."""
-        for project in self._store.projects():
+        projects = self._store.projects()
+        for project in projects:
             for verb in self._verbs(project):
                 while verb():
                     yield
                 yield
         while self._store.finish_removals():
             yield
+        yield from self._trim_cache(projects)
         if self._spool is not None:
             self._store.seen(names.listed(self._spool, names.SEGMENT))
             yield
@@ -78,6 +93,13 @@ class Housekeeping:
             yield
         self._store.forget_lost()
         self._store.drop_empty_partitions()
+
+    def _trim_cache(self, projects: list[Project]) -> Iterator[None]:
+        if self._forget is not None:
+            self._forget({project.id for project in projects})
+            yield
+        while self._store.trim_cache(now_us() - WEEK_US, self._cache_bytes):
+            yield
 
     def _end_streams(self) -> int:
         """Let streams whose node is lost be lost too; return how many."""

@@ -10,6 +10,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from types import FrameType
 
@@ -46,6 +47,10 @@ class DrainSpec(msgspec.Struct, frozen=True):
     urls: dict[str, str] = {}
     #: How long what is kept, where the project does not say.
     retention: Retention = Retention()
+    #: Bytes of cached answers that the store may have.
+    cache_bytes: int = 0
+    #: URL of the Redis that has them instead, empty for none.
+    cache_redis: str = ""
     logging: Logging = Logging()
     traces: TraceSpec = TraceSpec()
 
@@ -74,7 +79,7 @@ def run_process(spec: DrainSpec, *, on_ready: Callable[[], None] = lambda: None)
                     store,
                     Prices(spec.prices, spec.urls),
                     keep_s=spec.keep,
-                    housekeeping=Housekeeping(store, spec.retention, spool).step,
+                    housekeeping=_housekeeping(spec, store).step,
                     sinks=sinks,
                 )
                 with closing(made) as drain:
@@ -83,6 +88,17 @@ def run_process(spec: DrainSpec, *, on_ready: Callable[[], None] = lambda: None)
         return 0
     log.warning("the spool is not empty; the rest is drained after the next start")
     return 1
+
+
+def _housekeeping(spec: DrainSpec, store: Store) -> Housekeeping:
+    forget = None
+    if spec.cache_redis:
+        from standpipe.calls.cache.redis_shelf import forget_others
+
+        forget = partial(forget_others, spec.cache_redis)
+    return Housekeeping(
+        *(store, spec.retention, Path(spec.spool)), cache_bytes=spec.cache_bytes, forget=forget
+    )
 
 
 @contextmanager

@@ -8,7 +8,7 @@ import msgspec
 
 from standpipe.drain.prices import FREE, Cost, Prices, Used
 from standpipe.store.rows import Row, now_us
-from standpipe.wire.record import Begin, Record, Usage
+from standpipe.wire.record import Attempt, Begin, Record, Usage
 from standpipe.wire.summaries import summary_of, used
 from standpipe.wire.summary import Summary
 
@@ -49,7 +49,7 @@ def row_of(record: Record, prices: Prices) -> Row:
         traceparent=record.traceparent,
         retry_count=record.retry_count,
         metadata=record.metadata,
-        attempts=record.attempts,
+        attempts=_priced(record, prices),
         fidelity=record.fidelity,
         request=_json_text(record.request),
         response=_response_text(record, summary),
@@ -92,17 +92,35 @@ def _cost(record: Record, summary: Summary, usage: Usage | None, prices: Prices)
     return prices.cost(answers(record, summary, usage), record.requested_at)
 
 
+def _priced(record: Record, prices: Prices) -> tuple[Attempt, ...]:
+    """Return the attempts of a record, each with its own cost where several were answered."""
+    if all(each.usage is None for each in record.attempts):
+        return record.attempts
+    return tuple([_with_cost(each, prices, record.requested_at) for each in record.attempts])
+
+
+def _with_cost(attempt: Attempt, prices: Prices, at: int) -> Attempt:
+    if attempt.usage is None:
+        return attempt
+    cost = prices.cost([_took(attempt, attempt.usage)], at)
+    return attempt if cost is None else msgspec.structs.replace(attempt, cost=cost.dollars)
+
+
 def answers(record: Record, summary: Summary, usage: Usage | None) -> Iterator[Used]:
     """Yield what each answer took, or the one that there is."""
-    told = [each for each in record.attempts if each.usage is not None]
-    for each in told:
-        models = _names(each.provider_model, each.model)
-        yield Used(each.provider, models, each.usage or Usage(), each.service_tier)
+    told = [(each, each.usage) for each in record.attempts if each.usage is not None]
+    for each, used_by_it in told:
+        yield _took(each, used_by_it)
     if usage is not None and not told:
         asked = record.attempts[-1].model if record.attempts else None
         models = _names(record.provider_model or summary.model, asked or record.model)
         tier = record.service_tier or summary.service_tier
         yield Used(record.provider, models, usage, tier)
+
+
+def _took(attempt: Attempt, usage: Usage) -> Used:
+    models = _names(attempt.provider_model, attempt.model)
+    return Used(attempt.provider, models, usage, attempt.service_tier)
 
 
 def _names(*names: str | None) -> tuple[str, ...]:

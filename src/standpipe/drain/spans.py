@@ -28,6 +28,7 @@ _INT64 = 1 << 63
 #: `gen_ai.operation.name` by the kind of a call. One that was made elsewhere is traced there.
 OPERATIONS = {
     "chat": "chat",
+    "judge": "chat",
     "responses": "chat",
     "completions": "text_completion",
     "embeddings": "embeddings",

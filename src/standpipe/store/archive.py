@@ -12,8 +12,10 @@ from sqlalchemy import Connection, Table, exc, func, or_, select, text, tuple_
 
 from standpipe.errors import BadRequest
 from standpipe.store import audit
+from standpipe.store.alignment import AlignmentRow, found_rows
 from standpipe.store.audit import Entry as AuditEntry
 from standpipe.store.conditions import rows_of
+from standpipe.store.criteria import Criterion, found_criteria, of_criteria
 from standpipe.store.database import Database
 from standpipe.store.many import present
 from standpipe.store.rows import Key, OpenStream, Project, Row
@@ -78,6 +80,14 @@ class Snapshot:
         """Return the keys, revoked ones too."""
         query = select(api_keys).order_by(api_keys.c.created_at, api_keys.c.id)
         return [Key(*found) for found in self._connection.execute(query)]
+
+    def criteria(self) -> list[Criterion]:
+        """Return the criteria with their versions."""
+        return found_criteria(self._connection, of_criteria(None))
+
+    def alignment_rows(self) -> Iterator[AlignmentRow]:
+        """Yield the rows of all alignment sets, with what was said of them."""
+        yield from found_rows(self._connection, None)
 
     def rows(self) -> Iterator[Row]:
         """Yield the records of all projects with their texts, ordered by id."""

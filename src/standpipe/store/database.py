@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
-from typing import Any, Literal, cast
+from typing import Any
 
 from sqlalchemy import (
     URL,
     Connection,
     Dialect,
     Engine,
+    Select,
     Table,
     create_engine,
     exc,
@@ -20,10 +21,10 @@ from sqlalchemy import (
     select,
     text,
 )
-from sqlalchemy.engine.default import DefaultDialect
 
 from standpipe.errors import BadRequest, ConfigError, StoreUnavailable
 from standpipe.store.kind import Kind
+from standpipe.store.look_up import LookUp, positional
 from standpipe.store.schema import metadata
 from standpipe.store.sqlite import Sqlite
 from standpipe.store.trouble import why
@@ -31,9 +32,6 @@ from standpipe.store.trouble import why
 _POSTGRES = "postgresql"
 # As operators write it: psycopg 3 is the driver we know.
 _WRITTEN = {"postgres": "postgresql+psycopg", _POSTGRES: "postgresql+psycopg"}
-
-# A driver's way to name parameters, and its way to count them.
-_POSITIONAL: dict[str, Literal["qmark", "format"]] = {"qmark": "qmark", "pyformat": "format"}
 
 # What a caller did wrong or we did: these are not "the store is away".
 _OURS = (exc.IntegrityError, exc.ProgrammingError, exc.NotSupportedError)
@@ -62,6 +60,7 @@ class Database:
         }
         self._reader = kind.reader(engine)
         self._writer = kind.writer(engine)
+        self._look_ups: dict[Select[Any], LookUp] = {}
 
     @classmethod
     def open(cls, url: str, busy_timeout_s: float) -> Database:
@@ -84,6 +83,8 @@ class Database:
 
     def close(self) -> None:
         """Close all connections."""
+        for each in self._look_ups.values():
+            each.close()
         self._engine.dispose()
 
     @contextmanager
@@ -115,6 +116,17 @@ class Database:
         with self.writing(unhurried=True) as connection:
             self._kind.migrate_alone(connection)
             yield connection
+
+    def look_up(self, query: Select[Any], *values: Any) -> tuple[Any, ...] | None:
+        """Return the one row of a query that is asked again and again, outside of a transaction.
+
+        The values are in the order in which the query, which must always be the same one, has them.
+        """
+        found = self._look_ups.get(query)
+        if found is None:
+            found = self._look_ups.setdefault(query, LookUp(self._engine, self._kind, query))
+        with _as_unavailable():
+            return found.ask(*values)
 
     def ping(self) -> None:
         """Ask the database anything; StoreUnavailable if it does not answer."""
@@ -205,12 +217,9 @@ def _no_database() -> ConfigError:
 
 
 def _insert_ignoring(table: Table, dialect: Dialect) -> str:
-    positional = cast(type[DefaultDialect], type(dialect))(
-        paramstyle=_POSITIONAL[dialect.paramstyle]
-    )
     quoted = dialect.identifier_preparer.quote
     key = ", ".join(quoted(column.name) for column in table.primary_key)
-    return f"{table.insert().compile(dialect=positional)} ON CONFLICT ({key}) DO NOTHING"
+    return f"{table.insert().compile(dialect=positional(dialect))} ON CONFLICT ({key}) DO NOTHING"
 
 
 @contextmanager

@@ -27,6 +27,9 @@ class Kind(Protocol):
     def unhurried(self, connection: Connection) -> AbstractContextManager[None]:
         """Let the statements of a transaction take as long as they take."""
 
+    def without_transactions(self, driver: Any) -> None:
+        """Let each statement on a connection of the driver's be a transaction of its own."""
+
     def migrate_alone(self, connection: Connection) -> None:
         """Wait until nobody else migrates, and keep others from it until the transaction ends."""
 

@@ -149,6 +149,10 @@ class Postgres(Kind):
             driver.patience = patience
 
     @override
+    def without_transactions(self, driver: Any) -> None:
+        driver.autocommit = True
+
+    @override
     def migrate_alone(self, connection: Connection) -> None:
         connection.execute(_LOCK, {"ours": _OURS, "which": _MIGRATING})
 

@@ -11,12 +11,15 @@ from sqlalchemy import Connection, delete, exc, or_, select, update
 
 from standpipe.errors import BadRequest
 from standpipe.store import audit
+from standpipe.store.cache import remove_cached
 from standpipe.store.database import Database
 from standpipe.store.keys import revoke
 from standpipe.store.removal import AT_ONCE, remove_records
 from standpipe.store.rows import Project, now_us
 from standpipe.store.schema import (
     api_keys,
+    cached_answers,
+    criteria,
     project_sizes,
     projects,
     records,
@@ -111,6 +114,7 @@ class Projects:
             if project is None:
                 return False
             connection.execute(delete(projects).where(projects.c.id == project_id))
+            connection.execute(delete(criteria).where(criteria.c.project_id == project_id))
             keys = revoke(connection, api_keys.c.project_id == project_id)
             connection.execute(
                 tombstones.insert().values(
@@ -124,11 +128,14 @@ class Projects:
     def finish_removals(self) -> int:
         """Delete some of what removed projects have left, as after a crash; 0 if nothing is left.
 
-        The number is that of the records.
+        The number is that of the records and the cached answers.
         """
+        left = (
+            select(table.c.project_id).where(table.c.project_id == tombstones.c.project_id).exists()
+            for table in (records, cached_answers)
+        )
         query = select(tombstones.c.project_id).where(
-            tombstones.c.record_id == tombstones.c.project_id,
-            select(records.c.id).where(records.c.project_id == tombstones.c.project_id).exists(),
+            tombstones.c.record_id == tombstones.c.project_id, or_(*left)
         )
         with self._database.reading() as connection:
             project_id = connection.scalar(query.limit(1))
@@ -145,10 +152,11 @@ class Projects:
         with self._database.writing() as connection:
             ids = connection.scalars(some).all()
             remove_records(self._database, connection, project_id, ids, bury=False)
+            cached = remove_cached(connection, project_id)
             if len(ids) < AT_ONCE:
                 for table in (usage_hours, usage_days, project_sizes):
                     connection.execute(delete(table).where(table.c.project_id == project_id))
-        return len(ids)
+        return len(ids) + cached
 
 
 def _locked(connection: Connection, project_id: str) -> Project | None:

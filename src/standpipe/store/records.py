@@ -71,9 +71,11 @@ class Records:
         return rows[:limit], len(rows) > limit
 
     def latest(self, project_id: str) -> Row | None:
-        """Return the project's newest logged call, by the time of its request."""
+        """Return the project's newest logged call, by the time of its request; no judge's."""
         query = select(records).where(
-            records.c.project_id == project_id, records.c.logged.is_(True)
+            records.c.project_id == project_id,
+            records.c.logged.is_(True),
+            records.c.kind != "judge",
         )
         with self._database.reading() as connection:
             rows = rows_of(connection, query.order_by(*in_order("desc")).limit(1))

@@ -3,4 +3,4 @@
 from __future__ import annotations
 
 #: The newest migration.
-HEAD = "0003"
+HEAD = "0004"

@@ -35,6 +35,8 @@ class Project(msgspec.Struct, frozen=True):
     content_bytes: int | None = None
     #: JSON of what its keys may do together; None for no limits.
     limits: str | None = None
+    #: What a judge's kappa has to be at least; None for what is usual.
+    alignment_bar: float | None = None
 
 
 class Key(msgspec.Struct, frozen=True):

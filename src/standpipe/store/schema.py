@@ -12,11 +12,13 @@ from sqlalchemy import (
     Column,
     Double,
     ForeignKey,
+    ForeignKeyConstraint,
     Index,
     LargeBinary,
     MetaData,
     Table,
     Text,
+    UniqueConstraint,
     text,
 )
 
@@ -54,6 +56,8 @@ projects = Table(
     Column("content_bytes", BigInteger),
     #: What its keys may do together: JSON of `Limits`; null for no limits.
     Column("limits", Text),
+    #: What a judge's kappa has to be at least; null for what is usual.
+    Column("alignment_bar", Double),
 )
 
 # No foreign key to projects: a removed project's keys stay, revoked, so that every worker that
@@ -300,4 +304,78 @@ audit = Table(
     #: JSON.
     Column("detail", Text, nullable=False),
     Index(None, "project_id", "id"),
+)
+
+# Answers that identical calls of a project are given again. No foreign key to projects: what a
+# removed one has left is deleted little by little.
+cached_answers = Table(
+    "cached_answers",
+    metadata,
+    Column("project_id", Text, primary_key=True),
+    #: Of all that can change the answer.
+    Column("hash", LargeBinary, primary_key=True),
+    Column("written_at", BigInteger, nullable=False),
+    Column("bytes", BigInteger, nullable=False),
+    Column("answer", LargeBinary, nullable=False),
+    #: The oldest go first, and what all take is added up from it.
+    Index(None, "written_at", "bytes"),
+)
+
+# What answers are judged by: names of a project, and under each what it was and is.
+criteria = Table(
+    "criteria",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("project_id", Text, nullable=False),
+    Column("slug", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    UniqueConstraint("project_id", "slug", name="uq_criteria_project_id_slug"),
+)
+
+criterion_versions = Table(
+    "criterion_versions",
+    metadata,
+    Column("criterion_id", Text, ForeignKey("criteria.id", ondelete="CASCADE"), primary_key=True),
+    Column("number", BigInteger, primary_key=True),
+    Column("project_id", Text, nullable=False),
+    #: JSON of what the version is; the store does not look into it.
+    Column("definition", Text, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+)
+
+# What people say of answers, to hold judges against.
+alignment_rows = Table(
+    "alignment_rows",
+    metadata,
+    Column("criterion_id", Text, ForeignKey("criteria.id", ondelete="CASCADE"), primary_key=True),
+    #: Made of the case.
+    Column("id", Text, primary_key=True),
+    Column("project_id", Text, nullable=False),
+    #: JSON of what is judged.
+    Column("case_text", Text, nullable=False),
+    #: PASS or FAIL; null where nobody has said.
+    Column("judgement", Text),
+    Column("created_at", BigInteger, nullable=False),
+)
+
+alignment_verdicts = Table(
+    "alignment_verdicts",
+    metadata,
+    Column("criterion_id", Text, primary_key=True),
+    Column("row_id", Text, primary_key=True),
+    #: The version's.
+    Column("number", BigInteger, primary_key=True),
+    Column("project_id", Text, nullable=False),
+    #: Null where there is an error.
+    Column("score", Double),
+    Column("explanation", Text),
+    Column("error", Text),
+    Column("made_at", BigInteger, nullable=False),
+    ForeignKeyConstraint(
+        ["criterion_id", "row_id"],
+        ["alignment_rows.criterion_id", "alignment_rows.id"],
+        name="fk_alignment_verdicts_row",
+        ondelete="CASCADE",
+    ),
 )

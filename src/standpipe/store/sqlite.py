@@ -72,6 +72,9 @@ class Sqlite(Kind):
         return nullcontext()
 
     @override
+    def without_transactions(self, driver: Any) -> None: ...
+
+    @override
     def migrate_alone(self, connection: Connection) -> None: ...
 
     @override

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from standpipe.store import migrate
+from standpipe.store.alignment import Alignment
 from standpipe.store.archive import Archive
 from standpipe.store.audit import CLI, AuditLog
+from standpipe.store.cache import Cache
+from standpipe.store.criteria import Criteria
 from standpipe.store.database import Database
 from standpipe.store.keys import Keys
 from standpipe.store.labels import MetadataChanges
@@ -31,8 +34,11 @@ class Store(
     Archive,
     Soundness,
     AuditLog,
+    Criteria,
+    Alignment,
+    Cache,
 ):
-    """A database of projects, keys and records.
+    """A database of projects, keys, records, criteria and cached answers.
 
     All methods block and may be called from any thread. Each raises StoreUnavailable if the
     database cannot be reached, is locked for longer than the busy timeout, or is not migrated.

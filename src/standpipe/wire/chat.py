@@ -118,6 +118,7 @@ FIELDS: dict[str, Check] = {
     "reasoning_effort": filled,
     "service_tier": filled,
     "verbosity": filled,
+    "criteria": array(filled, most=16),
 }
 
 

@@ -6,13 +6,16 @@ the wire; the drain folds and parses them. Nothing here is SQL or JSON of any AP
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Literal
 
 import msgspec
 
 Outcome = Literal["complete", "refused", "failed", "cut", "abandoned", "lost"]
-Kind = Literal["chat", "report", "embeddings", "completions", "responses"]
+Kind = Literal["chat", "judge", "report", "embeddings", "completions", "responses"]
 BodyForm = Literal["json", "sse"]
+#: What an attempt of a mixture was for that was not for the answer itself.
+Step = Literal["draft", "critique"]
 
 
 class Usage(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -59,6 +62,10 @@ class Attempt(msgspec.Struct, frozen=True, omit_defaults=True):
     usage: Usage | None = None
     usage_source: str | None = None
     service_tier: str | None = None
+    #: None for the answer, and for all attempts of a model that is no mixture.
+    step: Step | None = None
+    #: US dollars of it alone, where the call took several answers and its price is known.
+    cost: Decimal | None = None
 
 
 class Begin(msgspec.Struct, frozen=True, tag="begin", omit_defaults=True):
@@ -113,6 +120,7 @@ class Record(msgspec.Struct, frozen=True, tag="record", omit_defaults=True):
     user_agent: str | None = None
     traceparent: str | None = None
     retry_count: int | None = None
+    #: Id of the call that this one was made for.
     parent: str | None = None
     cache_hit: bool = False
     #: The caller's body, as received.

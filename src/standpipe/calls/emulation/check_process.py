@@ -1,8 +1,8 @@
-"""The process that checks JSON against schemas; `checker` starts it.
+"""The process that checks JSON against schemas and texts against patterns; `checker` starts it.
 
-It says a line when it is ready, then reads a JSON line `{"schema", "text"?}` and answers one,
-`{"schema", "faults"}`, until stdin ends. It reads no file and opens no connection: a `$ref` leads
-into the schema itself or is a fault.
+It says a line when it is ready, then reads JSON lines until stdin ends and answers each with one:
+`{"schema", "text"?}` with `{"schema", "faults"}`, `{"pattern", "text"?}` with `{"fault", "found"}`.
+It reads no file and opens no connection: a `$ref` leads into the schema itself or is a fault.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import itertools
 import json
+import re
 import resource
 import sys
 from collections.abc import Iterable, Iterator
@@ -42,11 +43,22 @@ def main(lines: Iterable[bytes], out: IO[str]) -> None:
 
 
 def answer(question: dict[str, Any]) -> dict[str, Any]:
-    """Return what is wrong with the schema, and with the text if there is one."""
+    """Return what is wrong with the schema or pattern, and with the text if there is one."""
+    if "pattern" in question:
+        return match(question["pattern"], question.get("text"))
     fault = schema_fault(json.dumps(question["schema"]))
     if fault is not None or "text" not in question:
         return {"schema": fault, "faults": []}
     return {"schema": None, "faults": faults(question["schema"], question["text"])}
+
+
+def match(pattern: str, text: str | None) -> dict[str, Any]:
+    """Return why a pattern cannot be used, and whether it is found in a text, if there is one."""
+    try:
+        compiled = re.compile(pattern)
+    except (re.error, OverflowError, RecursionError) as error:
+        return {"fault": f"is no pattern: {error}"[:LONGEST_FAULT], "found": False}
+    return {"fault": None, "found": text is not None and compiled.search(text) is not None}
 
 
 @functools.lru_cache(maxsize=64)

@@ -1,6 +1,6 @@
-"""JSON checked against schemas, in a process of its own.
+"""JSON checked against schemas and texts against patterns, in a process of its own.
 
-A caller's schema may have patterns and combinations that take minutes to check. There it holds up
+A caller's pattern or schema may take minutes to check. There it holds up
 nobody but other checks, and those only until the deadline, when the process is killed; the next
 check starts another.
 """
@@ -57,6 +57,19 @@ class Checker:
         if said is None:
             return [Fault(_IN_TIME, _IN_TIME)]
         return [Fault(**fault) for fault in said["faults"]]
+
+    async def pattern_fault(self, pattern: str) -> str | None:
+        """Return why a pattern cannot be used, None if it can."""
+        said = await self._ask({"pattern": pattern})
+        if said is None:
+            return f"{_IN_TIME}; make it simpler"
+        fault: str | None = said["fault"]
+        return fault
+
+    async def finds(self, pattern: str, text: str) -> bool | None:
+        """Return whether a pattern is found in a text, None if that cannot be said in time."""
+        said = await self._ask({"pattern": pattern, "text": text})
+        return None if said is None else bool(said["found"])
 
     async def close(self) -> None:
         """End the process."""

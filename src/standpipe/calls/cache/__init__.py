@@ -1,0 +1,1 @@
+"""The response cache: answers that identical calls of a project are given again."""

@@ -1,0 +1,112 @@
+"""What is kept of an answer, and by which name: a hash of all that can change it. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import msgspec
+
+from standpipe.calls.call import Call
+from standpipe.calls.routes import Target
+from standpipe.wire import fold
+from standpipe.wire.chat import ChatRequest
+
+#: What of a request changes no answer.
+_NOT_ASKED = frozenset(("metadata", "store", "user", "stream", "stream_options", "criteria"))
+#: Of the form of what is hashed, and of what is kept.
+_FORM = 1
+
+
+class Entry(msgspec.Struct, frozen=True, array_like=True):
+    """An answer, and what is told of it beside."""
+
+    #: The whole completion, as it was sent.
+    body: bytes
+    provider: str
+    model: str
+    #: As the provider calls it.
+    provider_model: str | None = None
+    fidelity: tuple[str, ...] = ()
+
+
+def key_of(
+    project: str,
+    targets: Sequence[Target],
+    sticky: Sequence[str | None],
+    request: ChatRequest,
+    *,
+    best_effort: bool,
+) -> bytes:
+    """Return the hash of what is asked; `sticky` are the values that choose among the targets."""
+    fields = {
+        name: _canonical(raw) for name, raw in request.fields.items() if name not in _NOT_ASKED
+    }
+    places = [(target.provider, target.model, target.parameters) for target in targets]
+    asked = (_FORM, project, places, sticky, best_effort, fields)
+    return hashlib.sha256(msgspec.json.encode(asked, order="sorted")).digest()
+
+
+def _canonical(raw: msgspec.Raw) -> Any:
+    """Return a value, so that spaces and the order of names do not matter."""
+    try:
+        return msgspec.json.decode(raw)
+    except (msgspec.DecodeError, RecursionError):  # such as a number that nothing holds
+        return raw
+
+
+def encode(entry: Entry) -> bytes:
+    """Return the bytes of an entry."""
+    return _encoder.encode(entry)
+
+
+def decode(kept: bytes) -> Entry | None:
+    """Return the entry of bytes, None where they are of another version."""
+    try:
+        return _decoder.decode(kept)
+    except msgspec.DecodeError:
+        return None
+
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(Entry)
+
+
+class _Choice(msgspec.Struct):
+    #: Null in an answer that was cut.
+    finish_reason: str
+
+
+class _Whole(msgspec.Struct):
+    choices: Annotated[list[_Choice], msgspec.Meta(min_length=1)]
+
+
+_whole = msgspec.json.Decoder(_Whole)
+
+
+def entry_of(call: Call) -> Entry | None:
+    """Return what a call was answered with; None where that is no whole answer."""
+    target = call.target
+    body = b"".join(call.pieces)
+    if call.form == "sse":
+        body = _folded(body, call)
+    if target is None or not _is_whole(body):
+        return None
+    return Entry(body, target.provider, target.model, call.model_name, call.fidelity)
+
+
+def _folded(events: bytes, call: Call) -> bytes:
+    """Return a stream as a whole answer, with the usage that its caller may not have asked for."""
+    completion = fold.fold_stream(events).completion or {}
+    if call.decoder is not None and call.decoder.usage is not None:
+        completion["usage"] = call.decoder.usage
+    return msgspec.json.encode(completion)
+
+
+def _is_whole(body: bytes) -> bool:
+    try:
+        _whole.decode(body)
+    except (msgspec.DecodeError, RecursionError):
+        return False
+    return True

@@ -1,0 +1,87 @@
+"""Labelling: rows are shown one by one, and a key says what a person thinks of each.
+
+What a judge says of a row is not shown: who sees it is swayed by it.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import typer
+from rich.console import Console
+
+from standpipe.cli import output
+from standpipe.criteria import alignment
+from standpipe.criteria.case import Case
+from standpipe.store.alignment import AlignmentRow
+from standpipe.store.store import Store
+
+_JUDGEMENTS = {"p": "PASS", "f": "FAIL"}
+_HELP = "p passes, f fails, s skip, u undo, d take out, q quit"
+#: Of what was asked, so many of the last messages are shown, each so long.
+_MESSAGES = 4
+_LONGEST = 4000
+
+
+def run(store: Store, project_id: str, slug: str, *, again: bool) -> None:
+    """Show the rows that are not labelled, or all, until the last or until somebody quits."""
+    found = store.alignment_rows(project_id, slug) or []
+    rows = [each for each in found if again or each.judgement is None]
+    labelled = _labelled(store, project_id, slug, rows)
+    typer.echo(f"{labelled} rows were labelled")
+
+
+def _labelled(store: Store, project_id: str, slug: str, rows: list[AlignmentRow]) -> int:
+    """Take keys; return how many rows were labelled."""
+    console = output.console()
+    before: dict[int, str | None] = {}
+    place, fresh = 0, True
+    while place < len(rows):
+        row = rows[place]
+        if fresh:
+            _show(console, row, f"{place + 1} of {len(rows)}")
+        key, fresh = _key(), True
+        if key in _JUDGEMENTS:
+            before[place] = row.judgement
+            store.judge_alignment_row(project_id, slug, row.id, _JUDGEMENTS[key])
+            place += 1
+        elif key == "s":
+            place += 1
+        elif key == "d":
+            store.remove_alignment_row(project_id, slug, row.id)
+            del rows[place]
+        elif key == "u" and before:
+            place, judgement = before.popitem()
+            store.judge_alignment_row(project_id, slug, rows[place].id, judgement)
+        elif key in ("q", ""):
+            break
+        else:
+            fresh = False
+            console.print(_HELP, style="dim")
+    return len(before)
+
+
+def _show(console: Console, row: AlignmentRow, where: str) -> None:
+    case = alignment.case(row)
+    console.rule(where)
+    for message in case.messages[-_MESSAGES:]:
+        console.print(output.folded(f"{message['role']}:", "bold"))
+        console.print(output.folded(_text(message)))
+    console.print(output.folded("answer:", "bold green"))
+    console.print(output.folded(_text(case.output)))
+    console.print(_HELP, style="dim")
+
+
+def _text(message: dict[str, Any]) -> str:
+    text = Case(output=message).text
+    return output.plain(text[:_LONGEST], keep="\n") + ("…" if len(text) > _LONGEST else "")
+
+
+def _key() -> str:
+    """Return the next key; of what is no terminal, the next character that is not white."""
+    if sys.stdin.isatty():
+        return typer.getchar().lower()
+    while (char := sys.stdin.read(1)).isspace():
+        pass
+    return char.lower()
