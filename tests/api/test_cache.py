@@ -6,6 +6,7 @@ import json
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from decimal import Decimal
 from typing import Any
 
 import doubles
@@ -212,7 +213,7 @@ def test_hit_is_a_record_that_costs_nothing(client: Asker, store: Store, project
     made, again, streamed = rows_of(store, project, 3)
     assert [row.cache_hit for row in (made, again, streamed)] == [False, True, True]
     assert made.cost
-    assert (again.cost, streamed.cost) == (0, 0)
+    assert (again.cost, streamed.cost) == (Decimal(0), Decimal(0))
     assert made.usage == again.usage == streamed.usage
     assert (again.provider, again.provider_model) == (made.provider, made.provider_model)
     assert again.completion_id == made.completion_id

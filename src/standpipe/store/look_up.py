@@ -52,11 +52,7 @@ class LookUp:
         except self._error as error:
             with suppress(self._error):
                 driver.close()
-            raise exc.DBAPIError.instance(
-                *(self._words, None, error, self._error),
-                hide_parameters=True,
-                dialect=self._engine.dialect,
-            ) from error
+            raise self._raised(error) from error
         self._idle.append(driver)
         return found
 
@@ -72,11 +68,22 @@ class LookUp:
             return self._connect()
 
     def _connect(self) -> _Driver:
-        taken = self._engine.raw_connection()
+        try:
+            taken = self._engine.raw_connection()
+        except self._error as error:
+            raise self._raised(error) from error
         driver = taken.driver_connection
         taken.detach()  # from the pool, which would look after it each time
         self._kind.without_transactions(driver)
         return cast(_Driver, driver)
+
+    def _raised(self, error: Exception) -> BaseException:
+        """Return what SQLAlchemy raises for a driver's error."""
+        return exc.DBAPIError.instance(
+            *(self._words, None, error, self._error),
+            hide_parameters=True,
+            dialect=self._engine.dialect,
+        )
 
 
 def positional(dialect: Dialect) -> DefaultDialect:
