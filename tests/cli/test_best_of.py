@@ -10,6 +10,7 @@ from typing import Any
 import doubles
 import pytest
 import serving
+from command_line import CommandLine
 from doubles import Asked, Said
 from serving import Standpipe
 
@@ -58,9 +59,34 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Standpipe]:
             yield running
 
 
-def bench(server: Standpipe, file: Path, *more: str, check: bool = True) -> str:
-    arguments = (str(file), "--criterion", "short", "--model", "openai:m", "--samples", "4")
-    return server.cli("bench-of-n", *arguments, *more, check=check)
+class Bench:
+    """Runs the command with a key of a server."""
+
+    def __init__(self, server: Standpipe) -> None:
+        self._cli = CommandLine(server.home)
+        self._settings = {
+            "STANDPIPE_API_KEY": server.key,
+            "STANDPIPE_SERVER_PORT": str(server.port),
+            "STANDPIPE_CONFIG": str(server.home / "standpipe.toml"),
+        }
+
+    def __call__(self, file: Path, *more: str) -> str:
+        return self._cli(*self._arguments(file), *more, **self._settings)
+
+    def fails(self, file: Path, *more: str, **settings: str) -> str:
+        return self._cli.fails_at_last(
+            *self._arguments(file), *more, **{**self._settings, **settings}
+        )
+
+    @staticmethod
+    def _arguments(file: Path) -> tuple[str, ...]:
+        more = ("--criterion", "short", "--model", "openai:m", "--samples", "4")
+        return ("bench-of-n", str(file), *more)
+
+
+@pytest.fixture
+def bench(server: Standpipe) -> Bench:
+    return Bench(server)
 
 
 @pytest.fixture
@@ -72,9 +98,9 @@ def file(tmp_path: Path) -> Path:
     return made
 
 
-def test_gain_and_cost_are_told(server: Standpipe, file: Path, tmp_path: Path) -> None:
+def test_gain_and_cost_are_told(bench: Bench, file: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.json"
-    told = json.loads(bench(server, file, "--json", "--out", str(out)))
+    told = json.loads(bench(file, "--json", "--out", str(out)))
     assert json.loads(out.read_text()) == told
     assert (told["prompts"], told["failed"], told["unjudged"]) == (11, 1, 0)
     assert told["last_error"] == "it fails"
@@ -89,22 +115,20 @@ def test_gain_and_cost_are_told(server: Standpipe, file: Path, tmp_path: Path) -
     }
 
 
-def test_table_and_what_another_criterion_says_of_the_best(server: Standpipe, file: Path) -> None:
-    shown = bench(server, file, "--worth", "long")
+def test_table_and_what_another_criterion_says_of_the_best(bench: Bench, file: Path) -> None:
+    shown = bench(file, "--worth", "long")
     assert "-0.750" in shown
     assert "●" in shown
     assert "1 prompts were not answered: it fails" in shown
     assert "--worth" not in shown
-    assert "--worth" in bench(server, file)
+    assert "--worth" in bench(file)
 
 
-def test_what_cannot_be_measured_is_said(server: Standpipe, file: Path, tmp_path: Path) -> None:
-    assert "Criterion nothing not found" in bench(
-        server, file, "--criterion", "nothing", check=False
-    )
+def test_what_cannot_be_measured_is_said(bench: Bench, file: Path, tmp_path: Path) -> None:
+    assert "Criterion nothing not found" in bench.fails(file, "--criterion", "nothing")
     all_fail = tmp_path / "fail.jsonl"
     all_fail.write_text('"fail"')
-    assert "no prompt was answered" in bench(server, all_fail, check=False)
+    assert "no prompt was answered" in bench.fails(all_fail)
 
 
 @pytest.mark.parametrize(
@@ -125,6 +149,6 @@ def test_file_that_is_none_is_named_by_the_line(tmp_path: Path, text: str, said:
 
 
 def test_plot_shows_figure_and_interval_from_0_to_1() -> None:
-    assert plot(0.5, 0.25, 0.75) == "·" * 10 + "─" * 10 + "●" + "─" * 8 + "·" * 11
+    assert plot(0.5, 0.25, 0.75) == "·" * 10 + "─" * 10 + "●" + "─" * 9 + "·" * 10
     assert plot(1, 1, 1) == "·" * 39 + "●"
     assert plot(0, -1, 2)[0] == "●"

@@ -123,10 +123,22 @@ def test_parameters_that_no_request_may_have_are_named(
 
 
 @pytest.mark.parametrize("model", ["mix", "openpipe:mix", "openpipe:moa-gpt-4-v1", "groq:x"])
-def test_mixture_of_what_is_no_model_is_named(tmp_path: Path, model: str) -> None:
-    text = f"[mixtures.mix]\nfinal = 'local:m'\ncandidates = [{{ model = '{model}' }}]\n"
+@pytest.mark.parametrize("key", ["candidates[1].model", "critique", "final"])
+def test_mixture_of_what_is_no_model_is_named(tmp_path: Path, model: str, key: str) -> None:
+    named = {"candidates[1].model": "local:m", "critique": "local:m", "final": "local:m"}
+    first, critique, final = {**named, key: model}.values()
+    text = f"[mixtures.mix]\ncritique = '{critique}'\nfinal = '{final}'\n"
+    text += f"candidates = [{{ model = 'local:m' }}, {{ model = '{first}' }}]\n"
     settings = completed(config.load(write(tmp_path, text), {}))
-    with pytest.raises(ConfigError, match=f"mixtures.'mix': '{model}'"):
+    with pytest.raises(ConfigError) as caught:
+        upstreams.routing(settings, upstreams.providers(settings))
+    assert f"mixtures.'mix'.{key} = '{model}': " in str(caught.value)
+
+
+def test_mixture_that_answers_by_itself_and_names_no_critic_is_named_once(tmp_path: Path) -> None:
+    text = "[mixtures.mix]\nfinal = 'mix'\ncandidates = [{ model = 'local:m' }]\n"
+    settings = completed(config.load(write(tmp_path, text), {}))
+    with pytest.raises(ConfigError, match="final = 'mix': model: 'mix' is a mixture"):
         upstreams.routing(settings, upstreams.providers(settings))
 
 

@@ -140,7 +140,10 @@ def _named(mixtures: Mapping[str, Mixture]) -> dict[str, Mixture]:
 
 
 def _no_one_model(name: str) -> str:
-    return f"model: {name[:256]!r} is a mixture, which answers chat completions and is no fallback"
+    return (
+        f"model: {name[:256]!r} is a mixture, which answers chat completions; "
+        "it is no fallback and in no other mixture"
+    )
 
 
 def _alone(provider: str, model: str, retries: int) -> Route:

@@ -16,6 +16,7 @@ from standpipe.calls.mixtures import Member, Mixture
 from standpipe.calls.provider_keys import ProviderKey, ProviderKeys
 from standpipe.calls.routes import Route, Routes, Target
 from standpipe.config import LocalModel, Secret, Settings, Timeouts
+from standpipe.config import Mixture as MixtureRow
 from standpipe.config import Provider as Row
 from standpipe.config import Target as TargetRow
 from standpipe.engine.address import Address, Engines
@@ -111,9 +112,8 @@ def routing(settings: Settings, known: Mapping[str, Provider]) -> Routes:
             name=name,
         )
     routes = Routes(known, named, _aliases(settings), _mixtures(settings))
-    for name, row in settings.mixtures.items():
-        for model in (*(each.model for each in row.candidates), row.critique, row.final):
-            _check_leads(f"mixtures.{name!r}", model, routes)
+    for name, mixture in settings.mixtures.items():
+        _check_models(f"mixtures.{name!r}", mixture, routes)
     return routes
 
 
@@ -128,13 +128,15 @@ def _mixtures(settings: Settings) -> dict[str, Mixture]:
     }
 
 
-def _check_leads(where: str, model: str, routes: Routes) -> None:
-    """Raise ConfigError for a model that leads nowhere; none at all is not looked for."""
-    try:
-        if model:
+def _check_models(where: str, mixture: MixtureRow, routes: Routes) -> None:
+    """Raise ConfigError for a model of a mixture that leads nowhere, or to a mixture."""
+    asked = {f"candidates[{n}].model": each.model for n, each in enumerate(mixture.candidates)}
+    asked |= {"final": mixture.final, "critique": mixture.critique or mixture.final}
+    for key, model in asked.items():
+        try:
             routes.resolve(model)
-    except RequestError as error:
-        raise ConfigError(f"{where}: {model!r}: {error.message}") from error
+        except RequestError as error:
+            raise ConfigError(f"{where}.{key} = {model!r}: {error.message}") from error
 
 
 def _targets(

@@ -12,12 +12,10 @@ from standpipe.cli import stores, undrained
 from standpipe.config import Settings
 from standpipe.drain.prices import Prices, Used
 from standpipe.store.rows import Row
-from standpipe.wire.record import Usage
+from standpipe.wire.record import Attempt, Usage
 
 #: Of a dollar.
 _PLACES = 12
-#: What a call says of itself whose answers were asked for one by one.
-_SEVERAL = "n=emulated"
 #: Of a usage, what the answers took.
 _NO_ANSWER: dict[str, Any] = {
     "completion_tokens": 0,
@@ -81,7 +79,7 @@ def spent(settings: Settings, ids: Collection[str], samples: int, since: int) ->
         rows = list(store.each_log(None, since=since))
     calls = [row for row in rows if row.id in ids]
     judges = [row for row in rows if row.parent in ids]
-    once = _sum(_prompt(row, prices) for row in calls)
+    once = _sum(_prompt(row, prices, samples) for row in calls)
     return Spent(
         len(ids), samples, once, _less(_sum(map(_whole, calls)), once), _sum(map(_whole, judges))
     )
@@ -96,16 +94,34 @@ def _whole(row: Row) -> Part:
     return Part((usage.prompt_tokens or 0) + (usage.completion_tokens or 0), row.cost)
 
 
-def _prompt(row: Row, prices: Prices) -> Part:
-    """Return what a call took once for all of its answers: nothing where each was asked for."""
-    if row.usage is None or _SEVERAL in row.fidelity:
-        return _NOTHING
-    usage = msgspec.structs.replace(row.usage, **_NO_ANSWER)
-    models = tuple(filter(None, (row.provider_model, row.model)))
+def _prompt(row: Row, prices: Prices, samples: int) -> Part:
+    """Return what a call took once for all of its answers: the prompt, and a mixture's drafts."""
+    before = _sum(_tried(each) for each in row.attempts if each.step is not None)
+    answers = [each for each in row.attempts if each.step is None]
+    if sum(each.usage is not None for each in answers) >= samples:  # each was asked for by itself
+        return before
+    usage = (answers[-1].usage if answers else None) or row.usage
+    if usage is None:
+        return before
+    return _sum((before, _read(row, usage, prices)))
+
+
+def _read(row: Row, usage: Usage, prices: Prices) -> Part:
+    """Return what reading the prompt of a call's answer took."""
+    usage = msgspec.structs.replace(usage, **_NO_ANSWER)
+    asked = row.attempts[-1].model if row.attempts else row.model
+    models = tuple(filter(None, (row.provider_model, asked)))
     cost = prices.cost([Used(row.provider, models, usage, None)], row.requested_at)
     if cost is None or row.cost is None:
         return Part(usage.prompt_tokens or 0, None)
     return Part(usage.prompt_tokens or 0, min(cost.dollars, row.cost))
+
+
+def _tried(attempt: Attempt) -> Part:
+    usage = attempt.usage
+    if usage is None:
+        return _NOTHING
+    return Part((usage.prompt_tokens or 0) + (usage.completion_tokens or 0), attempt.cost)
 
 
 def _sum(parts: Iterable[Part]) -> Part:
