@@ -5,7 +5,9 @@ from __future__ import annotations
 import http.client
 import json
 import time
+from collections import Counter
 from collections.abc import Iterator
+from decimal import Decimal
 from typing import Any
 
 import doubles
@@ -16,10 +18,13 @@ from doubles import Asked, Double, Said
 from serving import Answer, Standpipe, call
 
 from standpipe.store import Project, Row, Store
+from standpipe.store.tokens import new_token
 from standpipe.wire import fold
 
 Json = dict[str, Any]
 
+#: What a thousandth of a dollar a token makes of a judge's nine.
+DEAR = '[prices."openai/dear"]\ninput = "1000"\noutput = "1000"\n'
 #: What the writer says, one choice after the other.
 SAID = ("Hello there, dear friend", "Hi", "Hello")
 #: Models of judges that never come to a verdict.
@@ -61,9 +66,11 @@ def judged(asked: Asked) -> Said:
     answer = shown.partition("<answer>\n")[2].partition("\n</answer>")[0]
     said = {
         "garbage": "I liked it.",
-        "refuses": "I will not judge that.",
         "prefers short": json.dumps({"explanation": answer, "score": 100 - len(answer)}),
     }.get(model, json.dumps({"explanation": answer, "verdict": "PASS"}))
+    if model == "refuses":
+        refusal = {"content": None, "refusal": "I will not judge that."}
+        return doubles.as_openai(doubles.completion(refusal), asked.body)
     return doubles.as_openai(doubles.completion(said), asked.body)
 
 
@@ -78,21 +85,23 @@ def upstream() -> Iterator[Double]:
         yield double
 
 
+def target(provider: str, model: str) -> str:
+    return f'targets = [{{ provider = "{provider}", model = "{model}" }}]\n'
+
+
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory, upstream: Double) -> Iterator[Standpipe]:
     home = tmp_path_factory.mktemp("judged") / "home"
     names = ("broken", "garbage", "refuses", HANGS)
-    routes = "".join(
-        f'[routes.{name}]\nretries = 0\ntargets = [{{ provider = "openai", model = "{name}" }}]\n'
-        for name in names
-    )
+    routes = "".join(f"[routes.{name}]\nretries = 0\n{target('openai', name)}" for name in names)
+    routes += f"[routes.one]\nmax_in_flight = 1\n{target('openai', 'one')}"
     with doubles.anthropic("Hello") as anthropic, doubles.gemini("Hello") as gemini:
         places = serving.provider("openai", upstream.url, api_key='"sk-upstream"')
         places += serving.provider(
             "anthropic", anthropic.url, api_key='"sk-a"', models='["claude"]'
         )
         places += serving.provider("gemini", gemini.url, api_key='"sk-g"', models='["gemini"]')
-        with serving.serving(home, places + routes) as running:
+        with serving.serving(home, places + routes + DEAR) as running:
             yield running
 
 
@@ -125,6 +134,14 @@ def contents(completion: Json) -> list[Any]:
 def results(answer: Answer, name: str) -> list[Json]:
     assert answer.status == 200, answer.body
     return [choice["criteria_results"][name] for choice in answer.json["choices"]]
+
+
+def held_to(who: Asker, store: Store, project: Project, **limits: Any) -> Asker:
+    """Return who asks with a key of these limits."""
+    _, token = new_token()
+    text = json.dumps(limits)
+    key = store.add_key(project.id, name="held", read_only=False, token=token, limits=text)
+    return Asker(who.server, token, key.id)
 
 
 def rows_of(store: Store, project: Project, count: int) -> list[Row]:
@@ -230,7 +247,7 @@ def test_judge_s_text_is_kept_only_if_the_call_s_is(
 TROUBLES = {
     "broken": (500, "the judge failed: out of order"),
     "garbage": (502, "the judge gave no verdict"),
-    "refuses": (502, "the judge gave no verdict"),
+    "refuses": (502, "the judge refused: I will not judge that."),
 }
 
 
@@ -256,6 +273,41 @@ def test_judge_that_hangs_is_given_up(criteria: Asker, store: Store, project: Pr
     assert [row.outcome for row in rows if row.kind == "chat"] == ["complete"]
 
 
+def test_whatever_judges_do_the_call_is_answered_and_the_ledger_is_right(
+    criteria: Asker, store: Store, project: Project
+) -> None:
+    names = [*TROUBLES, HANGS, "polite", "short"]
+    answer = ask(criteria, *names, headers={"standpipe-criteria-timeout": "7"})
+    assert contents(answer.json) == ["Hi", "Hello", "Hello there, dear friend"]
+    codes = {name: {each.get("errorCode") for each in results(answer, name)} for name in names}
+    failed = {name: {code} for name, (code, _) in TROUBLES.items()}
+    assert codes == {**failed, HANGS: {504}, "polite": {None}, "short": {None}}
+    told = answer.json["usage"]["criteria"]
+    assert told == {name: {"total_tokens": 27} for name in ("garbage", "refuses", "polite")}
+
+    rows = rows_of(store, project, 16)
+    assert {row.parent for row in rows if row.kind == "judge"} == {answer.headers["x-request-id"]}
+    judges = Counter((row.model, row.outcome) for row in rows if row.kind == "judge")
+    ends = {"broken": "failed", HANGS: "abandoned"}
+    models = ("broken", "garbage", "refuses", HANGS, "gpt-4o-mini")
+    assert judges == dict.fromkeys(((name, ends.get(name, "complete")) for name in models), 3)
+    (parent,) = (row for row in rows if row.kind == "chat")
+    assert (parent.outcome, parent.status) == ("complete", 200)
+    # Nine answers of judges and one of the writer were given, nine tokens each.
+    used = criteria.get("/usage")["data"]
+    assert sum(each["calls"] for each in used) == len(rows) == 16
+    assert sum(row.usage.total_tokens or 0 for row in rows if row.usage) == 90 + rest(rows)
+    assert sum(each["usage"]["total_tokens"] for each in used) == 90 + rest(rows)
+    costs = [row.cost for row in rows if row.cost is not None]
+    assert sum(Decimal(each["cost"] or 0) for each in used) == sum(costs) > 0
+
+
+def rest(rows: list[Row]) -> int:
+    """Return what judges that were given up may have used."""
+    left = [row.usage for row in rows if row.outcome == "abandoned"]
+    return sum(usage.total_tokens or 0 for usage in left if usage)
+
+
 def test_judges_cost_no_more_than_the_caller_says(
     criteria: Asker, store: Store, project: Project
 ) -> None:
@@ -269,6 +321,41 @@ def test_judges_cost_no_more_than_the_caller_says(
     assert refused["errorCode"] == 402
     assert "0.003" in refused["errorMessage"]
     assert len([row for row in rows_of(store, project, 3) if row.kind == "judge"]) == 2
+
+
+def test_judges_take_no_place_of_the_calls_at_a_time(
+    criteria: Asker, store: Store, project: Project
+) -> None:
+    alone = held_to(criteria, store, project, concurrent_calls=1)
+    for _ in range(3):
+        assert [each["score"] for each in results(ask(alone, "polite"), "polite")] == [1] * 3
+    # They are calls all the same.
+    few = held_to(criteria, store, project, requests_per_minute=3)
+    found = [each.get("errorCode") for each in results(ask(few, "polite"), "polite")]
+    assert sorted(found, key=str) == [429, None, None]
+
+
+def test_judges_are_paid_out_of_the_keys_budget(
+    criteria: Asker, store: Store, project: Project
+) -> None:
+    criteria.post("/criteria", {"id": "dear", "model": "dear", "prompt": "Is it short?"})
+    # Each holds two dollars, for it may say 2,048 tokens.
+    who = held_to(criteria, store, project, dollars_per_day="0.005")
+    found = results(ask(who, "dear"), "dear")
+    assert [each.get("errorCode") for each in found].count(429) == 2
+    again = ask(who, "dear")
+    assert again.status == 402, again.body
+    spent = sum(row.cost or 0 for row in rows_of(store, project, 5))
+    assert spent == Decimal("0.009")
+
+
+def test_judges_wait_for_room_at_their_model(
+    criteria: Asker, store: Store, project: Project
+) -> None:
+    criteria.post("/criteria", {"id": "one", "model": "one", "prompt": "Is it short?"})
+    assert [each["score"] for each in results(ask(criteria, "one"), "one")] == [1] * 3
+    judges = [row for row in rows_of(store, project, 4) if row.kind == "judge"]
+    assert [len(row.attempts) for row in judges] == [1] * 3
 
 
 @pytest.mark.parametrize(("name", "budget"), [("polite", "0"), ("brief", "1000")])

@@ -10,6 +10,7 @@ from decimal import Decimal
 
 import pytest
 from limits.conftest import Clock, MakeLedger
+from msgspec.structs import replace
 
 from standpipe.limits.ledger import Crossing, Ledger, spans
 from standpipe.limits.limits import Limits, checked
@@ -261,6 +262,32 @@ def test_call_that_has_begun_is_counted_whatever_its_limits(make_ledger: MakeLed
         assert await caller.begin(caller.want()) == "concurrent"
         await caller.end(want)
         assert await caller.begin(caller.want()) == "concurrent"
+
+    play(make_ledger, scene)
+
+
+def test_parts_of_a_call_take_no_place_and_what_they_take_counts(
+    make_ledger: MakeLedger,
+) -> None:
+    async def scene(ledger: Ledger) -> None:
+        limits = Limits(concurrent_calls=1, requests_per_minute=5, dollars_per_day=Decimal(1))
+        caller = Caller(ledger, limits, Limits(concurrent_calls=1))
+        whole = await caller.take()
+        parts = [replace(caller.want(cost=DOLLAR // 2), is_part=True) for _ in range(3)]
+        found = [await caller.begin(want) for want in parts]
+        assert found == [None, None, "held"]
+        assert await caller.begin(caller.want()) == "held"
+        await caller.end(parts[0])
+        assert await caller.begin(caller.want()) == "concurrent"
+        # Once more makes no difference.
+        await caller.end(parts[0])
+        await caller.end(whole)
+        next_one = await caller.take()
+        await caller.end(parts[1])
+        assert await caller.begin(caller.want()) == "concurrent"
+        await caller.end(next_one)
+        await caller.take()
+        assert await caller.begin(replace(caller.want(), is_part=True)) == "requests"
 
     play(make_ledger, scene)
 

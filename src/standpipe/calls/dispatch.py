@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import math
 import random
@@ -32,6 +33,8 @@ from standpipe.errors import (
 MOST = 16
 #: Models with one target whose turn is remembered, at most: a provider may have any names.
 MOST_TURNS = 1024
+#: Seconds between two looks for room.
+_LOOK_S = 0.05
 #: Statuses under 500 that another target may not answer with.
 _ELSEWHERE = frozenset((402, 404, 408, 429))
 
@@ -239,7 +242,7 @@ class Chain:
 
     async def serve(self, serve: Serve) -> None:
         """Serve the call at one target after the other; raise what it fails with."""
-        while (candidate := self._next()) is not None:
+        while (candidate := await self._next()) is not None:
             try:
                 await self._visit(candidate, serve)
             except ApiError as error:
@@ -265,11 +268,15 @@ class Chain:
             candidate.load.add(-1)
             candidate.standing.leave(probe=probe)
 
-    def _next(self) -> Candidate | None:
-        """Take out the next that has room; of those that rest, the one that wakes first."""
-        free = [each for each in self._left if not each.is_full]
-        if not free:
-            return None
+    async def _next(self) -> Candidate | None:
+        """Take out the next that has room; of those that rest, the one that wakes first.
+
+        A call that is part of another waits for room: who made that has said how long it may.
+        """
+        while not (free := [each for each in self._left if not each.is_full]):
+            if not self._left or self._call.parent is None:
+                return None
+            await asyncio.sleep(_LOOK_S)
         awake = next((each for each in free if each.standing.is_awake), None)
         chosen = awake or min(free, key=lambda each: each.standing.until)
         self._left.remove(chosen)

@@ -84,6 +84,7 @@ class Gate:
             prompt_tokens=prompt,
             answer_tokens=_answer_tokens(call, answers, prompt, subjects),
             targets=tuple({(target.provider, target.model): None for target in targets}),
+            is_part=call.parent is not None,
         )
 
 

@@ -218,7 +218,7 @@ class Memory(Ledger):
         if not want.has_begun:
             figures = [account.figures(want, now) for account in accounts]
             for subject, account, each in zip(want.subjects, accounts, figures, strict=True):
-                found = verdicts.obstacle(subject.limits, each, want.tokens)
+                found = verdicts.obstacle(subject.limits, each, want)
                 if found is not None:
                     wait = _wait(account, want, found, now)
                     return verdicts.refused(want, subject.kind, found, wait, figures)
@@ -227,7 +227,7 @@ class Memory(Ledger):
             for account in accounts:
                 account.requests.add(1, now)
                 account.tokens.add(want.tokens, now)
-                account.open += 1
+                account.open += not want.is_part
                 account.held += want.cost
         return verdicts.granted(want, [account.figures(want, now) for account in accounts])
 
@@ -261,7 +261,7 @@ class Memory(Ledger):
         more = end.tokens - want.tokens
         for subject in want.subjects:
             account = self._account(want.project, subject)
-            account.open -= 1
+            account.open -= not want.is_part
             account.held -= want.cost
             if not end.counts:
                 account.requests.add(-1, began)

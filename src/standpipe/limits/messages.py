@@ -45,6 +45,8 @@ class Want(msgspec.Struct, frozen=True, array_like=True, tag="want"):
     cost: int = 0
     #: It has begun already; the limiter did not know it because it is a new one.
     has_begun: bool = False
+    #: It is part of a call that is counted, and takes no place of `concurrent_calls` of its own.
+    is_part: bool = False
 
     @property
     def tokens(self) -> int:

@@ -3,8 +3,9 @@
 KEYS[1] says for each project since when Redis remembers: without the caller's word for that nothing
 is done, for what was counted is lost. Of a call, KEYS[2] says that it has ended; then there are of
 each subject its window (hash: `r` or `t` and a second to an amount), its calls (sorted set by the
-end of their lease), what each holds (hash: cost and second of its beginning), the sum of that, and
-what it spent in the day and in the month.
+end of their lease), what each holds (hash: cost and second of its beginning, and a word for what is
+part of another call; `parts` is how many of these there are), the sum of that, and what it spent in
+the day and in the month.
 
 What was spent is a hash: `stored` is what the store has, each call that has ended and is not known
 to be stored is there with its cost, and `all` is the sum, once the store was asked.
@@ -46,20 +47,23 @@ local function let_go(of, which)
   redis.call('ZREM', of.calls, which)
   if not hold then return nil end
   redis.call('HDEL', of.holds, which)
-  local cost, began = string.match(hold, '^(%d+):(%d+)$')
+  local cost, began, part = string.match(hold, '^(%d+):(%d+):?(.*)$')
+  if part ~= '' then redis.call('HINCRBY', of.holds, 'parts', -1) end
   redis.call('DECRBY', of.held, cost)
   return tonumber(began)
 end
 """
 )
 
-#: ARGV: time or "", call, milliseconds of lease, tokens, cost, 1 for one that has begun already;
-#: then of each subject its limits: requests, tokens, calls, dollars of day and month, "" for none.
+#: ARGV: time or "", call, milliseconds of lease, tokens, cost, 1 for one that has begun already, 1
+#: for one that is part of another; then of each subject its limits: requests, tokens, calls,
+#: dollars of day and month, "" for none.
 #: Returns the place of who is in the way, why and for how long; then of each its `Figures`.
 BEGIN = (
     _CALL
     + """
 local lease, tokens, cost, has_begun = tonumber(ARGV[5]), tonumber(ARGV[6]), ARGV[7], ARGV[8] == '1'
+local is_part = ARGV[9] == '1'
 
 local function look(of)
   for _, gone in ipairs(redis.call('ZRANGEBYSCORE', of.calls, '-inf', '(' .. now * 1000)) do
@@ -79,7 +83,7 @@ local function look(of)
     end
   end
   of.sums, of.newest, of.slots = sums, newest, slots
-  of.open = redis.call('ZCARD', of.calls)
+  of.open = redis.call('ZCARD', of.calls) - (redis.call('HGET', of.holds, 'parts') or 0)
   of.now_held = redis.call('GET', of.held) or '0'
   of.day_spent = redis.call('HGET', of.day, 'all')
   of.month_spent = redis.call('HGET', of.month, 'all')
@@ -105,7 +109,9 @@ local function obstacle(of, limits)
     end
   end
   local calls, requests, most = tonumber(limits.calls), tonumber(limits.r), tonumber(limits.t)
-  if calls and of.open + 1 > calls then return 'concurrent', calls > 0 and 1 or '' end
+  if calls and not is_part and of.open + 1 > calls then
+    return 'concurrent', calls > 0 and 1 or ''
+  end
   if requests and of.sums.r + 1 > requests then
     return 'requests', requests > 0 and until_room(of.slots.r, of.sums.r + 1 - requests) or ''
   end
@@ -131,7 +137,7 @@ for _, of in ipairs(all) do look(of) end
 if not is_over and not is_there then
   if not has_begun then
     for place, of in ipairs(all) do
-      local at = 9 + (place - 1) * 5
+      local at = 10 + (place - 1) * 5
       local why, wait = obstacle(of, {r = ARGV[at], t = ARGV[at + 1], calls = ARGV[at + 2],
                                       day = ARGV[at + 3], month = ARGV[at + 4]})
       if why then
@@ -147,11 +153,12 @@ if not is_over and not is_there then
     redis.call('HINCRBY', of.window, 'r' .. slot, 1)
     redis.call('HINCRBY', of.window, 't' .. slot, tokens)
     redis.call('EXPIRE', of.window, 2 * SLOTS)
-    redis.call('HSET', of.holds, call, cost .. ':' .. slot)
+    redis.call('HSET', of.holds, call, cost .. ':' .. slot .. (is_part and ':part' or ''))
+    if is_part then redis.call('HINCRBY', of.holds, 'parts', 1) end
     redis.call('INCRBY', of.held, cost)
     of.sums = {r = of.sums.r + 1, t = of.sums.t + tokens}
     of.newest = {r = slot, t = tokens > 0 and slot or of.newest.t}
-    of.open, of.now_held = of.open + 1, redis.call('GET', of.held)
+    of.open, of.now_held = of.open + (is_part and 0 or 1), redis.call('GET', of.held)
   end
 end
 local answer = {0, '', ''}

@@ -210,7 +210,7 @@ class Shared(Ledger):
 
     def _begun(self, want: Want) -> asyncio.Future[Any]:
         values = [self._now(), want.call, self._lease_ms, want.tokens, want.cost]
-        values.append(int(want.has_begun))
+        values += [int(want.has_begun), int(want.is_part)]
         for subject in want.subjects:
             values += _limits(subject)
         return self._put(BEGIN, want.project, _keys(want), values)

@@ -36,12 +36,12 @@ class Obstacle(NamedTuple):
     limit: str
 
 
-def obstacle(limits: Limits, figures: Figures, tokens: int) -> Obstacle | None:
-    """Return what keeps a call of so many tokens from beginning, None for nothing."""
-    return next(_obstacles(limits, figures, tokens), None)
+def obstacle(limits: Limits, figures: Figures, want: Want) -> Obstacle | None:
+    """Return what of one subject's limits keeps a call from beginning, None for nothing."""
+    return next(_obstacles(limits, figures, want), None)
 
 
-def _obstacles(limits: Limits, figures: Figures, tokens: int) -> Iterator[Obstacle]:
+def _obstacles(limits: Limits, figures: Figures, want: Want) -> Iterator[Obstacle]:
     budgets: tuple[tuple[Literal["day", "month"], object, int], ...] = (
         ("day", limits.dollars_per_day, figures.day),
         ("month", limits.dollars_per_month, figures.month),
@@ -55,9 +55,9 @@ def _obstacles(limits: Limits, figures: Figures, tokens: int) -> Iterator[Obstac
         elif spent + figures.held >= budget:
             yield Obstacle("held", limit_of(limits, "held"))
     counts: tuple[tuple[Reason, int | None, int], ...] = (
-        ("concurrent", limits.concurrent_calls, figures.open + 1),
+        ("concurrent", None if want.is_part else limits.concurrent_calls, figures.open + 1),
         ("requests", limits.requests_per_minute, figures.requests + 1),
-        ("tokens", limits.tokens_per_minute, figures.tokens + tokens),
+        ("tokens", limits.tokens_per_minute, figures.tokens + want.tokens),
     )
     for reason, limit, wanted in counts:
         if limit is not None and wanted > limit:
