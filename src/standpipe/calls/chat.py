@@ -38,6 +38,7 @@ from standpipe.providers.fidelity import Plan
 from standpipe.providers.table import Provider
 from standpipe.upstream.answer import Answer
 from standpipe.wire import chat, sse
+from standpipe.wire.around import Arounds
 from standpipe.wire.chat import ChatRequest
 
 DONE = sse.event(sse.DONE)
@@ -77,6 +78,7 @@ class Chat(Lifetime[ChatRequest]):
         super().__init__(keeper, gate, logging_default=logging_default, content=content)
         self._dispatch = dispatch
         self._means = Means(Checker(), speech)
+        self._arounds = Arounds()
         self._mixing = Mixing(dispatch, self._means, _plan)
         #: None where answers are not cached.
         self.cache = cache
@@ -259,7 +261,7 @@ class Chat(Lifetime[ChatRequest]):
         try:
             if call.translate is not None:
                 call.body = call.translate(call.body)
-            request = call.request = chat.parse(call.body)
+            request = call.request = self._arounds.parse(call.body, call.caller.key)
         except Exception:
             self._decide(call, wanted, store=None)
             raise

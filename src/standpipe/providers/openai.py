@@ -19,6 +19,7 @@ from standpipe.providers.dialect import Decoder, Fidelity, Outgoing, Quirks, Who
 from standpipe.providers.shape import Shape
 from standpipe.providers.stream import EventDecoder
 from standpipe.wire import sse, usage
+from standpipe.wire.around import Around, Sent
 from standpipe.wire.chat import ChatRequest
 
 Chunk = dict[str, Any]
@@ -47,6 +48,11 @@ CODES = {
 #: Where chat completions are; other routes of a place lie where this one does.
 CHAT = "/chat/completions"
 
+#: Names of models for which it is remembered what is sent around a request's messages, at most.
+_MOST_SENT = 16
+_MESSAGES = b'"messages":'
+_NO_MESSAGES = _MESSAGES + b"[]"
+
 #: OpenAI's own `error.type` by status, for a provider that gives none.
 TYPES = {429: "rate_limit_error", 402: "insufficient_quota"}
 
@@ -60,6 +66,8 @@ class OpenAI:
     fidelity: Mapping[str, Fidelity] = {}
     passes_unknown = True
     own_fields: Collection[str] = ()
+    #: A request's messages are sent as they came, whatever they are.
+    passes_messages = True
 
     def headers(self, key: str | None) -> tuple[tuple[bytes, bytes], ...]:
         """Return the request's headers."""
@@ -72,6 +80,24 @@ class OpenAI:
 
     def prepare(self, request: ChatRequest, model: str, quirks: Quirks) -> Outgoing:
         """Return the caller's body with the provider's model name."""
+        sent = self._sent(request.around, model, quirks) if request.around is not None else None
+        if sent is None:
+            return self._written(request, model, quirks)
+        messages = request.fields["messages"]
+        return Outgoing(sent.path, b"".join((sent.before, messages, sent.after)))
+
+    def _sent(self, around: Around, model: str, quirks: Quirks) -> Sent | None:
+        """Return what is sent around a request's messages, None where those may change."""
+        key = self, model, quirks
+        if key not in around.sent:
+            if len(around.sent) >= _MOST_SENT:
+                around.sent.clear()
+            around.sent[key] = (
+                _apart(self._written(around.bare, model, quirks)) if self.passes_messages else None
+            )
+        return around.sent[key]
+
+    def _written(self, request: ChatRequest, model: str, quirks: Quirks) -> Outgoing:
         body: dict[str, object] = dict(request.fields)
         for name in _kept_back(request, quirks):
             body.pop(name, None)
@@ -215,6 +241,14 @@ class StreamDecoder(EventDecoder[bytes]):
             self.provider_model = _string(fields["model"]) or self.provider_model
             if self._repair is None:
                 self._theirs = _model_bytes(event, bytes(fields["model"]))
+
+
+def _apart(outgoing: Outgoing) -> Sent | None:
+    """Return what is around the messages of a request that has none, if that is one place."""
+    before, found, after = outgoing.body.partition(_NO_MESSAGES)
+    if not found or after.find(_NO_MESSAGES) >= 0:
+        return None
+    return Sent(outgoing.path, before + _MESSAGES, after)
 
 
 def complete_usage(raw: msgspec.Raw) -> msgspec.Raw:

@@ -22,6 +22,7 @@ class Place(OpenAI):
         self._known = known
         self._base_url = base_url
         self.fidelity: Mapping[str, Fidelity] = known.fidelity
+        self.passes_messages = not known.messages
         #: The path of every model; None where that names the model.
         self._path = None if "{model}" in known.path else rows.path(known, base_url, "")
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -35,6 +35,9 @@ from standpipe.wire.checks import (
 )
 from standpipe.wire.messages import messages
 from standpipe.wire.usual import Usual
+
+if TYPE_CHECKING:
+    from standpipe.wire.around import Around
 
 Json = dict[str, Any]
 
@@ -137,6 +140,8 @@ class ChatRequest(msgspec.Struct, frozen=True, dict=True):
     n: int = 1
     #: `values`, where the checks have decoded them.
     decoded: Json | None = None
+    #: What is known of it but for its messages, None where that is this request's own.
+    around: Around | None = None
 
     @functools.cached_property
     def values(self) -> Json:

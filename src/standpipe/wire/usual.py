@@ -28,6 +28,9 @@ class _Message(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True
     content: str
 
 
+_Messages = Annotated[list[_Message], Meta(min_length=1, max_length=MOST_MESSAGES)]
+
+
 class _StreamOptions(msgspec.Struct, frozen=True, gc=False):
     include_usage: bool | None = None
 
@@ -36,7 +39,7 @@ class Usual(msgspec.Struct, frozen=True):
     """A request of fields that are often there; null ones are None. Others may be there as well."""
 
     model: Annotated[str, Meta(min_length=1, max_length=256)]
-    messages: Annotated[list[_Message], Meta(min_length=1, max_length=MOST_MESSAGES)]
+    messages: _Messages
     stream: bool | None = None
     stream_options: _StreamOptions | None = None
     store: bool | None = None
@@ -57,6 +60,7 @@ NAMES = frozenset(Usual.__struct_fields__)
 
 _NUL = b"\\u0000"
 _decoder = msgspec.json.Decoder(Usual)
+_messages = msgspec.json.Decoder(_Messages)
 
 
 def read(body: bytes) -> Usual | None:
@@ -73,3 +77,12 @@ def read(body: bytes) -> Usual | None:
     # No control characters in a model's name, and no NUL, which JSON escapes, in metadata.
     is_plain = usual.model.isprintable() and not (usual.metadata and body.find(_NUL) >= 0)
     return usual if is_plain else None
+
+
+def are_messages(data: bytes) -> bool:
+    """Tell a JSON array of usual messages."""
+    try:
+        _messages.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
+    return True
