@@ -12,7 +12,8 @@ from typing_extensions import override
 from standpipe.calls import incoming as control
 from standpipe.calls.attempts import ANSWER_LIMIT, Turn, Upstream, attempt
 from standpipe.calls.cache.cache import Cache, Place
-from standpipe.calls.cache.entry import Entry, entry_of, key_of
+from standpipe.calls.cache.entry import Entry, entry_of
+from standpipe.calls.cache.keys import Keys, asked_of
 from standpipe.calls.call import Call, now_us
 from standpipe.calls.callers import Caller
 from standpipe.calls.dispatch import Dispatch
@@ -82,6 +83,7 @@ class Chat(Lifetime[ChatRequest]):
         self._mixing = Mixing(dispatch, self._means, _plan)
         #: None where answers are not cached.
         self.cache = cache
+        self._keys = Keys(dispatch)
 
     async def close(self) -> None:
         """End what was started for the calls."""
@@ -152,30 +154,26 @@ class Chat(Lifetime[ChatRequest]):
         check = functools.partial(_plan, call, request)
         return self._dispatch.serve(call, request.model, serve, check)
 
-    async def _cached(
+    def _cached(
         self, call: Call, request: ChatRequest, mode: CacheMode, reply: Reply
-    ) -> None:
+    ) -> Awaitable[None]:
         """Answer from the cache, or have an answer made for it."""
-        if self.cache is None or call.content != "full":  # what is not to be kept is not cached
+        cache = self.cache
+        if cache is None or call.content != "full":  # what is not to be kept is not cached
             call.withheld += ("cache=dropped",)
-            await self._make(call, request, reply)
-            return
+            return self._make(call, request, reply)
+        call.cache = "miss"
+        asked = asked_of(call)
+        if mode.reads and (entry := cache.recall(asked)) is not None:
+            return self._again(call, request, reply, entry)
 
         async def make() -> Entry | None:
             await self._make(call, request, reply)
             return self._entry(call)
 
-        call.cache = "miss"
+        place = Place(call.caller.project, self._keys.of(call, request), asked)
         tell = functools.partial(self._again, call, request, reply)
-        await self.cache.serve(self._place(call, request), mode, tell, make)
-
-    def _place(self, call: Call, request: ChatRequest) -> Place:
-        """Return where in the cache the answer is, or would be."""
-        targets = self._dispatch.targets(request.model, call.incoming)
-        sticky = self._dispatch.sticky(request.model, call)
-        best_effort = control.wants_best_effort(call.incoming)
-        project = call.caller.project
-        return Place(project, key_of(project, targets, sticky, request, best_effort=best_effort))
+        return cache.serve(place, mode, tell, make)
 
     def _entry(self, call: Call) -> Entry | None:
         """Return what may be kept of an answer; nothing of one that repeats the caller's key."""
@@ -184,16 +182,17 @@ class Chat(Lifetime[ChatRequest]):
             return None
         return entry
 
-    async def _again(self, call: Call, request: ChatRequest, reply: Reply, entry: Entry) -> None:
+    def _again(
+        self, call: Call, request: ChatRequest, reply: Reply, entry: Entry
+    ) -> Awaitable[None]:
         """Answer with what another call was answered with."""
         call.cache = "hit"
         call.target = Target(entry.provider, entry.model)
         call.provider_model, call.fidelity = entry.provider_model, entry.fidelity
         call.first_byte_at = now_us()
         if request.stream:
-            await self._told(call, msgspec.json.decode(entry.body), request, reply)
-        else:
-            await self._whole(call, entry.body, reply)
+            return self._told(call, msgspec.json.decode(entry.body), request, reply)
+        return self._whole(call, entry.body, reply)
 
     async def _told(
         self, call: Call, completion: dict[str, Any], request: ChatRequest, reply: Reply

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
 
 import msgspec
 
 from standpipe.calls.cache import entry as entries
 from standpipe.calls.cache.entry import Entry
 from standpipe.calls.cache.front import Front
+from standpipe.calls.cache.keys import Asked
 from standpipe.calls.cache.redis_shelf import RedisShelf
 from standpipe.calls.cache.shelf import Patient, Shelf, StoreShelf
 from standpipe.calls.incoming import CacheMode
@@ -43,6 +43,8 @@ class Place(msgspec.Struct, frozen=True):
     project: str
     #: The hash of what was asked.
     key: bytes
+    #: In which words, None where they are not to be remembered.
+    asked: Asked | None = None
 
 
 def opened(settings: CacheSettings, store: Store) -> Cache | None:
@@ -88,12 +90,25 @@ class Cache:
         kept = {"written": shelf.written, "dropped": shelf.dropped}
         return {**done, **kept, "bytes": shelf.written_bytes, "held_bytes": self._front.size}
 
+    def recall(self, asked: Asked) -> Entry | None:
+        """Return the answer that is held to exactly these words, None if there is none."""
+        entry = self._front.recall(asked)
+        if entry is not None:
+            self._results["memory"] += 1
+        return entry
+
     async def serve(self, place: Place, mode: CacheMode, tell: Tell, make: Make) -> None:
         """Answer a call: tell it what is here, or have its answer made.
 
         `make` returns what was made, None where that is not to be kept.
         """
-        if mode.reads and (entry := await self._near(place.key)) is not None:
+        if mode.reads and (entry := self._front.find(place.key)) is not None:
+            self._results["memory"] += 1
+        elif mode.reads and place.key in self._making:
+            entry = await self._others(place.key)
+        else:
+            entry = None
+        if entry is not None:
             await tell(entry)
         elif mode.reads and mode.writes:
             await self._lead(place, tell, make)
@@ -102,13 +117,9 @@ class Cache:
         else:
             self._keep(place, await self._made(make))
 
-    async def _near(self, key: bytes) -> Entry | None:
-        """Return an answer that is held, or that another call has made for this one to take."""
+    async def _others(self, key: bytes) -> Entry | None:
+        """Return the answer that another call has made, for this one to take; None for none."""
         for _ in range(_TURNS):
-            entry = self._front.find(key)
-            if entry is not None:
-                self._results["memory"] += 1
-                return entry
             making = self._making.get(key)
             if making is None:
                 return None
@@ -129,7 +140,7 @@ class Cache:
             self._results["miss"] += 1
         else:
             self._results["store"] += 1
-            self._front.put(place.key, entry)
+            self._front.put(place.key, entry, place.asked)
         return entry
 
     async def _read(self, place: Place, tell: Tell, make: Make) -> None:
@@ -141,7 +152,9 @@ class Cache:
 
     async def _lead(self, place: Place, tell: Tell, make: Make) -> None:
         """Look where all look, else have the answer made; those who wait get either."""
-        with self._led(place.key) as answer:
+        answer = asyncio.get_running_loop().create_future()
+        self._making[place.key] = answer
+        try:
             entry = await self._far(place)
             if entry is None:
                 made = await make()
@@ -149,20 +162,16 @@ class Cache:
                 self._keep(place, made)
                 return
             answer.set_result(entry)
+        finally:
+            self._ended(place.key, answer)
         await tell(entry)
 
-    @contextmanager
-    def _led(self, key: bytes) -> Iterator[asyncio.Future[Entry | None]]:
-        """Let others wait; in the end they are told, if that it came to nothing."""
-        answer = asyncio.get_running_loop().create_future()
-        self._making[key] = answer
-        try:
-            yield answer
-        finally:
-            if self._making.get(key) is answer:
-                del self._making[key]
-            if not answer.done():
-                answer.set_result(None)
+    def _ended(self, key: bytes, answer: asyncio.Future[Entry | None]) -> None:
+        """Let nobody wait any more; those who do are told, if that it came to nothing."""
+        if self._making.get(key) is answer:
+            del self._making[key]
+        if not answer.done():
+            answer.set_result(None)
 
     async def _made(self, make: Make) -> Entry | None:
         self._results["miss"] += 1
@@ -171,5 +180,5 @@ class Cache:
     def _keep(self, place: Place, entry: Entry | None) -> None:
         if entry is None or len(entry.body) > LARGEST:
             return
-        self._front.put(place.key, entry)
+        self._front.put(place.key, entry, place.asked)
         self._shelf.put(CachedAnswer(place.project, place.key, entries.encode(entry)))

@@ -1,22 +1,13 @@
-"""What is kept of an answer, and by which name: a hash of all that can change it. Pure."""
+"""What is kept of an answer. Pure."""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 
 from standpipe.calls.call import Call
-from standpipe.calls.routes import Target
 from standpipe.wire import fold
-from standpipe.wire.chat import ChatRequest
-
-#: What of a request changes no answer.
-_NOT_ASKED = frozenset(("metadata", "store", "user", "stream", "stream_options", "criteria"))
-#: Of the form of what is hashed, and of what is kept.
-_FORM = 1
 
 
 class Entry(msgspec.Struct, frozen=True, array_like=True):
@@ -29,31 +20,6 @@ class Entry(msgspec.Struct, frozen=True, array_like=True):
     #: As the provider calls it.
     provider_model: str | None = None
     fidelity: tuple[str, ...] = ()
-
-
-def key_of(
-    project: str,
-    targets: Sequence[Target],
-    sticky: Sequence[str | None],
-    request: ChatRequest,
-    *,
-    best_effort: bool,
-) -> bytes:
-    """Return the hash of what is asked; `sticky` are the values that choose among the targets."""
-    fields = {
-        name: _canonical(raw) for name, raw in request.fields.items() if name not in _NOT_ASKED
-    }
-    places = [(target.provider, target.model, target.parameters) for target in targets]
-    asked = (_FORM, project, places, sticky, best_effort, fields)
-    return hashlib.sha256(msgspec.json.encode(asked, order="sorted")).digest()
-
-
-def _canonical(raw: msgspec.Raw) -> Any:
-    """Return a value, so that spaces and the order of names do not matter."""
-    try:
-        return msgspec.json.decode(raw)
-    except (msgspec.DecodeError, RecursionError):  # such as a number that nothing holds
-        return raw
 
 
 def encode(entry: Entry) -> bytes:

@@ -10,6 +10,7 @@ import logging
 import time
 from typing import Protocol
 
+from standpipe.calls.cache.looks import Looks
 from standpipe.errors import BadRequest, StoreUnavailable
 from standpipe.store.cache import WEEK_US, CachedAnswer
 from standpipe.store.lane import Lane
@@ -18,7 +19,7 @@ from standpipe.store.store import Store
 
 log = logging.getLogger(__name__)
 
-#: Seconds that a look may take, and a batch of answers that are written.
+#: Seconds that a look may take, or twice that, and a batch of answers that are written.
 LOOK_S = 1.0
 WRITE_S = 30.0
 #: Seconds for which one that does not answer is left alone.
@@ -50,16 +51,15 @@ class StoreShelf:
     def __init__(self, store: Store, most: int) -> None:
         self._store = store
         self._most = most
-        self._looks = Lane("cache", threads=1, patience=LOOK_S)
+        self._looks = Looks(self._find, LOOK_S)
         self._writes = Lane("cache-writes", threads=1, patience=WRITE_S)
         #: Bytes written since the oldest were last deleted.
         self._written = 0
 
     async def get(self, project: str, key: bytes) -> bytes | None:
         """Return an answer that is not too old, None if there is none; raises Away."""
-        since = now_us() - WEEK_US
         try:
-            return await self._looks.ask(self._store.cached_answer, project, key, since)
+            return await self._looks.find(project, key)
         except StoreUnavailable as error:
             raise Away(error.why) from error
 
@@ -75,7 +75,11 @@ class StoreShelf:
             self._written = 0
 
     async def close(self) -> None:
-        """Nothing is left open: the store is its owner's."""
+        """End the threads; the store is its owner's."""
+        self._looks.close()
+
+    def _find(self, project: str, key: bytes) -> bytes | None:
+        return self._store.cached_answer(project, key, now_us() - WEEK_US)
 
     def _put(self, answers: list[CachedAnswer], must_trim: bool) -> None:
         self._store.cache_answers(answers)
