@@ -63,6 +63,11 @@ class Kept:
         self.body += data
         self.on_write(data)
 
+    def pass_on(self, data: bytes) -> bool:
+        self.body += data
+        self.on_write(data)
+        return True
+
     async def end(self, data: bytes) -> None:
         self.body += data
         self.ended = True

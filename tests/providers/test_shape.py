@@ -93,7 +93,10 @@ def test_stream_is_what_its_events_are_one_by_one(
     assert b"".join(pieces) == stream.replace(THEIRS, OURS)
     alone = decoder()
     assert b"".join(map(alone.feed, events)) == stream.replace(THEIRS, OURS)
-    for each in (told, alone):
+    easily = decoder()
+    found = [easily.easy(each) or easily.feed(each) for each in events]
+    assert b"".join(found) == stream.replace(THEIRS, OURS)
+    for each in (told, alone, easily):
         assert _is_whole(each) == any(finish for _, finish in said)
 
 
@@ -113,10 +116,21 @@ def test_error_behind_known_events_ends_the_stream() -> None:
         told.feed(event("d", error={"message": "no"}))
 
 
+def test_nothing_is_easy_before_one_was_seen_nor_behind_half_of_one() -> None:
+    told = decoder()
+    assert told.easy(event("a")) is None
+    for text in ("a", "b"):
+        told.feed(event(text))
+    assert told.easy(event("c")) == event("c").replace(THEIRS, OURS)
+    told.feed(event("d")[:9])
+    assert told.easy(event("e")) is None
+
+
 def test_nothing_is_told_after_the_end() -> None:
     told = decoder()
     for text in ("a", "b", "c"):
         told.feed(event(text))
     assert told.feed(b"data: [DONE]\n\n") == b""
     assert told.done
+    assert told.easy(event("d")) is None
     assert told.feed(event("d")) == b""

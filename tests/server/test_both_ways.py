@@ -367,6 +367,35 @@ def test_stream_waits_while_its_client_does_not_read(way: str) -> None:
     run(scenario())
 
 
+@both_ways
+def test_piece_is_passed_on_behind_the_head_and_while_the_client_reads(way: str) -> None:
+    async def scenario() -> None:
+        passed: list[bytes] = []
+        stuck = asyncio.Event()
+
+        async def answer(_body: bytes, reply: Reply) -> None:
+            await reply.begin(200, [])
+            assert not reply.pass_on(b"never")
+            for number in range(1000):
+                passed.append(b"%d," % number + b"a" * 65536)
+                if not reply.pass_on(passed[-1]):
+                    stuck.set()
+                    await reply.write(passed[-1])
+            await reply.end(b"end")
+
+        called = Called(answer, way)
+        async with serving(called) as server:
+            reader, writer = await asyncio.open_connection("127.0.0.1", server.port, limit=1024)
+            writer.write(called.request(b"", CLOSE))
+            await asyncio.wait_for(stuck.wait(), DEADLINE)
+            raw = await asyncio.wait_for(reader.read(), DEADLINE)
+            framed = [b"%x\r\n%b\r\n" % (len(piece), piece) for piece in [*passed, b"end", b""]]
+            assert raw.partition(b"\r\n\r\n")[2] == b"".join(framed)
+            await hang_up(writer)
+
+    run(scenario())
+
+
 async def raise_at_once(_: bytes, _reply: Reply) -> None:
     raise ValueError("boom")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable, Coroutine
+from itertools import cycle
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from misbehaving import Misbehaving, body_for
 from standpipe.config import Timeouts
 from standpipe.errors import Cut, NotACompletion, Silent, Unreachable, UpstreamError
 from standpipe.upstream import Origin, Pool, Request
+from standpipe.upstream.answer import Answer
 from standpipe.upstream.connection import BUFFER_BYTES
 
 Run = Callable[[Coroutine[Any, Any, None]], None]
@@ -64,6 +66,71 @@ def test_arrives_whole(run: Run, upstream: Misbehaving, model: str, stream: bool
         await pool.close()
 
     run(main())
+
+
+@pytest.mark.parametrize("says", [[True], [False], [True, False, False]])
+@pytest.mark.parametrize("model", ["drip:1", "drip:1+until-close", "drip:1+gzip", "odd-splits"])
+def test_taker_and_reader_together_have_the_whole_in_order(
+    run: Run, upstream: Misbehaving, model: str, says: list[bool]
+) -> None:
+    async def main() -> None:
+        pool = Pool(Origin.parse(upstream.url))
+        had: list[bytes] = []
+        turns = cycle(says)
+
+        def take(data: bytes) -> bool:
+            if not next(turns):
+                return False
+            had.append(data)
+            return True
+
+        with await pool.send(ask(model, stream=True)) as answer:
+            answer.taker = take
+            while data := await answer.read():
+                had.append(data)
+            assert not answer.unread
+        body = b"".join(had)
+        assert content_of(body).startswith("Hello there, how can I")
+        assert body.rstrip().endswith(b"data: [DONE]")
+        await pool.close()
+
+    run(main())
+
+
+def test_taker_is_asked_only_while_the_reader_waits() -> None:
+    async def main() -> None:
+        answer = Answer(Unsourced())
+        taken: list[bytes] = []
+        answer.taker = lambda data: not taken.append(data)  # type: ignore[func-returns-value]
+
+        def come(*pieces: bytes) -> bool:
+            answer.chunks += pieces
+            answer.unread += sum(map(len, pieces))
+            return answer.pass_on()
+
+        assert not come(b"a")
+        assert await answer.read() == b"a"
+        reading = asyncio.ensure_future(answer.read())
+        await asyncio.sleep(0)
+        assert come(b"b", b"c")
+        assert (taken, answer.unread) == ([b"bc"], 0)
+        answer.wake()
+        assert not come(b"d"), "the reader is on its way"
+        assert await reading == b"d"
+        answer.close()
+        assert not come(b"e")
+
+    asyncio.run(main())
+
+
+class Unsourced:
+    """A source of nothing."""
+
+    def resume(self) -> None:
+        pass
+
+    def abandon(self) -> None:
+        pass
 
 
 def test_request_arrives_as_it_was_made(run: Run, upstream: Misbehaving) -> None:

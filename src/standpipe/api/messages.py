@@ -93,6 +93,11 @@ class MessagesReply:
         if events := b"".join(self._events(data)):
             await self._reply.write(events)
 
+    def pass_on(self, data: bytes) -> bool:
+        """Send nothing: what is to be done with a piece is said by `write`."""
+        del data
+        return False
+
     async def end(self, data: bytes) -> None:
         """Send the last piece of a stream."""
         await self._reply.end(b"".join(self._events(data)))

@@ -33,6 +33,11 @@ class AsgiReply:
         """Send a piece of a stream."""
         await self._send({"type": "http.response.body", "body": data, "more_body": True})
 
+    def pass_on(self, data: bytes) -> bool:
+        """Send nothing: what is to be done with a piece is said by `write`."""
+        del data
+        return False
+
     async def end(self, data: bytes) -> None:
         """Send the last piece of a stream."""
         await self._send({"type": "http.response.body", "body": data})

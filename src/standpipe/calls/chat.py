@@ -294,6 +294,7 @@ class Chat(Lifetime[ChatRequest]):
     ) -> None:
         check_stream(answer, provider.dialect.stream_type)
         decoder = call.decoder = provider.dialect.decoder(request, provider.quirks)
+        answer.taker = self._passing(call, decoder, reply)
         last = b""
         while data := await answer.read():
             events = _completed(decoder.feed(data), call, provider)

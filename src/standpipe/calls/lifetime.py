@@ -12,7 +12,7 @@ import contextlib
 import functools
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import Generic, TypeVar
 
 import msgspec
@@ -25,6 +25,7 @@ from standpipe.calls.keeping import Keeper
 from standpipe.calls.reply import Headers, Reply
 from standpipe.config import Content
 from standpipe.errors import ApiError, InternalError, NotACompletion, Unavailable
+from standpipe.providers.dialect import Decoder
 from standpipe.upstream.answer import Answer
 from standpipe.wire import sse
 from standpipe.wire.record import Record
@@ -147,6 +148,20 @@ class Lifetime(ABC, Generic[Asked]):
             events = self._secrets.hide(events)
         call.pieces.append(events)
         return reply.write(events)
+
+    def _passing(self, call: Call, decoder: Decoder, reply: Reply) -> Callable[[bytes], bool]:
+        """Return what passes easy pieces of a stream on as they come, without waking the call."""
+        easy, are_in, pass_on = decoder.easy, self._secrets.are_in, reply.pass_on
+        keep = call.pieces.append
+
+        def take(data: bytes) -> bool:
+            events = easy(data)
+            if events is None or are_in(events) or not pass_on(events):
+                return False
+            keep(events)
+            return True
+
+        return take
 
     async def _begin_with(self, call: Call, events: bytes, reply: Reply) -> None:
         await self._begin(call, reply)

@@ -106,6 +106,7 @@ class Passthrough(Lifetime[PassedRequest]):
     ) -> None:
         check_stream(answer)
         decoder = call.decoder = passed.decoder(request, provider.quirks)
+        answer.taker = self._passing(call, decoder, reply)
         events = b""
         while data := await answer.read():
             events = decoder.feed(data)

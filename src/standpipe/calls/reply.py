@@ -27,5 +27,11 @@ class Reply(Protocol):
     async def write(self, data: bytes) -> None:
         """Send a piece of a stream."""
 
+    def pass_on(self, data: bytes) -> bool:
+        """Send a piece of a stream that has begun, without waiting.
+
+        False, and nothing is sent, where `write` must do it: while the client is slow to read.
+        """
+
     async def end(self, data: bytes) -> None:
         """Send the last piece of a stream."""

@@ -150,6 +150,11 @@ class _Kept:
         """Keep a piece of a stream."""
         self.body += data
 
+    def pass_on(self, data: bytes) -> bool:
+        """Send nothing: what is to be done with a piece is said by `write`."""
+        del data
+        return False
+
     async def end(self, data: bytes) -> None:
         """Keep the last piece of a stream."""
         self.body += data

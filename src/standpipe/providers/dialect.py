@@ -67,6 +67,9 @@ class Decoder(Protocol):
         Raises Cut when the provider reports an error inside the stream.
         """
 
+    def easy(self, data: bytes) -> bytes | None:
+        """Return what `feed` would for data that tells nothing new; None where `feed` must look."""
+
     def close(self) -> None:
         """Take note that no more comes; raises Cut if the end was not seen."""
 

@@ -177,11 +177,14 @@ class StreamDecoder(EventDecoder[bytes]):
         Most reads bring one event that is the last one but for its text: 2,000 instructions where
         a look at every event takes 20,000.
         """
-        if self._broken is None and not self._events.waiting:
-            same = self._shape.renamed(data)
-            if same is not None:
-                return same
-        return super().feed(data)
+        same = self.easy(data)
+        return super().feed(data) if same is None else same
+
+    @override
+    def easy(self, data: bytes) -> bytes | None:
+        if self._broken is not None or self._events.waiting:
+            return None
+        return self._shape.renamed(data)
 
     @override
     def close(self) -> None:

@@ -62,6 +62,11 @@ class EventDecoder(ABC, Generic[E]):
             self._raise_broken()
         return events
 
+    def easy(self, data: bytes) -> bytes | None:
+        """Return what `feed` would for data that tells nothing new; None where `feed` must look."""
+        del data
+        return None
+
     def close(self) -> None:
         """Raise Cut unless the end was seen."""
         self._raise_broken()

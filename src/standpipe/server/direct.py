@@ -79,6 +79,13 @@ class DirectExchange(Exchange):
         if not self.lost:
             self._write_body(chunk(data))
 
+    def pass_on(self, data: bytes) -> bool:
+        """Send a piece of a stream that has begun; False where that must wait, or is for nobody."""
+        if self._line.flow.write_paused or self.lost or not self.written:
+            return False
+        self._line.transport.write(b"%x\r\n%b\r\n" % (len(data), data))
+        return True
+
     async def end(self, data: bytes) -> None:
         """Send the last piece of a stream."""
         if self._line.flow.write_paused:

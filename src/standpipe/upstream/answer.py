@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from types import TracebackType
 from typing import Protocol
 
@@ -46,6 +47,7 @@ class Answer:
         "headed",
         "headers",
         "status",
+        "taker",
         "touched",
         "unread",
     )
@@ -61,6 +63,10 @@ class Answer:
         #: The body that came and was not read, and how many bytes that is.
         self.chunks: list[bytes] = []
         self.unread = 0
+        #: What comes while the reader waits is offered to it first, and is the reader's only if it
+        #: does not take it. Called in the connection's turn of the loop, which saves one; it must
+        #: not raise.
+        self.taker: Callable[[bytes], bool] | None = None
         self._source: Source | None = source
         self._started_ns = time.perf_counter_ns()
         self._closed = False
@@ -185,3 +191,15 @@ class Answer:
         waiter = self._waiter
         if waiter is not None and not waiter.done():
             waiter.set_result(None)
+
+    def pass_on(self) -> bool:
+        """Offer what has come to the taker; True if it took all of it."""
+        taker, waiter, chunks = self.taker, self._waiter, self.chunks
+        # A reader that does not wait may hold what came before.
+        if taker is None or waiter is None or waiter.done() or self._decoder is not None:
+            return False
+        if not chunks or not taker(chunks[0] if len(chunks) == 1 else b"".join(chunks)):
+            return False
+        chunks.clear()
+        self.unread = 0
+        return True

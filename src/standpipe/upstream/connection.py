@@ -173,6 +173,8 @@ class Connection(asyncio.Protocol):
             return
         if answer.finished:
             self._part(answer)
+        elif answer.taker is not None and answer.pass_on():
+            return
         elif answer.unread > BUFFER_BYTES and not self._paused and self._transport is not None:
             self._paused = True
             self._transport.pause_reading()
