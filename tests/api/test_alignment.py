@@ -52,6 +52,38 @@ def test_bar_is_the_projects(client: Asker, store: Store, project: Project) -> N
     fill(store, project)
     store.change_project(project.id, {"alignment_bar": 0.9})
     assert [each["aligned"] for each in client.get(ALIGNMENT)["versions"]] == [False, False]
+    assert marks(client) == [False]
+    store.change_project(project.id, {"alignment_bar": 0.1})
+    assert marks(client) == [True]
+
+
+def test_versions_that_agree_with_people_are_marked_where_criteria_are_shown(
+    client: Asker, stranger: Asker, reader: Asker, store: Store, project: Project
+) -> None:
+    for who in (client, stranger):
+        assert marks_of(who.post("/criteria", SHORT)) == [False]
+        second = who.post("/criteria/short/versions", {"kind": "length", "max": 6})
+        assert marks_of(second) == [False, False]
+    fill(store, project)
+    assert marks(client) == marks(reader) == [False, True]
+    (listed,) = client.get("/criteria")["data"]
+    assert marks_of(listed) == [False, True]
+    assert marks(stranger) == [False, False]
+    later = client.post("/criteria/short/versions", {"kind": "length", "max": 7})
+    assert marks_of(later) == [False, True, False]
+    # Nobody knows what it would have said of these.
+    for n in range(3):
+        failed = AlignmentVerdict(2, None, None, "it hung", 0)
+        store.add_alignment_verdict(project.id, "short", f"r{n}", failed)
+    assert marks(client) == [False, False, False]
+
+
+def marks(who: Asker) -> list[bool]:
+    return marks_of(who.get("/criteria/short"))
+
+
+def marks_of(criterion: Any) -> list[bool]:
+    return [each["aligned"] for each in criterion["versions"]]
 
 
 def test_set_is_its_projects_alone(

@@ -142,6 +142,10 @@ def test_running_server_judges_and_the_report_tells(tmp_path: Path) -> None:
         assert again["versions"][1]["table"] == {
             "pass_pass": 20, "pass_fail": 0, "fail_pass": 2, "fail_fail": 19,
         }  # fmt: skip
+        shown = json.loads(cli("criteria", "show", "short", "--json"))
+        assert [each["aligned"] for each in shown["versions"]] == [False, True]
+        assert cli("criteria", "show", "short").count("aligned") == 1
+        assert "v2 aligned" in cli("criteria", "list")
         answer = serving.call(server, "GET", "/criteria/short/alignment", key=server.key)
         assert answer.json == again
         probed = json.loads(cli("criteria", "probe", "short", "--rows", "15", "--json", **given))

@@ -80,6 +80,7 @@ ASKING: dict[str, Asking] = {
         project, "c", "r", AlignmentVerdict(1, 1.0, None, None, 0)
     ),
     "alignment_rows": lambda store, project, _: store.alignment_rows(project, "c"),
+    "alignment_tallies": lambda store, project, _: store.alignment_tallies(project, passes=0.5),
     "judge_alignment_row": lambda store, project, _: store.judge_alignment_row(
         project, "c", "r", "FAIL"
     ),

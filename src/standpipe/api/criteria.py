@@ -14,7 +14,7 @@ from standpipe.api.freshness import Freshness
 from standpipe.api.http import Json, read_json, reader, writer
 from standpipe.api.nul import refuse_nul
 from standpipe.calls.callers import Callers
-from standpipe.criteria import definition, selection
+from standpipe.criteria import alignment, definition, selection
 from standpipe.criteria.definition import Definition, refusal
 from standpipe.criteria.judging import Judging
 from standpipe.errors import BadRequest, NotFound
@@ -22,6 +22,8 @@ from standpipe.store.criteria import Criterion, CriterionVersion
 from standpipe.store.store import Store
 
 _LONGEST_NAME = 256
+#: Versions that agree with people: the criterion's id and the number of each.
+Aligned = frozenset[tuple[str, int]]
 
 
 class Criteria:
@@ -58,32 +60,32 @@ class Criteria:
         refuse_nul({"name": name})
         kept = await self._kept(body)
         add = self._store.add_criterion
-        return Json(shown(await self._freshness.ask(add, caller.project, slug, kept, name)))
+        made = await self._freshness.ask(add, caller.project, slug, kept, name)
+        return Json(shown(made, frozenset()))
 
     async def _list(self, request: Request) -> Response:
         """GET /criteria."""
         caller = await reader(request, self._callers)
-        found = await self._freshness.ask(self._store.criteria, caller.project)
-        return Json({"object": "list", "data": [shown(each) for each in found]})
+        found, aligned = await self._freshness.ask(self._found, caller.project)
+        return Json({"object": "list", "data": [shown(each, aligned) for each in found]})
 
     async def _retrieve(self, request: Request) -> Response:
         """GET /criteria/{id}."""
         caller = await reader(request, self._callers)
         slug = _id(request)
-        found = await self._freshness.ask(self._store.criteria, caller.project, [slug])
+        found, aligned = await self._freshness.ask(self._found, caller.project, [slug])
         if not found:
             raise _none(slug)
-        return Json(shown(found[0]))
+        return Json(shown(found[0], aligned))
 
     async def _add_version(self, request: Request) -> Response:
         """POST /criteria/{id}/versions."""
         caller = await writer(request, self._callers)
         kept = await self._kept(await read_json(request, dict[str, Any]))
-        add = self._store.add_criterion_version
-        criterion = await self._freshness.ask(add, caller.project, _id(request), kept)
-        if criterion is None:
-            raise _none(_id(request))
-        return Json(shown(criterion))
+        slug, add = _id(request), self._store.add_criterion_version
+        if await self._freshness.ask(add, caller.project, slug, kept) is None:
+            raise _none(slug)
+        return await self._retrieve(request)
 
     async def _delete(self, request: Request) -> Response:
         """DELETE /criteria/{id}."""
@@ -93,6 +95,13 @@ class Criteria:
             raise _none(slug)
         return Json({"id": slug, "object": "criterion.deleted", "deleted": True})
 
+    def _found(
+        self, project: str, slugs: list[str] | None = None
+    ) -> tuple[list[Criterion], Aligned]:
+        """Return criteria, and which of their versions are aligned."""
+        tallies = self._store.alignment_tallies(project, slugs, passes=alignment.PASSES)
+        return self._store.criteria(project, slugs), alignment.aligned(tallies)
+
     async def _kept(self, body: dict[str, Any]) -> str:
         """Return a version as it is kept; BadRequest names what cannot be."""
         described: Definition = definition.parse(body)
@@ -101,7 +110,7 @@ class Criteria:
         return definition.kept(described)
 
 
-def shown(criterion: Criterion) -> dict[str, Any]:
+def shown(criterion: Criterion, aligned: Aligned) -> dict[str, Any]:
     """Return a criterion, its versions with all that they are."""
     return {
         "id": criterion.slug,
@@ -109,14 +118,18 @@ def shown(criterion: Criterion) -> dict[str, Any]:
         "name": criterion.name,
         "created_at": _iso(criterion.created_at),
         "version": f"v{criterion.latest.number}",
-        "versions": [_version(each) for each in criterion.versions],
+        "versions": [
+            _version(each, aligned=(criterion.id, each.number) in aligned)
+            for each in criterion.versions
+        ],
     }
 
 
-def _version(version: CriterionVersion) -> dict[str, Any]:
+def _version(version: CriterionVersion, *, aligned: bool) -> dict[str, Any]:
     described = msgspec.json.decode(version.definition)
     number = f"v{version.number}"
-    return {"version": number, "created_at": _iso(version.created_at), **described}
+    told = {"version": number, "created_at": _iso(version.created_at), "aligned": aligned}
+    return {**told, **described}
 
 
 def _iso(microseconds: int) -> str:

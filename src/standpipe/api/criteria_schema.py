@@ -100,7 +100,13 @@ CRITERIA: dict[str, Schema] = {
     ),
     "CriterionVersion": {
         "allOf": [
-            record({"version": text("Such as `v1`."), "created_at": _TIME}),
+            record(
+                {
+                    "version": text("Such as `v1`."),
+                    "created_at": _TIME,
+                    "aligned": flag("It agrees with people, as its alignment set shows."),
+                }
+            ),
             ref("CriterionDefinition"),
         ]
     },

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from standpipe.store import Store
     from standpipe.store.criteria import Criterion
 
+#: Versions that agree with people: the criterion's id and the number of each.
+Aligned = frozenset[tuple[str, int]]
+
 commands = typer.Typer(
     help="Make, list, change and use what answers are judged by.", no_args_is_help=True
 )
@@ -68,7 +71,8 @@ def list_criteria(
 
     with stores.opened(config.load(config_path)) as store:
         names = stores.project_names(store)
-        found = store.criteria(stores.project_id(store, project))
+        owner = stores.project_id(store, project)
+        found, aligned = store.criteria(owner), _aligned(store, owner)
     table = output.table(
         *("Name", "Version", "Kind", "Judge", "Project", "Made", "About"),
         elastic=("About", "Judge"),
@@ -76,8 +80,9 @@ def list_criteria(
     for each in found:
         fields = json.loads(each.latest.definition)
         if as_json:
-            output.print_json(_line(each, names.get(each.project, "")))
-        cells = (each.slug, f"v{each.latest.number}", fields["kind"], fields.get("model", ""))
+            output.print_json(_line(each, names.get(each.project, ""), aligned))
+        version = f"v{each.latest.number} {_mark(each, each.latest.number, aligned)}".rstrip()
+        cells = (each.slug, version, fields["kind"], fields.get("model", ""))
         about = (names.get(each.project, ""), output.date(each.latest.created_at), each.name)
         table.add_row(*map(output.cell, (*cells, *about)))
     if not as_json:
@@ -97,14 +102,16 @@ def show(
 
     with of_project(config_path, project) as (store, project_id):
         criterion = criterion_named(store, project_id, name)
-        names = stores.project_names(store)
+        names, aligned = stores.project_names(store), _aligned(store, project_id, name)
     if as_json:
-        output.print_json(_line(criterion, names[criterion.project]))
+        output.print_json(_line(criterion, names[criterion.project], aligned))
         return
     console = output.console()
     console.print(output.folded(" ".join(filter(None, (criterion.slug, criterion.name))), "bold"))
     for version in reversed(criterion.versions):
-        grid = output.table(f"v{version.number}", output.date(version.created_at))
+        mark = _mark(criterion, version.number, aligned)
+        head = " ".join(filter(None, (output.date(version.created_at), mark)))
+        grid = output.table(f"v{version.number}", head)
         for field, value in json.loads(version.definition).items():
             text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
             grid.add_row(output.cell(field), output.folded(output.plain(text, keep="\n")))
@@ -272,12 +279,25 @@ def criterion_named(store: Store, project_id: str, name: str) -> Criterion:
     return found[0]
 
 
-def _line(criterion: Criterion, project: str) -> dict[str, Any]:
+def _aligned(store: Store, project_id: str | None, *slugs: str) -> Aligned:
+    """Return the versions that agree with people."""
+    from standpipe.criteria import alignment
+
+    found = store.alignment_tallies(project_id, slugs or None, passes=alignment.PASSES)
+    return alignment.aligned(found)
+
+
+def _mark(criterion: Criterion, number: int, aligned: Aligned) -> str:
+    return "aligned" if (criterion.id, number) in aligned else ""
+
+
+def _line(criterion: Criterion, project: str, aligned: Aligned) -> dict[str, Any]:
     """Return what is printed of a criterion for programs."""
     versions = [
         {
             "version": f"v{each.number}",
             "created_at": output.iso(each.created_at),
+            "aligned": (criterion.id, each.number) in aligned,
             **json.loads(each.definition),
         }
         for each in criterion.versions

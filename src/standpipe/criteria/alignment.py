@@ -7,17 +7,23 @@ its project's bar. The lower end of kappa's interval counts: few rows have to be
 from __future__ import annotations
 
 import hashlib
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Literal, NamedTuple
 
 import msgspec
 
 from standpipe.criteria import agreement, comparison
-from standpipe.criteria.agreement import Agreement
+from standpipe.criteria.agreement import Agreement, Table
 from standpipe.criteria.case import Case
 from standpipe.criteria.comparison import Comparison
 from standpipe.errors import ApiError, BadRequest
-from standpipe.store.alignment import AlignmentRow, AlignmentVerdict, NewAlignmentRow
+from standpipe.store.alignment import (
+    AlignmentRow,
+    AlignmentTally,
+    AlignmentVerdict,
+    NewAlignmentRow,
+)
 from standpipe.wire import messages
 from standpipe.wire.checks import Issues
 from standpipe.wire.invalid import invalid
@@ -157,6 +163,23 @@ def standing(rows: Iterable[AlignmentRow], number: int, *, bar: float, passes: f
     fault = _fault(found, errors, bar)
     reason = fault or f"kappa is at least {found.kappa.low:.2f}, and the bar is {bar:g}"
     return Standing(number, waiting, errors, found, fault is None, reason)
+
+
+def aligned(tallies: Iterable[AlignmentTally]) -> frozenset[tuple[str, int]]:
+    """Return the versions that are aligned, each as its criterion's id and its number."""
+    together: defaultdict[tuple[str, int], list[AlignmentTally]] = defaultdict(list)
+    for each in tallies:
+        together[each.criterion, each.number].append(each)
+    return frozenset(version for version, its in together.items() if _is_aligned(its))
+
+
+def _is_aligned(tallies: Sequence[AlignmentTally]) -> bool:
+    counts = {"PASS": (0, 0), "FAIL": (0, 0)}
+    counts |= {each.judgement: (each.passed, each.judged - each.passed) for each in tallies}
+    found = agreement.measured(Table(*counts["PASS"], *counts["FAIL"]))
+    errors = sum(each.asked - each.judged for each in tallies)
+    bar = tallies[0].bar
+    return _fault(found, errors, BAR if bar is None else bar) is None
 
 
 def _fault(found: Agreement, errors: int, bar: float) -> str | None:

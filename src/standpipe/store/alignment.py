@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Select, delete, func, literal, select, update
+from sqlalchemy import Connection, Select, and_, case, delete, func, literal, select, update
 
 from standpipe.errors import BadRequest
 from standpipe.store.database import Database
 from standpipe.store.rows import now_us
-from standpipe.store.schema import alignment_rows, alignment_verdicts, criteria
+from standpipe.store.schema import alignment_rows, alignment_verdicts, criteria, projects
 
 #: Rows that a criterion may have.
 MOST = 10_000
@@ -56,6 +56,23 @@ class AlignmentRow(msgspec.Struct, frozen=True):
     verdicts: tuple[AlignmentVerdict, ...] = ()
 
 
+class AlignmentTally(msgspec.Struct, frozen=True):
+    """How many rows that people gave one judgement a version passed, and how many others."""
+
+    #: Id of the criterion.
+    criterion: str
+    #: The version's.
+    number: int
+    #: The project's, None where it has none of its own.
+    bar: float | None
+    #: PASS or FAIL.
+    judgement: str
+    #: Rows that it was asked of, those of them that it could judge, and those that it passed.
+    asked: int
+    judged: int
+    passed: int
+
+
 _rows, _verdicts = alignment_rows.c, alignment_verdicts.c
 
 
@@ -97,6 +114,18 @@ class Alignment:
         with self._database.reading() as connection:
             owner = connection.scalar(_of(project_id, slug))
             return None if owner is None else list(found_rows(connection, owner, cases=cases))
+
+    def alignment_tallies(
+        self, project_id: str | None, slugs: Collection[str] | None = None, *, passes: float
+    ) -> list[AlignmentTally]:
+        """Count what versions said of the rows that people have judged.
+
+        Of a project's criteria, or of all for None; only those `slugs`. `passes` is the score from
+        which on a row does.
+        """
+        with self._database.reading() as connection:
+            query = _tallies(project_id, slugs, passes)
+            return [AlignmentTally(*found) for found in connection.execute(query)]
 
     def judge_alignment_row(
         self, project_id: str, slug: str, row_id: str, judgement: str | None
@@ -186,6 +215,25 @@ def _said(
     for owner, row_id, *rest in connection.execute(query):
         said[owner, row_id].append(AlignmentVerdict(*rest))
     return said
+
+
+def _tallies(project_id: str | None, slugs: Collection[str] | None, passes: float) -> Select[Any]:
+    counts = (func.count(), func.count(_verdicts.score))
+    passed = func.count(case((_verdicts.score >= passes, 1)))
+    what = (criteria.c.id, _verdicts.number, projects.c.alignment_bar, _rows.judgement)
+    whose = and_(_verdicts.criterion_id == _rows.criterion_id, _verdicts.row_id == _rows.id)
+    query = (
+        select(*what, *counts, passed)
+        .select_from(criteria)
+        .join(projects, projects.c.id == criteria.c.project_id)
+        .join(alignment_rows, _rows.criterion_id == criteria.c.id)
+        .join(alignment_verdicts, whose)
+        .where(_rows.judgement.is_not(None))
+        .group_by(*what)
+    )
+    if project_id is not None:
+        query = query.where(criteria.c.project_id == project_id)
+    return query if slugs is None else query.where(criteria.c.slug.in_(slugs))
 
 
 def _criterion(connection: Connection, project_id: str, slug: str) -> Any:
