@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -17,6 +18,7 @@ from standpipe.calls.cache.cache import Cache, Place
 from standpipe.calls.cache.entry import Entry
 from standpipe.calls.cache.front import FRESH_S, Front
 from standpipe.calls.cache.keys import Keys
+from standpipe.calls.cache.looks import THREADS, Looks
 from standpipe.calls.cache.redis_shelf import RedisShelf, forget_others
 from standpipe.calls.cache.shelf import Away, Patient, StoreShelf
 from standpipe.calls.call import Call
@@ -24,10 +26,11 @@ from standpipe.calls.callers import Caller
 from standpipe.calls.dispatch import Dispatch
 from standpipe.calls.incoming import CacheMode, Incoming
 from standpipe.calls.routes import Route, Routes, Target
+from standpipe.errors import StoreUnavailable
 from standpipe.providers.openai import OpenAI
 from standpipe.providers.table import Provider
 from standpipe.store import Project, Store
-from standpipe.store.cache import CachedAnswer
+from standpipe.store.cache import WEEK_US, CachedAnswer
 from standpipe.wire import chat
 
 BOTH = CacheMode(reads=True, writes=True)
@@ -355,3 +358,93 @@ def test_answers_of_removed_projects_leave_redis(redis: redis_server.Server) -> 
     with redis.client() as client:
         assert client.get("standpipe:{cache}:bytes") == "1"
         assert client.zcard("standpipe:{cache}:order") == 1
+
+
+def test_redis_that_throws_away_what_it_knows_of_the_answers_keeps_some_again(
+    redis: redis_server.Server,
+) -> None:
+    async def asked() -> None:
+        shelf = RedisShelf(redis.url, 300)
+        for lost in ("sizes", "order", "bytes", "projects"):
+            redis.forget()
+            for number in range(3):
+                await shelf.put([CachedAnswer("p", b"%d" % number, b"x" * 100)])
+            with redis.client() as client:
+                client.delete("standpipe:{cache}:" + lost)
+            for number in range(3, 9):
+                await shelf.put([CachedAnswer("p", b"%d" % number, b"x" * 100)])
+            assert await shelf.get("p", b"8") is not None, lost
+            with redis.client() as client:
+                assert 0 < int(str(client.get("standpipe:{cache}:bytes"))) <= 300, lost
+        await shelf.close()
+
+    run(asked())
+
+
+def test_redis_lets_answers_expire_after_a_week(redis: redis_server.Server) -> None:
+    async def asked() -> None:
+        shelf = RedisShelf(redis.url, 1000)
+        await shelf.put([CachedAnswer("p", b"k", b"a")])
+        await shelf.close()
+
+    redis.forget()
+    run(asked())
+    with redis.client() as client:
+        left_ms = int(str(client.pttl("standpipe:{cache}:answer:p:" + b"k".hex())))
+        assert 0 < left_ms <= WEEK_US // 1000
+        # As if a week had passed: the next answer takes its place in the sums.
+        client.zadd("standpipe:{cache}:order", {"standpipe:{cache}:answer:p:" + b"k".hex(): 1})
+    run(_put_one(redis))
+    with redis.client() as client:
+        assert client.get("standpipe:{cache}:bytes") == "2"
+        assert client.zcard("standpipe:{cache}:order") == 1
+
+
+async def _put_one(redis: redis_server.Server) -> None:
+    shelf = RedisShelf(redis.url, 1000)
+    await shelf.put([CachedAnswer("p", b"l", b"ab")])
+    await shelf.close()
+
+
+def test_database_that_hangs_holds_no_call_for_long() -> None:
+    async def asked() -> None:
+        may_answer = threading.Event()
+
+        def hang(project: str, key: bytes) -> bytes | None:
+            assert may_answer.wait(WITHIN_S)
+            return project.encode() + key
+
+        looks = Looks(hang, patience=0.05)
+        found = await asyncio.gather(
+            *(looks.find("p", b"%d" % number) for number in range(9)), return_exceptions=True
+        )
+        assert {type(each) for each in found} == {StoreUnavailable}
+        left = asyncio.create_task(looks.find("p", b"k"))
+        await asyncio.sleep(0)
+        left.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await left
+        may_answer.set()
+        patient = Looks(hang, patience=WITHIN_S)
+        assert await patient.find("p", b"k") == b"pk"
+        looks.close()
+        patient.close()
+
+    run(asked())
+
+
+def test_looks_that_fail_are_told_and_the_next_ones_answered() -> None:
+    async def asked() -> None:
+        def find(project: str, key: bytes) -> bytes | None:
+            if key == b"bad":
+                raise ValueError(project)
+            return key
+
+        looks = Looks(find, patience=WITHIN_S)
+        for _ in range(2 * THREADS):
+            with pytest.raises(ValueError, match="p"):
+                await looks.find("p", b"bad")
+        assert await asyncio.gather(*(looks.find("p", b"k") for _ in range(50))) == [b"k"] * 50
+        looks.close()
+
+    run(asked())

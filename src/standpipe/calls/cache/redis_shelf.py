@@ -36,7 +36,13 @@ local function drop(answer)
   redis.call('ZREM', KEYS[1], answer)
   local size = redis.call('HGET', KEYS[2], answer) or 0
   redis.call('HDEL', KEYS[2], answer)
-  return redis.call('DECRBY', KEYS[3], size)
+  local left = redis.call('DECRBY', KEYS[3], size)
+  -- Redis may have thrown away the sizes or their sum: with no answers, there are no bytes.
+  if left < 0 or redis.call('EXISTS', KEYS[1]) == 0 then
+    redis.call('SET', KEYS[3], 0)
+    return 0
+  end
+  return left
 end
 """
 _PUT = (
