@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from clients import obliging
@@ -67,6 +68,39 @@ def test_log_request_decides_whether_a_call_is_logged(
     before = count()
     program.play("create", body=asked("openai:ok", openpipe=options))
     assert count() == before + more
+
+
+@pytest.mark.parametrize("model", ["ok", "openai:ok", f"openpipe:local/{LOCAL}"])
+@pytest.mark.parametrize(
+    ("modes", "hits"),
+    [
+        (["readOnly", "readOnly"], [False, False]),
+        (["writeOnly", "writeOnly"], [False, False]),
+        (["writeOnly", "readOnly"], [False, True]),
+        (["readWrite", "readWrite"], [False, True]),
+    ],
+)
+def test_cache_is_read_and_written_as_the_client_says(
+    program: Program, latest: Callable[[], Any], model: str, modes: list[str], hits: list[bool]
+) -> None:
+    messages = [{"role": "user", "content": f"Say {uuid4()}"}]
+    found = []
+    for mode in modes:
+        body = {"model": model, "messages": messages, "max_tokens": 8, "openpipe": {"cache": mode}}
+        saw = program.play("create", body=body)
+        kept = latest()
+        assert kept["respPayload"]["id"] == saw["id"]
+        found.append(kept["cacheHit"])
+    assert found == hits
+
+
+def test_cached_answer_is_told_as_a_stream(program: Program, latest: Callable[[], Any]) -> None:
+    messages = [{"role": "user", "content": f"Say {uuid4()}"}]
+    body = {"model": "openai:ok", "messages": messages, "openpipe": {"cache": "readWrite"}}
+    whole = program.play("create", body=body)
+    chunks = program.play("stream", body=body)
+    assert _content(chunks) == whole["choices"][0]["message"]["content"]
+    assert latest()["cacheHit"] is True
 
 
 def test_stream_comes_from_the_server_and_is_logged_whole(
