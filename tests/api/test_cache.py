@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import socket
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -341,6 +343,39 @@ def test_identical_calls_at_the_same_time_reach_the_provider_once(
     assert len(upstream.asked) == before + 1
     assert sorted(str(told(answer)) for answer in answers) == ["hit"] * 11 + ["miss"]
     assert len({content(answer) for answer in answers}) == 1
+
+
+def test_calls_that_wait_for_one_whose_client_leaves_are_answered_all_the_same(
+    client: Asker, provider: Provider, upstream: Double
+) -> None:
+    provider.may_answer.clear()
+    before = len(upstream.asked)
+    body = json.dumps({"model": HELD, "messages": HI}).encode()
+    with (
+        contextlib.closing(_asked(client, body)) as first,
+        ThreadPoolExecutor(3) as threads,
+    ):
+        until(lambda: len(upstream.asked) == before + 1)
+        waiting = [threads.submit(ask, client, READ_WRITE, HELD) for _ in range(3)]
+        until(lambda: _requests(client) >= 4)
+        first.close()
+        until(lambda: len(upstream.asked) == before + 2)
+        provider.may_answer.set()
+        answers = [each.result() for each in waiting]
+    assert len(upstream.asked) == before + 2
+    assert sorted(str(told(answer)) for answer in answers) == ["hit", "hit", "miss"]
+
+
+def _asked(who: Asker, body: bytes) -> socket.socket:
+    """Return a connection on which a call has been made."""
+    connection = socket.create_connection(("127.0.0.1", who.server.port), timeout=serving.PATIENCE)
+    head = (
+        f"POST /api/v1{CHAT} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {who.token}\r\n"
+        f"op-cache: {READ_WRITE}\r\nContent-Type: application/json\r\n"
+        f"Content-Length: {len(body)}\r\n\r\n"
+    )
+    connection.sendall(head.encode() + body)
+    return connection
 
 
 def _requests(who: Asker) -> int:
