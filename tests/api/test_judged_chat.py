@@ -444,9 +444,43 @@ def test_client_that_leaves_takes_its_judges_along(
     assert (used.total_tokens, rows["chat"].usage_source) == (9, "provider")
 
 
-def test_messages_of_anthropic_s_form_are_not_judged(criteria: Asker) -> None:
-    body = {"model": "writer", "max_tokens": 9, "messages": HI}
-    sent = {"op-criteria": '["short"]'}
-    answer = call(criteria.server, "POST", "/messages", body, key=criteria.token, headers=sent)
-    assert answer.status == 400
-    assert "op-criteria" in answer.json["error"]["message"]
+# --- in Anthropic's form ----------------------------------------------------------------------
+
+
+def message(who: Asker, **fields: Any) -> Answer:
+    body = {"model": "writer", "max_tokens": 9, "messages": HI, **fields}
+    sent = {"op-criteria": '["short", "brief"]'}
+    answer = call(who.server, "POST", "/messages", body, key=who.token, headers=sent)
+    assert answer.status == 200, answer.body
+    return answer
+
+
+def test_message_of_anthropic_s_form_is_the_best_choice(
+    criteria: Asker, store: Store, project: Project
+) -> None:
+    said = message(criteria, n=3).json
+    assert [block["text"] for block in said["content"]] == ["Hi"]
+    results = said["criteria_results"]
+    assert results["short"] == {"status": "success", "score": 1.0, "explanation": "2 characters"}
+    assert results["brief"]["score"] == 0.98
+    assert said["usage"]["criteria"] == {"brief": {"total_tokens": 27}}
+    rows = rows_of(store, project, 4)
+    kept = store.record(project.id, next(row.id for row in rows if row.kind == "chat"))
+    assert kept is not None
+    assert len(json.loads(kept.response or "")["choices"]) == 3
+
+
+def test_streamed_message_begins_with_what_its_criteria_say(criteria: Asker) -> None:
+    answer = message(criteria, n=3, stream=True)
+    first, *rest = (json.loads(line[6:]) for line in answer.body.splitlines() if line[:1] == b"d")
+    assert first["message"]["criteria_results"]["brief"]["score"] == 0.98
+    assert "".join(each["delta"].get("text", "") for each in rest if "delta" in each) == "Hi"
+    (end,) = (each for each in rest if each["type"] == "message_delta")
+    assert end["usage"]["criteria"] == {"brief": {"total_tokens": 27}}
+
+
+def test_error_of_judged_messages_has_anthropic_s_form(criteria: Asker) -> None:
+    body = {"model": "writer", "max_tokens": 9, "messages": HI, "criteria": ["none"]}
+    answer = criteria.ask("POST", "/messages", body)
+    assert (answer.status, answer.json["error"]["type"]) == (404, "not_found_error")
+    assert answer.json["error"]["message"] == "Criterion none not found"

@@ -57,7 +57,8 @@ _SAID = nullables(
         "function_call": record({}, nullables({"name": text(), "arguments": text()})),
     }
 )
-_RESULTS = mapping(
+#: Of a choice.
+RESULTS = mapping(
     either(
         record(
             {"status": one_of("success"), "score": of("number", minimum=0, maximum=1)},
@@ -79,7 +80,7 @@ _CHOICE = record(
         "message": ref("AnswerMessage"),
         "finish_reason": nullable(_FINISH),
     },
-    {"logprobs": nullable(_LOGPROBS), "criteria_results": _RESULTS},
+    {"logprobs": nullable(_LOGPROBS), "criteria_results": RESULTS},
 )
 _DELTA = record(
     {},
@@ -94,7 +95,7 @@ _CHUNK_CHOICE = record(
     {
         "finish_reason": nullable(_FINISH),
         "logprobs": nullable(_LOGPROBS),
-        "criteria_results": _RESULTS,
+        "criteria_results": RESULTS,
     },
 )
 

@@ -36,7 +36,7 @@ CONTROL: dict[str, Header] = {
     "op-criteria": Header(
         "Criteria to judge every choice by, best first in the answer: a JSON list of at most 16 "
         "ids, each with `@v2` behind it where not the latest version is meant. Of chat completions "
-        "alone; elsewhere anything but an empty list is refused with 400.",
+        "and messages alone; elsewhere anything but an empty list is refused with 400.",
         text(),
     ),
     "standpipe-criteria-timeout": Header(
@@ -237,7 +237,7 @@ OPERATIONS: dict[str, Operation] = {
         "Anthropic's form.",
         body="AnthropicRequest",
         examples={"simple": {"model": _MODEL, "max_tokens": 100, "messages": _MESSAGES}},
-        headers=tuple(name for name in CONTROL if name not in _CRITERIA_HEADERS),
+        headers=tuple(CONTROL),
         answer_headers=(
             *("request-id", "standpipe-model", "standpipe-cache", "standpipe-fidelity"),
             *RATES,

@@ -6,6 +6,7 @@ those that mean something to us.
 
 from __future__ import annotations
 
+from standpipe.api.answer_schema import RESULTS
 from standpipe.api.schema import (
     ANYTHING,
     Schema,
@@ -81,7 +82,8 @@ PASSED: dict[str, Schema] = {
             "content": array(mapping()),
             "stop_reason": nullable(text()),
             "usage": record({"input_tokens": _COUNT, "output_tokens": _COUNT}),
-        }
+        },
+        {"criteria_results": RESULTS},
     ),
     "AnthropicEvent": record({"type": filled("Such as `content_block_delta`.")}),
 }

@@ -182,7 +182,8 @@ def refuse_criteria(incoming: Incoming) -> None:
     """Raise BadRequest for a call that asks to be judged."""
     if incoming.criteria is not None and incoming.criteria.strip() not in (b"", b"[]"):
         raise BadRequest(
-            "op-criteria: only answers of chat completions are judged; leave the header out",
+            "op-criteria: only answers of chat completions and messages are judged; leave the "
+            "header out",
             param="op-criteria",
         )
 

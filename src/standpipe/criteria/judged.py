@@ -111,8 +111,6 @@ class JudgedChat(Chat):
 
     @override
     def _to_judge(self, call: Call, request: ChatRequest) -> ChatRequest:
-        if call.translate is not None:  # the caller's form has no place for results
-            return super()._to_judge(call, request)
         wanted = wish.read(call.incoming, request)
         if wanted.names:
             call.after = Held(self, wanted)

@@ -49,7 +49,14 @@ def from_openai_completion(completion: Json, model: str) -> Json:
         "content": list(_content(mapping(choice.get("message")))),
         **stop(choice),
         "usage": usage(completion.get("usage")),
+        **judged(choice),
     }
+
+
+def judged(choice: Json) -> Json:
+    """Return what criteria said of a choice, a field of ours; nothing where none was asked."""
+    name = "criteria_results"
+    return {name: choice[name]} if name in choice else {}
 
 
 def _content(message: Json) -> Iterator[Json]:
@@ -135,6 +142,8 @@ def usage(told: object) -> Json:
     if (hour := found.cache_write_1h_tokens) is not None:
         kinds = {"ephemeral_5m_input_tokens": max(0, written - hour)}
         counts["cache_creation"] = {**kinds, "ephemeral_1h_input_tokens": hour}
+    if criteria := mapping(told).get("criteria"):
+        counts["criteria"] = criteria
     if found.reasoning_tokens is None:
         return counts
     return {**counts, "output_tokens_details": {"thinking_tokens": found.reasoning_tokens}}

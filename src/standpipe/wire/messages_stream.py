@@ -69,6 +69,8 @@ class MessagesEncoder:
         self._started = True
         message = answer.from_openai_completion({"id": chunk.get("id")}, self._model)
         message |= {"stop_reason": None, "usage": answer.usage(self._usage)}
+        # Judged before it was told, so that clients that put a message together have it there.
+        message |= answer.judged(next(iter(objects(chunk.get("choices"))), {}))
         yield _event("message_start", {"message": message})
 
     def _delta(self, delta: Json) -> Iterator[bytes]:

@@ -11,7 +11,7 @@ Json = dict[str, Any]
 
 _NOT_IN_FRAME = ("choices", "usage", "object")
 #: What of a choice comes with its text; the rest comes with its end.
-_WITH_TEXT = ("index", "message", "logprobs", "finish_reason")
+_WITH_TEXT = ("index", "message", "logprobs", "finish_reason", "criteria_results")
 
 
 def chunks(completion: Json) -> list[Json]:
@@ -24,7 +24,8 @@ def chunks(completion: Json) -> list[Json]:
 
 def _pieces(choice: Json) -> Iterator[Json]:
     index, message = choice.get("index", 0), choice["message"]
-    yield _piece(index, {"role": "assistant", "content": ""})
+    judged = {name: choice[name] for name in ("criteria_results",) if name in choice}
+    yield {**_piece(index, {"role": "assistant", "content": ""}), **judged}
     said = {name: value for name, value in message.items() if name != "role" and value is not None}
     if said.get("tool_calls"):
         calls = enumerate(said["tool_calls"])
