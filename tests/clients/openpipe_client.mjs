@@ -124,6 +124,13 @@ const SCENARIOS = {
     return data;
   },
 
+  judgement: ({ platform }, { body }) => platform.getCriterionJudgement(body),
+
+  async judgementRefused({ platform }, { body }) {
+    const error = await errorOf(platform.getCriterionJudgement(body));
+    return { name: error.name, status: error.status, body: error.body };
+  },
+
   report: ({ platform }, { body }) => platform.report(body),
   updateMetadata: ({ platform }, { body }) => platform.updateLogMetadata(body),
   updateTags: ({ platform }, { body }) => platform.updateLogTags(body),

@@ -95,6 +95,14 @@ def test_helper_puts_a_streamed_message_together(play: Play) -> None:
     assert used["content"][0]["input"] == {"city": "Paris"}
 
 
+def test_message_comes_with_what_its_criteria_say(play: Play, server: Standpipe) -> None:
+    call(server, "POST", "/criteria", {"id": "short", "kind": "length", "max": len(CONTENT)})
+    fields = {"extra_headers": {"op-criteria": '["short"]'}}
+    for saw in (play("create", fields=fields), play("stream", fields=fields)["message"]):
+        assert saw["content"][0]["text"] == CONTENT
+        assert saw["criteria_results"]["short"]["score"] == 1
+
+
 @pytest.mark.parametrize(
     ("fields", "name", "kind"),
     [

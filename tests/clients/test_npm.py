@@ -173,6 +173,75 @@ def test_every_dialect_is_reached_by_a_model_s_name(
     assert kept["respPayload"]["model"] == body["model"]
 
 
+# --- criteria -----------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def criteria(server: Standpipe) -> None:
+    """Make two criteria: one without a model, and one that the local model judges by."""
+    short = {"id": "highlight-format", "kind": "length", "max": len(CONTENT)}
+    judge = {"model": LOCAL, "parameters": {"temperature": 0, "seed": 1}}
+    polite = {"id": "polite", "prompt": "Is it polite?", **judge}
+    for body in (short, polite):
+        assert call(server, "POST", "/criteria", body).status == 200
+    shorter = {"kind": "length", "max": len(CONTENT) - 1}
+    assert call(server, "POST", "/criteria/highlight-format/versions", shorter).status == 200
+
+
+@pytest.mark.usefixtures("criteria")
+def test_choices_come_with_what_the_criteria_say(
+    program: Program, latest: Callable[[], Any]
+) -> None:
+    wanted = {"criteria": ["highlight-format@v1", "polite"]}
+    saw = program.play("create", body=asked("openai:ok", openpipe=wanted))
+    results = saw["choices"][0]["criteria_results"]
+    assert results["highlight-format"]["score"] == 1
+    assert results["polite"]["status"] == "success", results
+    assert saw["usage"]["criteria"]["polite"]["total_tokens"] > 0
+    assert latest()["respPayload"]["choices"][0]["criteria_results"] == results
+    latest_one = {"criteria": ["highlight-format"]}
+    again = program.play("create", body=asked("openai:ok", openpipe=latest_one))
+    assert again["choices"][0]["criteria_results"]["highlight-format"]["score"] == 0
+    chunks = program.play("stream", body=asked("openai:ok", openpipe=latest_one))
+    assert _content(chunks) == CONTENT
+    assert chunks[0]["choices"][0]["criteria_results"]["highlight-format"]["score"] == 0
+
+
+@pytest.mark.usefixtures("criteria")
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("invalid-criterion-name", "Criterion invalid-criterion-name not found"),
+        (
+            "highlight-format@fake-version",
+            "Criterion version fake-version not found for criterion highlight-format",
+        ),
+    ],
+)
+def test_criterion_that_is_not_there_is_told_as_openpipe_does(
+    program: Program, name: str, message: str
+) -> None:
+    body = asked("openai:ok", openpipe={"criteria": [name]})
+    saw = program.play("refused", error="NotFoundError", body=body)
+    assert saw["message"] == f"404 {message}"
+    case = {"criterion_id": name, "output": {"role": "assistant", "content": "Hello"}}
+    refused = program.play("judgementRefused", body={**case, "input": {"messages": HI}})
+    assert (refused["name"], refused["status"]) == ("ApiError", 404)
+    assert refused["body"]["message"] == message
+
+
+@pytest.mark.usefixtures("criteria")
+def test_platform_client_has_an_answer_judged(program: Program) -> None:
+    output = {"role": "assistant", "content": CONTENT}
+    body = {"criterion_id": "highlight-format@v1", "output": output, "input": {"messages": HI}}
+    saw = program.play("judgement", body=body)
+    assert (saw["score"], "usage" in saw) == (1, False)
+    saw = program.play("judgement", body={**body, "criterion_id": "polite"})
+    assert 0 <= saw["score"] <= 1
+    assert saw["explanation"]
+    assert saw["usage"]["total_tokens"] > 0
+
+
 # --- past the server, and reported --------------------------------------------------------------
 
 

@@ -214,7 +214,8 @@ def test_every_dialect_is_reached_by_a_model_s_name(
 def criteria(server: Standpipe) -> None:
     """Make two criteria: one without a model, and one that the local model judges by."""
     short = {"id": "highlight-format", "kind": "length", "max": len(CONTENT)}
-    polite = {"id": "polite", "model": LOCAL, "prompt": "Is it polite?"}
+    judge = {"model": LOCAL, "parameters": {"temperature": 0, "seed": 1}}
+    polite = {"id": "polite", "prompt": "Is it polite?", **judge}
     for body in (short, polite):
         assert call(server, "POST", "/criteria", body).status == 200
     shorter = {"kind": "length", "max": len(CONTENT) - 1}
