@@ -103,22 +103,18 @@ def test_taker_is_asked_only_while_the_reader_waits() -> None:
         taken: list[bytes] = []
         answer.taker = lambda data: not taken.append(data)  # type: ignore[func-returns-value]
 
-        def come(*pieces: bytes) -> bool:
-            answer.chunks += pieces
-            answer.unread += sum(map(len, pieces))
-            return answer.pass_on()
-
-        assert not come(b"a")
+        answer.on_body(b"a")
         assert await answer.read() == b"a"
         reading = asyncio.ensure_future(answer.read())
         await asyncio.sleep(0)
-        assert come(b"b", b"c")
-        assert (taken, answer.unread) == ([b"bc"], 0)
+        answer.on_body(b"b")
+        answer.on_body(b"c")
+        assert (taken, answer.unread) == ([b"b", b"c"], 0)
         answer.wake()
-        assert not come(b"d"), "the reader is on its way"
-        assert await reading == b"d"
-        answer.close()
-        assert not come(b"e")
+        answer.on_body(b"d")  # the reader is on its way
+        answer.on_body(b"e")
+        assert await reading == b"de"
+        assert taken == [b"b", b"c"]
 
     asyncio.run(main())
 

@@ -64,8 +64,8 @@ class Answer:
         self.chunks: list[bytes] = []
         self.unread = 0
         #: What comes while the reader waits is offered to it first, and is the reader's only if it
-        #: does not take it. Called in the connection's turn of the loop, which saves one; it must
-        #: not raise.
+        #: does not take it. Called in the connection's turn of the loop, so that the reader's task
+        #: need not be woken; it must not raise.
         self.taker: Callable[[bytes], bool] | None = None
         self._source: Source | None = source
         self._started_ns = time.perf_counter_ns()
@@ -176,6 +176,20 @@ class Answer:
         self.first_byte_us = (time.perf_counter_ns() - self._started_ns) // 1000
         self.headed = True
 
+    def on_body(self, data: bytes) -> None:
+        """Take a piece of the body."""
+        # A reader that does not wait may hold what came before.
+        if (
+            self.taker is not None
+            and self._waiter is not None
+            and not self.chunks
+            and self._decoder is None
+            and self.taker(data)
+        ):
+            return
+        self.chunks.append(data)
+        self.unread += len(data)
+
     def on_end(self) -> None:
         """Note that the body is whole; the connection is no longer this answer's."""
         self.finished = True
@@ -188,18 +202,6 @@ class Answer:
 
     def wake(self) -> None:
         """Let the reader look again."""
-        waiter = self._waiter
+        waiter, self._waiter = self._waiter, None
         if waiter is not None and not waiter.done():
             waiter.set_result(None)
-
-    def pass_on(self) -> bool:
-        """Offer what has come to the taker; True if it took all of it."""
-        taker, waiter, chunks = self.taker, self._waiter, self.chunks
-        # A reader that does not wait may hold what came before.
-        if taker is None or waiter is None or waiter.done() or self._decoder is not None:
-            return False
-        if not chunks or not taker(chunks[0] if len(chunks) == 1 else b"".join(chunks)):
-            return False
-        chunks.clear()
-        self.unread = 0
-        return True

@@ -173,8 +173,8 @@ class Connection(asyncio.Protocol):
             return
         if answer.finished:
             self._part(answer)
-        elif answer.taker is not None and answer.pass_on():
-            return
+        elif not answer.chunks and answer.taker is not None:
+            return  # it was taken already
         elif answer.unread > BUFFER_BYTES and not self._paused and self._transport is not None:
             self._paused = True
             self._transport.pause_reading()
@@ -208,10 +208,8 @@ class Connection(asyncio.Protocol):
 
     def on_body(self, data: bytes) -> None:
         """Hand a piece of the body on."""
-        answer = self._answer
-        if answer is not None:
-            answer.chunks.append(data)
-            answer.unread += len(data)
+        if self._answer is not None:
+            self._answer.on_body(data)
 
     def on_message_complete(self) -> None:
         """Note the end of the answer."""
