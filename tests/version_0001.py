@@ -51,14 +51,14 @@ _SELECT_STORED = text(
 )
 
 
-def make_tables(connection: Connection) -> None:
-    """Run the first migration alone."""
+def make_tables(connection: Connection, revision: str = "0001") -> None:
+    """Run the first migration alone, or all up to a later one."""
     config = Config()
     room = Path(standpipe.store.__file__).parent / "migrations"
     config.set_main_option("script_location", str(room))
     config.set_main_option("path_separator", "os")
     config.attributes["connection"] = connection
-    command.upgrade(config, "0001")
+    command.upgrade(config, revision)
 
 
 def add_owners(connection: Connection) -> None:

@@ -122,6 +122,30 @@ def test_what_0001_knew_of_the_spool_and_of_keys_is_known(store: Store) -> None:
     assert store.key_by_hash(bytes(range(32))) is not None
 
 
+@pytest.mark.parametrize("revision", ["0002", "0003"])
+def test_what_each_version_kept_is_there_beside_what_is_new(
+    empty_url: str, old_database: Engine, revision: str
+) -> None:
+    limits = '{"requests_per_minute":5}'
+    with old_database.begin() as connection:
+        old.make_tables(connection, revision)
+        if revision == "0003":
+            connection.execute(text("UPDATE projects SET limits = :limits"), {"limits": limits})
+    with closing(Store.open(empty_url)) as store:
+        assert not store.is_current()
+        store.migrate()
+        assert store.is_current()
+        assert {row.id for row in store.logs(old.PROJECT)} == set(IDS)
+        owner = store.project(old.PROJECT)
+        assert owner is not None
+        assert (owner.limits, owner.alignment_bar) == (limits if revision == "0003" else None, None)
+        assert store.criteria(old.PROJECT) == []
+        made = store.add_criterion(old.PROJECT, "polite", "{}")
+        assert store.criteria(old.PROJECT) == [made]
+        assert store.alignment_rows(old.PROJECT, "polite") == []
+        assert not any(store.faults().values())
+
+
 def test_deleted_record_stays_deleted(store: Store, new_row: Callable[[], Row]) -> None:
     row = new_row()
     gone = Row(**{name: getattr(row, name) for name in row.__struct_fields__} | {"id": "gone"})
