@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from doubles import Answer, Asked, Double, Said, chunks, completion, running
 from spooling import everything
 
 from standpipe.calls import mixtures
-from standpipe.calls.attempts import Upstream
+from standpipe.calls.attempts import GIVEN_UP, Upstream
 from standpipe.calls.chat import Chat
 from standpipe.calls.dispatch import Dispatch
 from standpipe.calls.incoming import Incoming
@@ -31,7 +32,7 @@ from standpipe.providers.table import Provider
 from standpipe.upstream.pool import Pool
 from standpipe.upstream.transport import Origin
 from standpipe.wire import chat
-from standpipe.wire.record import Record, decode
+from standpipe.wire.record import Begin, Record, decode
 
 Json = dict[str, Any]
 
@@ -71,6 +72,8 @@ def ask(
     reply: Kept | None = None,
     *,
     mixture: Mixture = MIXED,
+    incoming: Incoming | None = None,
+    retries: int = 0,
     **fields: Any,
 ) -> Kept:
     """Make one call of the mixture `panel` and return its reply."""
@@ -80,14 +83,14 @@ def ask(
     async def call() -> None:
         spool = new_spool(folder)
         pool = Pool(Origin.parse(double.url), timeouts=Timeouts(connect=10.0))
-        provider = Provider("there", OpenAI(), retries=0)
+        provider = Provider("there", OpenAI(), retries=retries)
         keys = ProviderKeys([ProviderKey(provider.dialect.headers("sk-x"))])
         routes = Routes({"there": provider}, {}, mixtures={"panel": mixture})
         dispatch = Dispatch(routes, {"there": Upstream(provider, pool, keys)})
         served = Chat(dispatch, Keeper(spool), logging_default="all")
         try:
             before = asyncio.all_tasks()
-            task = asyncio.create_task(served.answer(Incoming(), CALLER, body, reply))
+            task = asyncio.create_task(served.answer(incoming or Incoming(), CALLER, body, reply))
             while not task.done():
                 await asyncio.wait([task], timeout=0.01)
                 if reply.gone:
@@ -195,22 +198,87 @@ def test_answer_that_is_no_completion_is_a_failed_draft(tmp_path: Path) -> None:
 def test_client_that_leaves_ends_what_is_under_way_and_what_was_used_is_kept(
     tmp_path: Path,
 ) -> None:
-    reply = Kept()
+    reply, freed = Kept(), threading.Event()
 
     def answer(asked: Asked) -> Said:
         if asked.body["model"] == "critic":
             reply.gone = True
-            asyncio.run(asyncio.sleep(0.5))
+            freed.wait(DEADLINE)
         return says(asked)
 
     with running(answer) as double:
-        ask(tmp_path, double, reply)
+        try:
+            ask(tmp_path, double, reply)
+        finally:
+            freed.set()
     kept = record(tmp_path)
     assert kept.outcome == "abandoned"
     assert [each.step for each in kept.attempts] == ["draft", "draft", "critique"]
     assert kept.usage is not None
     assert kept.usage.total_tokens == 18
     assert "last" not in [body["model"] for body in double.bodies]
+
+
+def test_client_that_leaves_ends_all_drafts_under_way(tmp_path: Path) -> None:
+    reply, freed, begun = Kept(), threading.Event(), threading.Semaphore(0)
+
+    def answer(asked: Asked) -> Said:
+        begun.release()
+        if asked.body["model"] == "two":
+            begun.acquire()
+            begun.acquire()
+            reply.gone = True
+        freed.wait(DEADLINE)
+        return says(asked)
+
+    with running(answer) as double:
+        try:
+            ask(tmp_path, double, reply)
+        finally:
+            freed.set()
+        assert sorted(body["model"] for body in double.bodies) == ["one", "two"]
+    kept = record(tmp_path)
+    assert kept.outcome == "abandoned"
+    assert [(each.step, each.error) for each in kept.attempts] == [("draft", GIVEN_UP)] * 2
+
+
+def test_stream_that_begins_notes_what_went_before_it(tmp_path: Path) -> None:
+    with running(says) as double:
+        ask(tmp_path, double, stream=True)
+    (begin,) = [frame for frame in map(decode, everything(tmp_path)) if isinstance(frame, Begin)]
+    assert [each.step for each in begin.attempts] == ["draft", "draft", "critique", None]
+    assert [each.usage and each.usage.total_tokens for each in begin.attempts] == [9, 9, 9, None]
+
+
+def test_models_that_a_caller_falls_back_to_stand_in_for_each_that_fails(tmp_path: Path) -> None:
+    incoming = Incoming(fallback=b'["there:spare"]')
+    with running(failing("one", "last", status=503)) as double:
+        reply = ask(tmp_path, double, incoming=incoming)
+    assert reply.content == "of spare"
+    assert reply.fidelity == "mixture=emulated"
+    assert reply.answer["usage"]["total_tokens"] == 9 * CALLS
+    found = [(each.step, each.model, each.status) for each in record(tmp_path).attempts]
+    assert sorted(found[:3], key=str) == [
+        ("draft", "one", 503),
+        ("draft", "spare", 200),
+        ("draft", "two", 200),
+    ]
+    assert found[3:] == [
+        ("critique", "critic", 200),
+        (None, "last", 503),
+        (None, "spare", 200),
+    ]
+
+
+def test_drafts_that_were_tried_again_are_not_to_be_tried_again_by_the_client(
+    tmp_path: Path,
+) -> None:
+    again = Said({"error": {"message": "busy"}}, status=429, headers={"retry-after": "0"})
+    with running(lambda _: again) as double:
+        reply = ask(tmp_path, double, retries=1)
+    assert reply.status == 429
+    assert reply.headers[b"x-should-retry"] == b"false"
+    assert len(record(tmp_path).attempts) == 4
 
 
 def request(**fields: Any) -> chat.ChatRequest:

@@ -4,18 +4,22 @@ import json
 import sqlite3
 import threading
 from collections.abc import Callable
+from decimal import Decimal
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from standpipe.config import Price
 from standpipe.drain.batch import MAX_FRAMES
 from standpipe.drain.drain import Drain
+from standpipe.drain.prices import Prices
 from standpipe.drain.rows import LOST
 from standpipe.errors import StoreUnavailable
 from standpipe.spool import Spool, ends, names
 from standpipe.store.rows import Row
 from standpipe.store.store import Store
-from standpipe.wire.record import Usage
+from standpipe.wire.record import Attempt, Usage
 
 Frames = Callable[..., bytes]
 Rows = Callable[[], dict[str, Row]]
@@ -202,6 +206,24 @@ def test_a_stream_whose_worker_died_is_lost(
     assert (row.model, row.metadata) == ("m", {"x": "1"})
     assert store.open_streams(None) == []
     assert drain.lost == 1
+
+
+def test_what_went_before_a_lost_stream_is_counted(
+    directory: Path, spool: Spool, store: Store, begin_of: Frames, rows: Rows
+) -> None:
+    used = Usage(prompt_tokens=7, completion_tokens=2, total_tokens=9)
+    tried = Attempt(provider="p", model="m", started_at=1, status=200)
+    draft = msgspec.structs.replace(tried, usage=used, usage_source="provider", step="draft")
+    spool.append(begin_of("a", attempts=(draft, draft, tried)))
+    drain = Drain(directory, store, Prices({"p/m": Price(input="1", output="1")}))
+    spool.close()
+    until_idle(drain)
+    drain.close()
+    row = rows()["a"]
+    assert (row.outcome, row.usage_source, row.cost) == ("lost", "estimated", Decimal("0.000018"))
+    assert row.usage == Usage(prompt_tokens=14, completion_tokens=4, total_tokens=18)
+    assert [each.step for each in row.attempts] == ["draft", "draft", None]
+    assert [each.cost for each in row.attempts] == [Decimal("0.000009")] * 2 + [None]
 
 
 def test_a_stream_may_end_in_a_later_segment(

@@ -173,6 +173,7 @@ class Call(msgspec.Struct, eq=False):
             logged=self.logged,
             user_agent=control.text(self.incoming.user_agent),
             kind=self.kind,
+            attempts=tuple(self.attempts) if len(self.attempts) > 1 else (),
         )
 
     def record(self) -> Record:

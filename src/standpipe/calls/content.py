@@ -82,7 +82,10 @@ class Contents:
         """Return the frame with all its texts redacted, as `redact` does."""
         try:
             request = begin.request and self._redaction.document(begin.request)
-            return msgspec.structs.replace(self._labelled(begin), request=request)
+            attempts = tuple(self._attempt(each) for each in begin.attempts)
+            return msgspec.structs.replace(
+                self._labelled(begin), request=request, attempts=attempts
+            )
         except Exception:  # noqa: BLE001 (as above)
             self._failed(f"call {begin.id}")
             return _bare_begin(begin, ())
@@ -172,9 +175,13 @@ def _bare(record: Record, labels: Collection[str]) -> Record:
 
 
 def _bare_begin(begin: Begin, labels: Collection[str]) -> Begin:
-    metadata = _named(begin.metadata, labels)
     return msgspec.structs.replace(
-        begin, request=None, logged=False, metadata=metadata, user_agent=None
+        begin,
+        request=None,
+        logged=False,
+        metadata=_named(begin.metadata, labels),
+        user_agent=None,
+        attempts=tuple(_without_error(each) for each in begin.attempts),
     )
 
 

@@ -160,6 +160,7 @@ class _Made:
             for attempt in part.attempts
         ]
         self._call.attempts += sorted(tried, key=lambda each: each.started_at)
+        self._call.retried = self._call.retried or any(part.retried for part in parts)
         for part in parts:
             if part.outcome != "complete" or part.decoder is None:
                 continue

@@ -134,7 +134,7 @@ class Pending:
         for stream in list(writer.streams.values()):
             begin = record.decode(stream.payload)
             if isinstance(begin, record.Begin):
-                self.rows.append(lost_row(begin))
+                self.rows.append(lost_row(begin, self.prices))
             self._close_stream(writer, stream.id)
             self.lost += 1
         self.ended.append(writer)

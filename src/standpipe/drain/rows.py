@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import reduce
+from itertools import starmap
 
 import msgspec
 
 from standpipe.drain.prices import FREE, Cost, Prices, Used
 from standpipe.store.rows import Row, now_us
+from standpipe.wire import usage as usages
 from standpipe.wire.record import Attempt, Begin, Record, Usage
 from standpipe.wire.summaries import summary_of, used
 from standpipe.wire.summary import Summary
@@ -49,18 +52,21 @@ def row_of(record: Record, prices: Prices) -> Row:
         traceparent=record.traceparent,
         retry_count=record.retry_count,
         metadata=record.metadata,
-        attempts=_priced(record, prices),
+        attempts=_priced(record.attempts, record.requested_at, prices),
         fidelity=record.fidelity,
         request=_json_text(record.request),
         response=_response_text(record, summary),
     )
 
 
-def lost_row(begin: Begin) -> Row:
+def lost_row(begin: Begin, prices: Prices | None = None) -> Row:
     """Return the row of a stream whose worker died: that it was begun is all that is known.
 
+    What went before it, such as a mixture's drafts, is counted; without prices, not in dollars.
     `received_at` is `requested_at`: when it ended, nobody saw.
     """
+    told = [(each, each.usage) for each in begin.attempts if each.usage is not None]
+    cost = prices and prices.cost(starmap(_took, told), begin.requested_at)
     return Row(
         id=begin.id,
         kind=begin.kind,
@@ -77,6 +83,11 @@ def lost_row(begin: Begin) -> Row:
         provider=begin.provider,
         provider_model=begin.provider_model,
         completion_id=begin.completion_id,
+        usage=reduce(usages.added, [usage for _, usage in told]) if told else None,
+        usage_source="estimated" if told else None,
+        cost=cost.dollars if cost else None,
+        price_version=cost.version if cost else None,
+        attempts=_priced(begin.attempts, begin.requested_at, prices),
         streamed=True,
         user_agent=begin.user_agent,
         metadata=begin.metadata,
@@ -92,11 +103,11 @@ def _cost(record: Record, summary: Summary, usage: Usage | None, prices: Prices)
     return prices.cost(answers(record, summary, usage), record.requested_at)
 
 
-def _priced(record: Record, prices: Prices) -> tuple[Attempt, ...]:
-    """Return the attempts of a record, each with its own cost where several were answered."""
-    if all(each.usage is None for each in record.attempts):
-        return record.attempts
-    return tuple([_with_cost(each, prices, record.requested_at) for each in record.attempts])
+def _priced(attempts: tuple[Attempt, ...], at: int, prices: Prices | None) -> tuple[Attempt, ...]:
+    """Return attempts, each with its own cost where several were answered."""
+    if prices is None or all(each.usage is None for each in attempts):
+        return attempts
+    return tuple([_with_cost(each, prices, at) for each in attempts])
 
 
 def _with_cost(attempt: Attempt, prices: Prices, at: int) -> Attempt:

@@ -88,6 +88,8 @@ class Begin(msgspec.Struct, frozen=True, tag="begin", omit_defaults=True):
     user_agent: str | None = None
     request: bytes | None = None
     kind: Kind = "chat"
+    #: What went before the one that it begins at: a mixture's drafts, or tries that failed.
+    attempts: tuple[Attempt, ...] = ()
 
 
 class Record(msgspec.Struct, frozen=True, tag="record", omit_defaults=True):
