@@ -17,7 +17,7 @@ from raw_http import DEADLINE, Running, ask, hang_up, listening, parse, read_ans
 
 from standpipe.api.call import CallRoute
 from standpipe.api.reply import AsgiReply
-from standpipe.calls.callers import Caller
+from standpipe.calls.callers import Caller, digest_of
 from standpipe.calls.incoming import Incoming
 from standpipe.calls.reply import Reply
 from standpipe.config import Server
@@ -47,11 +47,17 @@ class Called:
     way: str
     bodies: list[bytes] = field(default_factory=list)
     cancelled: int = 0
+    #: The digests of keys that are in order, where not all are.
+    in_order: set[bytes] | None = None
 
-    async def check(self, authorization: bytes | None) -> Caller:
-        if authorization is None:
+    def seen(self, digest: bytes) -> Caller | None:
+        return CALLER if self.in_order is None or digest in self.in_order else None
+
+    async def holder(self, digest: bytes) -> Caller:
+        caller = self.seen(digest)
+        if caller is None:
             raise Unauthorized("UNAUTHORIZED")
-        return CALLER
+        return caller
 
     async def call(self, _: Incoming, caller: Caller, body: bytes, reply: Reply) -> str:
         assert caller is CALLER
@@ -139,6 +145,21 @@ def test_each_request_of_a_connection_is_held_to_the_rules_however_alike_they_ar
                 assert answer.status == status
                 assert status != 200 or answer.body == body
             assert await asyncio.wait_for(reader.read(), DEADLINE) == b""
+            await hang_up(writer)
+
+    run(scenario())
+
+
+@both_ways
+def test_key_is_asked_for_anew_however_often_its_request_has_come(way: str) -> None:
+    async def scenario() -> None:
+        called = Called(echo, way)
+        async with serving(called) as server:
+            reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+            for in_order, status in ((True, 200), (True, 200), (False, 401), (True, 200)):
+                called.in_order = {digest_of(b"Bearer key")} if in_order else set()
+                writer.write(called.request(b"one"))
+                assert (await read_answer(reader)).status == status
             await hang_up(writer)
 
     run(scenario())

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import functools
 from collections.abc import Awaitable, Callable, Iterator
+from typing import NamedTuple
 
 import msgspec
 from starlette.requests import ClientDisconnect
@@ -13,20 +14,26 @@ from starlette.types import Receive, Scope, Send
 
 from standpipe import errors
 from standpipe.api.reply import AsgiReply
-from standpipe.calls.callers import Caller, Callers
+from standpipe.calls.callers import Caller, Callers, digest_of
 from standpipe.calls.incoming import Incoming, read
 from standpipe.calls.lifetime import error_headers
 from standpipe.calls.reply import Reply
 from standpipe.errors import ApiError, WrongMediaType
 from standpipe.server.asgi import EXTENSION, Connection
-from standpipe.server.direct import DirectExchange
-from standpipe.server.head import Header
+from standpipe.server.direct import DirectExchange, Head
 from standpipe.server.refusals import Refusals
 from standpipe.wire.ids import new_id
 from standpipe.wire.known_secrets import KnownSecrets
 
 #: What answers a call: the request's headers, who calls, the body, and where the answer goes.
 Answer = Callable[[Incoming, Caller, bytes, Reply], Awaitable[str]]
+
+
+class Known(NamedTuple):
+    """What was read of a head that is in order, and the digest of the key that is in it."""
+
+    incoming: Incoming
+    digest: bytes
 
 
 class CallRoute:
@@ -43,24 +50,28 @@ class CallRoute:
 
     def direct(self, exchange: DirectExchange) -> Awaitable[None]:
         """Answer one request."""
-        return self._call(exchange.headers, exchange.body, exchange)
+        return self._call(exchange.head, exchange.body, exchange)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request over ASGI."""
         connection: Connection = scope["extensions"][EXTENSION]
         body = functools.partial(read_body, receive)
         with _cancelled_when_gone(connection):
-            await self._call(scope["headers"], body, AsgiReply(send, connection))
+            await self._call(Head(scope["headers"]), body, AsgiReply(send, connection))
 
-    async def _call(
-        self, headers: list[Header], body: Callable[[], Awaitable[bytes]], reply: Reply
-    ) -> None:
+    async def _call(self, head: Head, body: Callable[[], Awaitable[bytes]], reply: Reply) -> None:
         reply = self.reply(reply)
         incoming = Incoming()
         try:
-            incoming = read(headers)
-            caller = await self._callers.check(self.authorization(incoming))
-            check_json(incoming.content_type)
+            if isinstance(head.read, Known):
+                incoming, digest = head.read
+                caller = self._callers.seen(digest) or await self._callers.holder(digest)
+            else:
+                incoming = read(head.headers)
+                digest = digest_of(self.authorization(incoming))
+                caller = await self._callers.holder(digest)
+                check_json(incoming.content_type)
+                head.read = Known(incoming, digest)
             await self._answer(incoming, caller, await body(), reply)
         except ApiError as error:
             self._refusals.count(error)

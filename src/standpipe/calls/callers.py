@@ -101,7 +101,18 @@ class Callers:
 
         Raises Unauthorized for no key or an unknown one, Unavailable if the store cannot say.
         """
-        digest = hashlib.sha256(_token(authorization)).digest()
+        digest = digest_of(authorization)
+        return self.seen(digest) or await self.holder(digest)
+
+    def seen(self, digest: bytes) -> Caller | None:
+        """Return the caller of a key that was seen before; None where `holder` must look."""
+        caller = self._known.newer.get(digest)
+        if caller is None or caller.expires_at is not None or time.monotonic() > self._good_until:
+            return None
+        return caller
+
+    async def holder(self, digest: bytes) -> Caller:
+        """Return the caller of a key by its digest; raises as `check` does."""
         caller = self._known.newer.get(digest)
         if caller is None or time.monotonic() > self._good_until:
             caller = await self._ask(digest)
@@ -216,6 +227,11 @@ def _shared(project: str, text: str | None) -> tuple[Subject, ...]:
     """Return a project as what is held to its limits, if it has any."""
     limits = _limits(text)
     return () if limits == NONE else (Subject("project", sys.intern(project), limits),)
+
+
+def digest_of(authorization: bytes | None) -> bytes:
+    """Return what a key is known by; Unauthorized for a header that has none."""
+    return hashlib.sha256(_token(authorization)).digest()
 
 
 def _token(authorization: bytes | None) -> bytes:

@@ -16,10 +16,24 @@ from standpipe.server.exchange import LAST_CHUNK, Exchange, Line, chunk
 from standpipe.server.head import Header
 
 
+class Head:
+    """The headers of a call, names in lower case, and what its route has read of them.
+
+    A head that comes again is the same object, so that nothing of it need be read again.
+    """
+
+    __slots__ = ("headers", "read")
+
+    def __init__(self, headers: list[Header]) -> None:
+        self.headers = headers
+        #: The route's to set and to know; None before.
+        self.read: object = None
+
+
 class DirectExchange(Exchange):
     """A request answered by a route of ours; a client that leaves cancels it."""
 
-    __slots__ = ("_route", "headers")
+    __slots__ = ("_route", "head")
 
     def __init__(
         self,
@@ -27,12 +41,11 @@ class DirectExchange(Exchange):
         told: Sequence[Header],
         keep_alive: bool,
         route: Route,
-        headers: list[Header],
+        head: Head,
     ) -> None:
         super().__init__(line, told, keep_alive)
         self._route = route
-        #: The request's, names in lower case.
-        self.headers = headers
+        self.head = head
 
     @override
     def lose(self) -> None:

@@ -142,7 +142,8 @@ class Exchange(ABC):
         try:
             if not self.lost:
                 await self._answer()
-                self._expect_complete()
+                if not self.complete:
+                    self._expect_complete()
         except asyncio.CancelledError:
             self._fail(errors.Unavailable("the server is stopping"))
             raise
@@ -191,7 +192,7 @@ class Exchange(ABC):
             lines.append(b"connection: close")
         lines += (b"", b"")
         head = b"\r\n".join(lines)
-        if len(head.splitlines()) != len(lines) - 1:
+        if head.count(b"\n") != len(lines) - 1 or head.count(b"\r") != len(lines) - 1:
             raise RuntimeError("a header of the answer holds a line break")
         return head
 

@@ -31,7 +31,7 @@ from standpipe.errors import (
 from standpipe.server.asgi import AsgiExchange
 from standpipe.server.cors import preflight
 from standpipe.server.deadline import SLACK, Deadline
-from standpipe.server.direct import DirectExchange
+from standpipe.server.direct import DirectExchange, Head
 from standpipe.server.exchange import Exchange, error_answer
 from standpipe.server.forwarded import Proxies
 from standpipe.server.head import Header, check, target, without_upgrade
@@ -82,6 +82,7 @@ class HardenedProtocol(asyncio.Protocol):
         "_feeding",
         "_has_begun",
         "_has_moved",
+        "_head",
         "_headers",
         "_incoming",
         "_is_tls",
@@ -134,8 +135,9 @@ class HardenedProtocol(asyncio.Protocol):
         #: The head being read; names of headers in lower case.
         self._url = b""
         self._headers: list[Header] = []
-        #: The head read last, where it is a call's and may come again.
+        #: The head read last, where it is a call's and may come again; and what was read of it.
         self._repeated: Repeated | None = None
+        self._head = Head(self._headers)
         #: How often one was remembered that did not, since one did.
         self._vain = 0
         self._upgrading = False
@@ -145,8 +147,7 @@ class HardenedProtocol(asyncio.Protocol):
         #: The head being read began with the bytes being read, not before them.
         self._has_begun = False
         #: Bytes read since a head began or a piece of a body came.
-        self._unseen = 0
-        self._body_seen = 0
+        self._unseen = self._body_seen = 0
         self._is_tls = False
         #: When the body must be there, by the loop's clock.
         self._body_due = 0.0
@@ -279,13 +280,13 @@ class HardenedProtocol(asyncio.Protocol):
         """Remember the head of a call if it is all that these bytes, the first behind one, hold."""
         call = self._active
         if isinstance(call, DirectExchange) and self._reading is _NOTHING and not self._waiting:
-            self._repeated = Repeated.of(data, call.buffered)
+            self._repeated, self._head = Repeated.of(data, call.buffered), call.head
 
     def _admit_again(self, body: bytes) -> None:
         """Admit a call whose head is the one read last."""
         keep_alive = not (self._stopping or self._leaving)
         route = self._routes[self._url]
-        call = DirectExchange(self, self._told(), keep_alive, route, self._headers)
+        call = DirectExchange(self, self._told(), keep_alive, route, self._head)
         call.feed_whole(body)
         self._vain = 0
         self._deaf = not keep_alive
@@ -341,7 +342,8 @@ class HardenedProtocol(asyncio.Protocol):
         # A client that waits for a word of ours has it of ASGI's exchange.
         if method == b"POST" and version == "1.1" and not waits and self._url in self._routes:
             route = self._routes[self._url]
-            self._admit(DirectExchange(self, self._told(), keep_alive, route, self._headers))
+            head = Head(self._headers)
+            self._admit(DirectExchange(self, self._told(), keep_alive, route, head))
         else:
             app = preflight if self._is_preflight(method) else self._service.app
             scope = self._scope(method, version)
@@ -424,7 +426,8 @@ class HardenedProtocol(asyncio.Protocol):
         self._active = None
         if self.transport.is_closing():
             return
-        self.flow.resume_reading()
+        if self.flow.read_paused:
+            self.flow.resume_reading()
         if not exchange.keep_alive or self._stopping:
             self._linger()
         elif self._waiting:
