@@ -106,17 +106,21 @@ def test_setting_of_the_door_that_cannot_be_is_named(
     assert f"server.{name.lower()}" in told
 
 
-def test_redis_is_asked_for_its_time(cli: CommandLine, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("setting", "what"), [("LIMITS", "Redis"), ("CACHE", "Cache")])
+def test_redis_is_asked_for_its_time(
+    cli: CommandLine, tmp_path: Path, setting: str, what: str
+) -> None:
     server = redis_server.Server(tmp_path)
     server.start()
+    asked = {f"STANDPIPE_{setting}_REDIS": server.url}
     try:
-        told = doctor(cli, STANDPIPE_LIMITS_REDIS=server.url)
+        told = doctor(cli, **asked)
     finally:
         server.stop()
-    assert line(told, "Redis").startswith("ok")
+    assert line(told, what).startswith("ok")
     assert "that of Redis is 0.0 s from ours" in line(told, "Clock")
-    away = doctor(cli, STANDPIPE_LIMITS_REDIS=server.url)
-    assert line(away, "Redis").startswith("wrong")
+    away = doctor(cli, **asked)
+    assert line(away, what).startswith("wrong")
     assert redis_server.PASSWORD not in told + away
 
 

@@ -67,6 +67,7 @@ def _findings(config_path: str | None, stack: ExitStack) -> Iterator[Finding]:
         door_check.proxies,
         door_check.pages,
         nodes_check.limits,
+        nodes_check.cache,
         checks.embedded,
         checks.names,
         checks.providers,

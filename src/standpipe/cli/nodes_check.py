@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 
 from standpipe.cli.checks import Finding, Patient
-from standpipe.config import Settings, without_password
+from standpipe.config import without_password
 
 #: Seconds that a clock may differ: times of records are each node's own.
 _APART_S = 2.0
@@ -43,7 +43,17 @@ def limits(patient: Patient) -> Iterator[Finding]:
     if redis is None:
         yield Finding("ok", "Limits", "each node counts by itself")
         return
-    yield from _redis(redis.reveal(), patient.settings)
+    what = {"refuse": "are answered 503", "local": "are counted by each node"}
+    advice = f"calls with a limit {what[patient.settings.limits.when_away]} meanwhile"
+    yield from _redis("Redis", redis.reveal(), advice)
+
+
+def cache(patient: Patient) -> Iterator[Finding]:
+    """Check the Redis that keeps cached answers, where there is one."""
+    redis = patient.settings.cache.redis
+    if redis is not None:
+        advice = "calls that ask for a cached answer have their own made meanwhile"
+        yield from _redis("Cache", redis.reveal(), advice)
 
 
 def compared(whose: str, theirs: float, before: float, after: float) -> Finding:
@@ -56,12 +66,13 @@ def compared(whose: str, theirs: float, before: float, after: float) -> Finding:
     return Finding("ok", "Clock", told)
 
 
-def _redis(url: str, settings: Settings) -> Iterator[Finding]:
+def _redis(what: str, url: str, advice: str) -> Iterator[Finding]:
+    """Say whether a Redis answers; `advice` is what happens while it does not."""
     shown = without_password(url)
     try:
         from redis import Redis, RedisError
     except ImportError:
-        yield Finding("wrong", "Redis", shown, "pip install 'standpipe[redis]'")
+        yield Finding("wrong", what, shown, "pip install 'standpipe[redis]'")
         return
     try:
         with Redis.from_url(
@@ -71,11 +82,9 @@ def _redis(url: str, settings: Settings) -> Iterator[Finding]:
             seconds, microseconds = client.time()
             after = time.time()
     except (RedisError, ValueError, OSError) as error:
-        what = {"refuse": "are answered 503", "local": "are counted by each node"}
-        advice = f"calls with a limit {what[settings.limits.when_away]} meanwhile"
-        yield Finding("wrong", "Redis", f"{shown}: {_why(error)}", advice)
+        yield Finding("wrong", what, f"{shown}: {_why(error)}", advice)
         return
-    yield Finding("ok", "Redis", f"{shown} answers")
+    yield Finding("ok", what, f"{shown} answers")
     yield compared("Redis", seconds + microseconds / 1e6, before, after)
 
 
