@@ -1,4 +1,4 @@
-"""Looks into a database from an event loop: in threads of its own, for as little as that can take.
+"""Looks into a database from an event loop, for as little as that can take.
 
 A look takes a database a few microseconds, where an executor and a deadline of asyncio's for each
 take fifty: here they are a queue, a future and one timer for all that are under way.
