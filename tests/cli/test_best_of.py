@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,12 +14,14 @@ from typing import Any
 import doubles
 import pytest
 import serving
+from asking import until
 from command_line import CommandLine
 from doubles import Asked, Said
 from serving import Standpipe
 
-from standpipe.cli.best_of import plot
+from standpipe.cli import best_of_table
 from standpipe.cli.best_of_asking import prompts
+from standpipe.cli.best_of_table import plot
 from standpipe.errors import ConfigError
 
 Json = dict[str, Any]
@@ -24,8 +30,13 @@ PRICES = """
 [prices."openai/m"]
 input = "1"
 output = "10"
+[prices."openai/judge"]
+input = "1"
+output = "1"
 """
 SAMPLES = 4
+#: Set where prompts that hang are to be answered.
+FREED = threading.Event()
 #: Of a prompt; the answers take one each.
 PROMPT_TOKENS = 7
 
@@ -35,6 +46,10 @@ def answered(asked: Asked) -> Said:
     said = asked.body["messages"][-1]["content"]
     if "fail" in said:
         return Said({"error": {"message": "it fails"}}, status=400)
+    if asked.body["model"] == "judge":
+        return Said(doubles.completion(str(len(said)), model="judge"))
+    if "hang" in said:
+        FREED.wait(serving.PATIENCE)
     whole = doubles.completion("")
     n = asked.body["n"]
     choice = whole["choices"][0]
@@ -56,6 +71,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Standpipe]:
         with serving.serving(home, provider + PRICES) as running:
             running.cli("criteria", "create", "short", "--kind", "length", "--set", "max=5")
             running.cli("criteria", "create", "long", "--kind", "length", "--set", "min=6")
+            reward = ("--kind", "reward", "--model", "openai:judge", "--set", "low=0")
+            running.cli("criteria", "create", "liked", *reward, "--set", "high=20")
             yield running
 
 
@@ -76,6 +93,15 @@ class Bench:
     def fails(self, file: Path, *more: str, **settings: str) -> str:
         return self._cli.fails_at_last(
             *self._arguments(file), *more, **{**self._settings, **settings}
+        )
+
+    def start(self, file: Path, *more: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-m", "standpipe", *self._arguments(file), *more],
+            env=self._cli.environment(**self._settings),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
         )
 
     @staticmethod
@@ -115,13 +141,45 @@ def test_gain_and_cost_are_told(bench: Bench, file: Path, tmp_path: Path) -> Non
     }
 
 
+def test_judges_are_paid_where_they_pick_and_not_where_they_only_say(
+    bench: Bench, file: Path
+) -> None:
+    def judges(*more: str) -> dict[int, float]:
+        told = json.loads(bench(file, "--json", *more))
+        return {each["n"]: each["judge_tokens"] for each in told["results"]}
+
+    assert judges("--criterion", "liked") == {1: 0, 2: 18, 4: 36}
+    assert judges("--worth", "liked") == {1: 0, 2: 0, 4: 0}
+
+
+def test_run_that_is_interrupted_tells_what_it_has_and_goes_on_later(
+    bench: Bench, tmp_path: Path
+) -> None:
+    file, kept = tmp_path / "prompts.jsonl", tmp_path / "kept"
+    file.write_text('"one"\n"two"\n"hang"\n"three"\n')
+    FREED.clear()
+    process = bench.start(file, "--parallel", "1", "--resume", str(kept))
+    try:
+        until(lambda: kept.exists() and kept.read_bytes().count(b"\n") == 2)
+        process.send_signal(signal.SIGINT)
+        said, noted = process.communicate(timeout=serving.PATIENCE)
+    finally:
+        process.kill()
+        FREED.set()
+    assert process.returncode == 130
+    assert "2 prompts, 4 answers to each" in said
+    assert "interrupted: 2 of 4 prompts were not asked to the end" in noted
+    assert "4 prompts, 4 answers" in bench(file, "--resume", str(kept))
+    assert kept.read_bytes().count(b"\n") == 4
+
+
 def test_table_and_what_another_criterion_says_of_the_best(bench: Bench, file: Path) -> None:
     shown = bench(file, "--worth", "long")
     assert "-0.750" in shown
     assert "●" in shown
+    assert "The best of 4 is worse than one answer by 0.750, for 1.4 times the tokens" in shown
+    assert "How good the best is says long@v1" in shown
     assert "1 prompts were not answered: it fails" in shown
-    assert "--worth" not in shown
-    assert "--worth" in bench(file)
 
 
 def test_what_cannot_be_measured_is_said(bench: Bench, file: Path, tmp_path: Path) -> None:
@@ -146,6 +204,38 @@ def test_file_that_is_none_is_named_by_the_line(tmp_path: Path, text: str, said:
     made.write_text(text)
     with pytest.raises(ConfigError, match=said):
         prompts(made)
+
+
+def figure(mean: float, low: float, high: float) -> Json:
+    return {"mean": mean, "low": low, "high": high}
+
+
+def shown(capsys: pytest.CaptureFixture[str], gain: Json, **more: Any) -> str:
+    worth = {"n": 1, "worth": figure(0.5, 0.4, 0.6), "gain": figure(0, 0, 0)}
+    tokens = {"tokens": 10, "judge_tokens": 0, "cost": None, **more}
+    best = {"n": 4, "worth": figure(0.6, 0.5, 0.7), "gain": gain, **tokens, "tokens": 30}
+    asked = {"model": "m", "criterion": "a@v1", "worth": "a@v1", "samples": 4}
+    became = {"prompts": 50, "failed": 0, "unjudged": 0}
+    best_of_table.show({**asked, **became, "results": [{**worth, **tokens}, best]})
+    return capsys.readouterr().out
+
+
+def test_table_has_columns_for_judges_and_costs_where_there_are_any(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    gain = figure(0.1, 0.05, 0.15)
+    bare, full = shown(capsys, gain), shown(capsys, gain, judge_tokens=5, cost="0.1")
+    assert "Judge's" not in bare
+    assert "Cost" not in bare
+    assert "Judge's" in full
+    assert "$0.1" in full
+    assert "better than one answer by 0.100, for 3.0 times the tokens" in bare
+    assert "--worth" in bare
+
+
+def test_gain_that_may_be_none_is_told_as_none(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "No gain is shown" in shown(capsys, figure(0.1, -0.05, 0.25))
+    assert "No gain is shown" in shown(capsys, figure(0, 0, 0))
 
 
 def test_plot_shows_figure_and_interval_from_0_to_1() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,13 +13,15 @@ from standpipe import config
 from standpipe.cli import output
 from standpipe.cli.options import ConfigOption, JsonOption
 from standpipe.errors import ConfigError
-from standpipe.wire.usage import dollars
 
 if TYPE_CHECKING:
-    from standpipe.cli.best_of_cost import Spent
-    from standpipe.criteria.gain import Gain
+    from collections.abc import Callable, Iterator
 
-_PLOT = 40
+    from standpipe.cli.best_of_asking import Asked, Done
+    from standpipe.config import Settings
+
+#: Exit status of a program that Ctrl-C has ended.
+_INTERRUPTED = 130
 
 
 def bench(
@@ -52,6 +55,15 @@ def bench(
     parallel: Annotated[
         int, typer.Option("--parallel", min=1, max=64, help="Prompts asked at a time.")
     ] = 4,
+    resume: Annotated[
+        Path | None,
+        typer.Option(
+            "--resume",
+            metavar="FILE",
+            help="Keep there what prompts score, and do not ask again those that are there.",
+            show_default=False,
+        ),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -64,105 +76,83 @@ def bench(
     """Show what the best of 1, 2, 4, … answers is worth by a criterion, and what it costs.
 
     The running server answers and judges, with the key in STANDPIPE_API_KEY; what it took is read
-    from the store. Nothing is estimated from fewer answers than were made.
+    from the store. Ctrl-C ends it early, with the figures of the prompts answered by then.
     """
-    from standpipe.cli import best_of_asking, best_of_cost
-    from standpipe.cli.log_lines import SLACK_US
-    from standpipe.criteria import gain
-    from standpipe.store.rows import now_us
+    from standpipe.cli import best_of_asking, best_of_table
+    from standpipe.cli.best_of_kept import Kept
 
     settings = config.load(config_path)
     prompts = best_of_asking.prompts(file)
-    asked = best_of_asking.Asked(criterion, worth, model, samples, temperature)
-    since = now_us() - SLACK_US
-    with output.console(stderr=True).status("asking") as status:
-        done = best_of_asking.ask(
-            *(settings, prompts, asked, parallel),
-            tell=lambda n: status.update(f"asking: {n:,} of {len(prompts):,} prompts"),
-        )
-    if not done.answers:
-        raise ConfigError(f"no prompt was answered; the last error: {done.last_error}")
-    found = gain.gains(done.answers, gain.sizes(samples))
-    spent = best_of_cost.spent(settings, done.ids, samples, since)
-    told = {
-        "model": model,
-        "criterion": criterion,
-        "worth": worth or criterion,
-        "samples": samples,
-        "prompts": len(done.answers),
+    picks, says = best_of_asking.versions(settings, [criterion, worth or criterion])
+    asked = best_of_asking.Asked(picks, says, model, samples, temperature)
+    kept = Kept(resume)
+    _write(out, b"")  # what cannot be written is told before anything is paid for
+    with _progress(len(prompts)) as tell:
+        done = best_of_asking.ask(settings, prompts, asked, parallel, kept, tell=tell)
+    if done.scored:
+        told = _told(settings, asked, done)
+        _write(out, msgspec.json.format(msgspec.json.encode(told)) + b"\n")
+        output.print_json(told) if as_json else best_of_table.show(told)
+    if done.stopped is not None:
+        typer.echo(f"standpipe: {_early(done, is_kept=resume is not None)}", err=True)
+        is_ours = done.stopped == best_of_asking.INTERRUPTED
+        raise typer.Exit(_INTERRUPTED if is_ours else 1)
+
+
+def _told(settings: Settings, asked: Asked, done: Done) -> dict[str, Any]:
+    """Return all figures, for programs; tokens and costs are for a prompt."""
+    from standpipe.cli import best_of_cost, best_of_table
+    from standpipe.criteria import gain
+
+    found = gain.gains([each.answers for each in done.scored], gain.sizes(asked.samples))
+    spent = best_of_cost.spent(settings, {each.call for each in done.scored}, asked)
+    return {
+        "model": asked.model,
+        "criterion": asked.criterion,
+        "worth": asked.worth,
+        "samples": asked.samples,
+        "temperature": asked.temperature,
+        "prompts": len(done.scored),
+        "of": done.prompts,
         "failed": done.failed,
         "last_error": done.last_error,
         "unjudged": done.unjudged,
-        "results": [_line(each, spent) for each in found],
-    }
-    if out is not None:
-        _write(out, told)
-    if as_json:
-        output.print_json(told)
-    else:
-        _print(told, found)
-
-
-def _line(each: Gain, spent: Spent) -> dict[str, Any]:
-    """Return what is told of one n for programs; the costs are for a prompt."""
-    cost = spent.cost(each.n)
-    return {
-        "n": each.n,
-        "worth": each.worth._asdict(),
-        "gain": each.gain._asdict(),
-        "tokens": round(spent.tokens(each.n), 1),
-        "judge_tokens": round(spent.judge_tokens(each.n), 1),
-        "cost": None if cost is None else dollars(cost),
+        "stopped": done.stopped,
+        "results": [best_of_table.line(each, spent) for each in found],
     }
 
 
-def _write(out: Path, told: dict[str, Any]) -> None:
+def _early(done: Done, *, is_kept: bool) -> str:
+    """Return why a run ended early, and how to go on."""
+    left = done.prompts - len(done.scored) - done.failed
+    on = "the same command goes on" if is_kept else "with --resume a run can go on later"
+    return f"{done.stopped}: {left:,} of {done.prompts:,} prompts were not asked to the end; {on}"
+
+
+def _write(out: Path | None, text: bytes) -> None:
     try:
-        out.write_bytes(msgspec.json.format(msgspec.json.encode(told)) + b"\n")
+        if out is not None:
+            out.write_bytes(text)
     except OSError as error:
         raise ConfigError(f"{out} cannot be written: {error.strerror}") from error
 
 
-def _print(told: dict[str, Any], found: list[Gain]) -> None:
-    console = output.console()
-    table = output.table(
-        *("n", "Worth", "95 %", "Gain over 1", "95 %", "Tokens", "Judge's", "Cost", "0 to 1"),
-        right=("n", "Worth", "Gain over 1", "Tokens", "Judge's", "Cost"),
-        elastic=("0 to 1",),
+@contextmanager
+def _progress(prompts: int) -> Iterator[Callable[[int], None]]:
+    """Show on standard error how many prompts are done, where that is a terminal."""
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
     )
-    for each, line in zip(found, told["results"], strict=True):
-        worth, gain = each.worth, each.gain
-        cost = "" if line["cost"] is None else f"${line['cost']}"
-        cells = (
-            *(str(each.n), f"{worth.mean:.3f}", f"{worth.low:.3f} to {worth.high:.3f}"),
-            *(f"{gain.mean:+.3f}", f"{gain.low:+.3f} to {gain.high:+.3f}"),
-            *(f"{line['tokens']:,.0f}", f"{line['judge_tokens']:,.0f}", cost),
-            plot(worth.mean, worth.low, worth.high),
-        )
-        table.add_row(*map(output.cell, cells))
-    console.print(table)
-    for text in _notes(told):
-        console.print(output.folded(text))
 
-
-def plot(mean: float, low: float, high: float) -> str:
-    """Return a line that shows where from 0 to 1 a figure and its interval are."""
-    place, first, last = (round(min(1.0, max(0.0, at)) * (_PLOT - 1)) for at in (mean, low, high))
-    marks = ["·"] * _PLOT
-    marks[first : last + 1] = "─" * (last + 1 - first)
-    marks[place] = "●"
-    return "".join(marks)
-
-
-def _notes(told: dict[str, Any]) -> list[str]:
-    notes = [
-        f"{told['prompts']:,} prompts, {told['samples']} answers to each; tokens and cost are for "
-        "a prompt."
-    ]
-    if told["worth"] == told["criterion"]:
-        notes.append("What picks the best says how good it is: --worth lets another one say it.")
-    if told["failed"]:
-        notes.append(f"{told['failed']:,} prompts were not answered: {told['last_error']}")
-    if told["unjudged"]:
-        notes.append(f"{told['unjudged']:,} answers could not be judged and count 0.")
-    return notes
+    texts = (TextColumn("prompts"), BarColumn(), MofNCompleteColumn())
+    times = (TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
+    console = output.console(stderr=True)
+    shown = Progress(*texts, *times, console=console, disable=not console.is_terminal)
+    with shown as progress:
+        task = progress.add_task("", total=prompts)
+        yield lambda done: progress.update(task, completed=done)

@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 import msgspec
 
 from standpipe.cli import stores, undrained
+from standpipe.cli.best_of_asking import Asked
+from standpipe.cli.log_lines import SLACK_US, time_of
 from standpipe.config import Settings
 from standpipe.drain.prices import Prices, Used
 from standpipe.store.rows import Row
@@ -39,7 +41,7 @@ _NOTHING = Part(0.0, Decimal(0))
 
 
 class Spent(NamedTuple):
-    """What prompts with so many answers each took."""
+    """What prompts with so many answers each took, as far as the store still has them."""
 
     prompts: int
     samples: int
@@ -68,20 +70,32 @@ class Spent(NamedTuple):
         return round(total / self.prompts, _PLACES)
 
 
-def spent(settings: Settings, ids: Collection[str], samples: int, since: int) -> Spent:
-    """Return what calls took by their ids, each with so many answers; none was before `since`.
+def spent(settings: Settings, ids: Collection[str], asked: Asked) -> Spent:
+    """Return what calls took by their ids; there is at least one.
 
-    What a running server has on its way to the store is waited for.
+    Who only says how good the best is is not counted: picking it does without. What a running
+    server has on its way to the store is waited for.
     """
-    prices = undrained.prices(settings)
+    prices, samples = undrained.prices(settings), asked.samples
+    since = min(time_of(each) for each in ids) - SLACK_US
+    only_says = asked.worth if asked.worth != asked.criterion else None
+    calls, judges = [], []
     with stores.opened(settings) as store:
         undrained.wait(store, settings.spool_dir)
-        rows = list(store.each_log(None, since=since))
-    calls = [row for row in rows if row.id in ids]
-    judges = [row for row in rows if row.parent in ids]
+        for row in store.each_log(None, since=since):
+            if row.id in ids:
+                calls.append(row)
+            elif row.parent in ids and (
+                not only_says or row.metadata.get("criterion") != only_says
+            ):
+                judges.append(row)
     once = _sum(_prompt(row, prices, samples) for row in calls)
     return Spent(
-        len(ids), samples, once, _less(_sum(map(_whole, calls)), once), _sum(map(_whole, judges))
+        max(1, len(calls)),
+        samples,
+        once,
+        _less(_sum(map(_whole, calls)), once),
+        _sum(map(_whole, judges)),
     )
 
 

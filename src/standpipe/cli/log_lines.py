@@ -113,10 +113,14 @@ def raw(text: str | None) -> msgspec.Raw:
 def has_time_of_id(row: Row) -> bool:
     """Tell whether the id's beginning finds the call: a reported one may have another time."""
     try:
-        made_at = int(row.id.replace("-", "")[:12], 16) * 1000
+        return abs(row.requested_at - time_of(row.id)) < SLACK_US
     except ValueError:
         return False
-    return abs(row.requested_at - made_at) < SLACK_US
+
+
+def time_of(call: str) -> int:
+    """Return when a call was made by its id, to the millisecond; ValueError for an id of others."""
+    return int(call.replace("-", "")[:12], 16) * 1000
 
 
 #: How far a call's time may be from its id's, in microseconds.

@@ -37,15 +37,20 @@ def post(settings: Settings, path: str, body: dict[str, Any]) -> dict[str, Any]:
 
 
 def ask(
-    settings: Settings, path: str, body: dict[str, Any], more: Mapping[str, str] | None = None
+    settings: Settings,
+    path: str,
+    body: dict[str, Any],
+    more: Mapping[str, str] | None = None,
+    *,
+    patience: float = _PATIENCE_S,
 ) -> Answer:
     """Return what the server answers to a POST with `more` headers, an error of its own too.
 
-    Raises ConfigError without a key and without a server.
+    Raises ConfigError without a key, and without a server that answers within `patience` seconds.
     """
     if settings.first_key is None:
         raise ConfigError("this asks the running server: give a key of it as STANDPIPE_API_KEY")
-    connection = _connection(settings)
+    connection = _connection(settings, patience)
     headers = {
         "authorization": f"Bearer {settings.first_key.reveal()}",
         "content-type": "application/json",
@@ -65,14 +70,14 @@ def ask(
     return Answer(answer.status, named, said)
 
 
-def _connection(settings: Settings) -> http.client.HTTPConnection:
+def _connection(settings: Settings, patience: float) -> http.client.HTTPConnection:
     server = settings.server
     loopback = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}
     host = loopback.get(server.host, server.host)
     if not server.tls_certificate:
-        return http.client.HTTPConnection(host, server.port, timeout=_PATIENCE_S)
+        return http.client.HTTPConnection(host, server.port, timeout=patience)
     # The key goes to who has the certificate that is configured, by whatever name it is asked.
     context = ssl.create_default_context(cafile=server.tls_certificate)
     context.check_hostname = False
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
-    return http.client.HTTPSConnection(host, server.port, timeout=_PATIENCE_S, context=context)
+    return http.client.HTTPSConnection(host, server.port, timeout=patience, context=context)
