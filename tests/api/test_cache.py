@@ -261,6 +261,18 @@ def test_messages_of_anthropic_s_clients_are_cached_too(client: Asker) -> None:
     ]
     assert [told(answer) for answer in answers] == ["miss", "hit"]
     assert answers[0].json["content"] == answers[1].json["content"]
+    headers = {"op-cache": READ_WRITE}
+    streamed = call(
+        client.server,
+        "POST",
+        "/messages",
+        {**body, "stream": True},
+        key=client.token,
+        headers=headers,
+    )
+    assert told(streamed) == "hit"
+    assert streamed.body.startswith(b"event: message_start")
+    assert b"event: message_stop" in streamed.body
 
 
 def test_answer_is_there_for_the_next_worker(
