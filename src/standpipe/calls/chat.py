@@ -106,7 +106,7 @@ class Chat(Lifetime[ChatRequest]):
         Errors are answered, not raised; those of `translate` too. Raises Unavailable, before
         there is a call, where the spool has no room for its record.
         """
-        call = Call(incoming, caller, body)
+        call = self._call(incoming, caller, body, "chat")
         call.translate = translate
         return self._live(call, reply)
 

@@ -20,7 +20,9 @@ import msgspec
 from standpipe import errors
 from standpipe.calls import policy
 from standpipe.calls.call import Call, now_us
+from standpipe.calls.callers import Caller
 from standpipe.calls.gate import Gate
+from standpipe.calls.incoming import Incoming
 from standpipe.calls.keeping import Keeper
 from standpipe.calls.reply import Headers, Reply
 from standpipe.config import Content
@@ -28,7 +30,8 @@ from standpipe.errors import ApiError, InternalError, NotACompletion, Unavailabl
 from standpipe.providers.dialect import Decoder
 from standpipe.upstream.answer import Answer
 from standpipe.wire import sse
-from standpipe.wire.record import Record
+from standpipe.wire.ids import Ids
+from standpipe.wire.record import Kind, Record
 
 log = logging.getLogger(__name__)
 
@@ -56,6 +59,7 @@ class Lifetime(ABC, Generic[Asked]):
         self._contents, self._secrets = keeper.contents, keeper.contents.secrets
         self._logging_default = logging_default
         self._content = content
+        self._ids = Ids()
         #: A model's name as a header has it; few models are asked again and again.
         self._shown = functools.lru_cache(MODELS_SHOWN)(self._show)
 
@@ -91,6 +95,11 @@ class Lifetime(ABC, Generic[Asked]):
                 self._keep_now(call)
             self._keeper.release(call.promised)
         return call.id
+
+    def _call(self, incoming: Incoming, caller: Caller, body: bytes, kind: Kind) -> Call:
+        """Return what a request becomes."""
+        at = now_us()
+        return Call(incoming, caller, body, kind, None, self._ids.new(at), at)
 
     def _asked(self, call: Call) -> Asked | Exception:
         """Read the call; what is wrong with it is answered once its record has room."""

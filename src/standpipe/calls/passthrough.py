@@ -54,7 +54,7 @@ class Passthrough(Lifetime[PassedRequest]):
         Errors are answered, not raised. Raises Unavailable, before there is a call, where the
         spool has no room for its record.
         """
-        return await self._live(Call(incoming, caller, body, kind=self._route.kind), reply)
+        return await self._live(self._call(incoming, caller, body, self._route.kind), reply)
 
     @override
     async def _serve(self, call: Call, request: PassedRequest, reply: Reply) -> None:

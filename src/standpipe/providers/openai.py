@@ -124,6 +124,9 @@ class OpenAI:
 
     def completion(self, body: bytes, request: ChatRequest) -> Whole:
         """Return the answer with the model name that was asked for."""
+        whole = _renamed(body, request.model)
+        if whole is not None:
+            return whole
         fields = _completion_fields(body)
         if (raw := fields.get("usage")) is not None:
             fields["usage"] = complete_usage(raw)
@@ -256,7 +259,7 @@ def _apart(outgoing: Outgoing) -> Sent | None:
 
 def complete_usage(raw: msgspec.Raw) -> msgspec.Raw:
     """Return a usage object with both forms of its cached tokens (spec 5.8)."""
-    if bytes(raw).find(b"cache") < 0:
+    if not bytes(raw).partition(b"cache")[1]:
         return raw
     told = msgspec.json.decode(raw)
     if not isinstance(told, dict):
@@ -283,6 +286,38 @@ def _model_bytes(event: bytes, value: bytes) -> bytes | None:
         if event.count(between + value) == 1:
             return between + value
     return None
+
+
+class _Completion(msgspec.Struct, frozen=True, gc=False):
+    """Of a whole answer, what is changed or must be there."""
+
+    model: msgspec.Raw
+    choices: list[msgspec.Raw]
+    usage: msgspec.Raw = msgspec.Raw(b"null")
+
+
+_completion = msgspec.json.Decoder(_Completion)
+
+
+def _renamed(body: bytes, model: str) -> Whole | None:
+    """Return a whole answer with another model's name in its bytes; None if that takes more."""
+    try:
+        told = _completion.decode(body)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        return None
+    name, usage = msgspec.json.decode(told.model), complete_usage(told.usage)
+    if not isinstance(name, str):
+        return None
+    answer = _replaced(body, told.model, _encode(model))
+    if answer is not None and usage is not told.usage:
+        answer = _replaced(answer, told.usage, usage)
+    return None if answer is None else Whole(answer, name)
+
+
+def _replaced(body: bytes, value: msgspec.Raw, by: bytes | msgspec.Raw) -> bytes | None:
+    """Replace a value of a body; None if its bytes are there twice, and either may be the value."""
+    before, _, after = body.partition(value)
+    return None if after.partition(value)[1] else b"".join((before, by, after))
 
 
 def _completion_fields(body: bytes) -> dict[str, msgspec.Raw]:
