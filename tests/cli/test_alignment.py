@@ -95,7 +95,9 @@ def test_rows_are_labelled_by_single_keys(
     cli("criteria", "rows", criterion, "--import", str(file))
     # The first passes, the second fails, no, passes; the third is skipped, the fourth goes.
     done = cli.run("criteria", "label", criterion, keys="pfup?sdq")
-    assert done.stdout.splitlines()[-1] == "2 rows were labelled"
+    assert done.stdout.splitlines()[-1] == "2 rows were labelled; of 4, 2 are"
+    assert "max: 60" in done.stdout
+    assert done.stdout.count("PASS") == 2
     assert "\x1b[2J" not in done.stdout
     assert done.stdout.index("1 of 5") < done.stdout.index("Say something.")
     found = rows(store, project)
@@ -164,7 +166,8 @@ def test_running_server_judges_and_the_report_tells(tmp_path: Path) -> None:
     assert found.loads == []
     assert not {"script", "link", "img"} & set(found.tags)
     assert "svg" in found.tags
-    assert all(words in found.said for words in ("Aligned", "kappa", "v1", "v2", "<script>"))
+    words = ("Aligned", "kappa", "v1", "v2", "<script>", "max: 60", "Judge: PASS (1).")
+    assert [each for each in words if each not in found.said] == []
 
 
 def test_nothing_judged_and_errors_are_said(

@@ -85,8 +85,8 @@ def label(
     from standpipe.cli import labelling
 
     with of_project(config_path, project) as (store, project_id):
-        criterion_named(store, project_id, name)
-        labelling.run(store, project_id, name, again=again)
+        criterion = criterion_named(store, project_id, name)
+        labelling.run(store, criterion, again=again)
 
 
 @commands.command()
@@ -116,17 +116,18 @@ def align(
     settings = config.load(config_path)
     slug, _, version = name.partition("@")
     with of_project(config_path, project) as (store, project_id):
-        number = alignment_rows.version(criterion_named(store, project_id, slug), version)
+        criterion = criterion_named(store, project_id, slug)
+        number = alignment_rows.version(criterion, version)
         if judge:
             alignment_rows.judge(settings, store, project_id, slug, number)
         found = _rows(store, project_id, slug)
         said = _report(store, project_id, slug, found, passes)
     if page is not None:
-        alignment_page.write(page, said, found, number)
+        alignment_page.write(page, criterion, said, found, number)
     if as_json:
         output.print_json(said)
     else:
-        alignment_table.show(said)
+        alignment_table.show(said, f"v{number}")
 
 
 @commands.command()

@@ -8,16 +8,19 @@ from typing import Any
 
 from standpipe.api.html import Html, el, join, raw
 from standpipe.cli.alignment_table import figure
+from standpipe.cli.criteria import fields_of
 from standpipe.criteria import alignment
 from standpipe.criteria.agreement import MEASURES
 from standpipe.errors import ConfigError
 from standpipe.store.alignment import AlignmentRow, AlignmentVerdict
+from standpipe.store.criteria import Criterion
 
 Json = dict[str, Any]
 
 #: Rows of which judge and people say different things that are shown, and how much of each text.
 _SHOWN = 100
 _LONGEST = 1000
+_NAMES = {"f1": "F1"}
 #: The plot, in pixels: where the scale begins and how long it is, and how high a line is.
 _LEFT, _WIDTH, _LINE, _TOP = 110, 480, 34, 14
 
@@ -27,11 +30,12 @@ _STYLE = """
 @media (prefers-color-scheme: dark) { :root { --paper: #12171a; --ink: #dfe4e7; --soft: #93a0a9;
   --line: #333d44; --well: #1a2125; --accent: #62c8d0; --bar: #ee8d92; } }
 * { box-sizing: border-box; }
-body { margin: 0 auto; max-width: 52rem; padding: 2.5rem 1.25rem 4rem; background: var(--paper);
+body { margin: 0 auto; max-width: 56rem; padding: 2.5rem 1.25rem 4rem; background: var(--paper);
   color: var(--ink); font: 16px/1.55 system-ui, sans-serif; }
 h1 { margin: 0 0 .25rem; font-size: 1.7rem; } h2 { margin: 2.5rem 0 .5rem; font-size: 1.15rem; }
 p { margin: .4rem 0; } .soft { color: var(--soft); }
-.scroll { overflow-x: auto; } .scroll td { white-space: nowrap; }
+.scroll { overflow-x: auto; } .scroll td { white-space: nowrap; } .scroll svg { min-width: 36rem; }
+.scroll table { font-size: .85rem; } .scroll th, .scroll td { padding: .4rem .5rem; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 th, td { padding: .4rem .8rem; text-align: left; border-bottom: 1px solid var(--line); }
 .counts td { min-width: 7rem; text-align: right; font-size: 1.3rem; }
@@ -46,15 +50,17 @@ pre { margin: .4rem 0; white-space: pre-wrap; overflow-wrap: anywhere; font-size
 """
 
 
-def write(path: Path, said: Json, rows: Sequence[AlignmentRow], number: int) -> None:
+def write(
+    path: Path, criterion: Criterion, said: Json, rows: Sequence[AlignmentRow], number: int
+) -> None:
     """Write the page of a version; ConfigError where that cannot be."""
     try:
-        path.write_text(page(said, rows, number), encoding="utf-8")
+        path.write_text(page(criterion, said, rows, number), encoding="utf-8")
     except OSError as error:
         raise ConfigError(f"{path} cannot be written: {error.strerror}") from error
 
 
-def page(said: Json, rows: Sequence[AlignmentRow], number: int) -> str:
+def page(criterion: Criterion, said: Json, rows: Sequence[AlignmentRow], number: int) -> str:
     """Return the page of a version; `said` is the report on all of them."""
     name = f"{said['id']}@v{number}"
     head = el(
@@ -67,22 +73,33 @@ def page(said: Json, rows: Sequence[AlignmentRow], number: int) -> str:
     its = next((each for each in said["versions"] if each["version"] == f"v{number}"), None)
     body = join(
         el("h1", f"{name} against people"),
+        *_by_what(criterion, number),
         el("p", f"{said['labelled']} of {said['rows']} rows are labelled.", class_="soft"),
         *(_version(said, its, rows, number) if its else [el("p", "It has judged none of them.")]),
     )
     return "<!doctype html>\n" + el("html", head, el("body", body), lang="en")
 
 
+def _by_what(criterion: Criterion, number: int) -> Iterator[Html]:
+    version = criterion.version(number)
+    lines = "\n".join(f"{field}: {text}" for field, text in fields_of(version or criterion.latest))
+    yield el("pre", lines, class_="soft")
+
+
 def _version(said: Json, its: Json, rows: Sequence[AlignmentRow], number: int) -> Iterator[Html]:
     word = "Aligned" if its["aligned"] else "Not aligned"
     yield el("p", el("strong", word), f": {its['reason']}.")
     yield el("h2", "Agreement, with intervals of 95 %")
-    yield _plot(its, said["bar"])
+    yield el("div", _plot(its, said["bar"]), class_="scroll")
     mark = f"The mark on kappa's line is the project's bar, {said['bar']:g}."
     yield el("p", mark, class_="soft")
     yield el("h2", "What people said, and what the judge did")
     yield _counts(its["table"])
-    yield el("p", f"It failed at {its['errors']} rows; {its['waiting']} wait.", class_="soft")
+    yield el(
+        "p",
+        f"It failed at {its['errors']} rows, and was not asked yet of {its['waiting']}.",
+        class_="soft",
+    )
     yield el("h2", "Versions")
     yield _versions(said)
     if said["comparison"]:
@@ -120,7 +137,7 @@ def _plot(its: Json, bar: float) -> Html:
 
 
 def _line(name: str, measure: Json, y: int, x: Any) -> Iterator[Html]:
-    yield _label("0", y + 5, name)
+    yield _label("0", y + 5, _NAMES.get(name, name))
     ends = {"x1": x(measure["low"]), "x2": x(measure["high"])}
     yield el("line", **ends, y1=f"{y}", y2=f"{y}", class_="reach")
     if measure["value"] is not None:
@@ -149,13 +166,16 @@ def _counts(table: Json) -> Html:
 
 
 def _versions(said: Json) -> Html:
-    heads = el("tr", *(el("th", word) for word in ("version", "rows", *MEASURES, "")))
+    heads = el(
+        "tr", *(el("th", _NAMES.get(word, word)) for word in ("version", "", "rows", *MEASURES))
+    )
     lines = [
         el(
             "tr",
-            *(el("td", word) for word in (each["version"], str(each["judged"]))),
-            *(el("td", figure(each[name])) for name in MEASURES),
+            el("td", each["version"]),
             el("td", "aligned" if each["aligned"] else ""),
+            el("td", str(each["judged"])),
+            *(el("td", figure(each[name])) for name in MEASURES),
         )
         for each in said["versions"]
     ]
@@ -167,7 +187,7 @@ def _differences(rows: Sequence[AlignmentRow], number: int, passes: float) -> It
     for row, verdict in differing[:_SHOWN]:
         case = alignment.case(row)
         asked = case.messages[-1].get("content") if case.messages else ""
-        judged = verdict.error or f"{verdict.score:g}: {verdict.explanation or 'no explanation'}"
+        judged = verdict.error or _told(verdict, passes)
         yield el(
             "article",
             el("p", el("strong", f"People: {row.judgement}. Judge: "), judged),
@@ -179,6 +199,12 @@ def _differences(rows: Sequence[AlignmentRow], number: int, passes: float) -> It
         yield el("p", f"And {left} more.", class_="soft")
     if not differing:
         yield el("p", "Nowhere.")
+
+
+def _told(verdict: AlignmentVerdict, passes: float) -> str:
+    score = verdict.score or 0.0
+    word = "PASS" if score >= passes else "FAIL"
+    return " ".join(filter(None, (f"{word} ({score:g}).", verdict.explanation)))
 
 
 def _differing(

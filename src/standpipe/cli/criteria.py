@@ -18,7 +18,7 @@ from standpipe.errors import ConfigError
 if TYPE_CHECKING:
     from standpipe.criteria.definition import Definition
     from standpipe.store import Store
-    from standpipe.store.criteria import Criterion
+    from standpipe.store.criteria import Criterion, CriterionVersion
 
 #: Versions that agree with people: the criterion's id and the number of each.
 Aligned = frozenset[tuple[str, int]]
@@ -112,8 +112,7 @@ def show(
         mark = _mark(criterion, version.number, aligned)
         head = " ".join(filter(None, (output.date(version.created_at), mark)))
         grid = output.table(f"v{version.number}", head)
-        for field, value in json.loads(version.definition).items():
-            text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        for field, text in fields_of(version):
             grid.add_row(output.cell(field), output.folded(output.plain(text, keep="\n")))
         console.print()
         console.print(grid)
@@ -277,6 +276,13 @@ def criterion_named(store: Store, project_id: str, name: str) -> Criterion:
         known = ", ".join(each.slug for each in store.criteria(project_id)) or "none yet"
         raise ConfigError(f"there is no criterion {name!r}; there are: {known}")
     return found[0]
+
+
+def fields_of(version: CriterionVersion) -> Iterator[tuple[str, str]]:
+    """Yield what a version is, in words; what is empty is left out."""
+    for field, value in json.loads(version.definition).items():
+        if value not in ({}, None):
+            yield field, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _aligned(store: Store, project_id: str | None, *slugs: str) -> Aligned:

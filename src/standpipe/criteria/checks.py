@@ -65,7 +65,7 @@ async def _regex(definition: Regex, text: str, checker: Checker) -> Verdict:
     found = await checker.finds(definition.pattern, text)
     if found is None:
         return Failure(504, f"the pattern {definition.pattern[:80]!r}: {_TOO_SLOW}")
-    return _said(passed=found, explanation="it is found" if found else "it is not found")
+    return _said(passed=found, explanation=f"the pattern is {'' if found else 'not '}found")
 
 
 async def _equals(definition: Equals, text: str, _: Checker) -> Verdict:
