@@ -26,6 +26,8 @@ Json = dict[str, Any]
 READ_WRITE, READ_ONLY, WRITE_ONLY = "readWrite", "readOnly", "writeOnly"
 #: Waits until the test lets it answer.
 HELD = "held"
+#: What models say of why they ended that did not.
+UNFINISHED = {"unfinished": None, "failed": "error"}
 ROUTE = "[routes.{}]\nretries = 0\ntargets = [{{ provider = 'openai', model = '{}' }}]\n"
 
 
@@ -44,8 +46,8 @@ class Provider:
         whole = doubles.completion(f"answer {number}", id=f"chatcmpl-{number}")
         if model == "broken":
             return Said({"error": {"message": "out of order"}}, status=500)
-        if model == "unfinished":
-            whole["choices"][0]["finish_reason"] = None
+        if model in UNFINISHED:
+            whole["choices"][0]["finish_reason"] = UNFINISHED[model]
         if model == "cut":
             events = [b"data: " + json.dumps(c).encode() for c in doubles.chunks(whole, asked.body)]
             return Said(events=[event + b"\n\n" for event in events[:3]])
@@ -70,7 +72,7 @@ def upstream(provider: Provider) -> Iterator[Double]:
 def server(tmp_path_factory: pytest.TempPathFactory, upstream: Double) -> Iterator[Standpipe]:
     home = tmp_path_factory.mktemp("cache") / "home"
     place = serving.provider("openai", upstream.url, api_key='"sk-upstream"')
-    routes = "".join(ROUTE.format(name, name) for name in ("broken", "cut", "unfinished"))
+    routes = "".join(ROUTE.format(name, name) for name in ("broken", "cut", *UNFINISHED))
     with serving.serving(home, place + routes) as running:
         yield running
 
@@ -291,7 +293,7 @@ def test_answer_is_there_for_the_next_worker(
 # --- what is not kept -----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("model", ["broken", "cut", "unfinished"])
+@pytest.mark.parametrize("model", ["broken", "cut", *UNFINISHED])
 def test_errors_and_answers_without_an_end_are_not_kept(
     client: Asker, upstream: Double, model: str
 ) -> None:

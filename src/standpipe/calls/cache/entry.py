@@ -39,6 +39,10 @@ _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Entry)
 
 
+#: What some places say where their own provider broke off.
+_NO_END = ("error",)
+
+
 class _Choice(msgspec.Struct):
     #: Null in an answer that was cut.
     finish_reason: str
@@ -72,7 +76,7 @@ def _folded(events: bytes, call: Call) -> bytes:
 
 def _is_whole(body: bytes) -> bool:
     try:
-        _whole.decode(body)
+        said = _whole.decode(body)
     except (msgspec.DecodeError, RecursionError):
         return False
-    return True
+    return all(choice.finish_reason not in _NO_END for choice in said.choices)

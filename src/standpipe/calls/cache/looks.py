@@ -13,8 +13,9 @@ from queue import SimpleQueue
 
 from standpipe.errors import StoreUnavailable
 
-#: Looks under way or waiting, at most, and the threads that they have.
-MOST, THREADS = 512, 4
+#: Looks under way or waiting, at most, and the threads that they have: with each, SQLite keeps
+#: pages of its own.
+MOST, THREADS = 512, 2
 
 #: Finds an answer by project and hash; StoreUnavailable if the database cannot say.
 Find = Callable[[str, bytes], bytes | None]
