@@ -259,7 +259,7 @@ class CacheSettings(Section, frozen=True, kw_only=True):
     redis: Secret | None = None
     #: Bytes that the answers of all projects may take there; the oldest go first. 0 for no cache.
     max_bytes: int = 1 << 30
-    #: Bytes that the newest answers may take in each worker's memory.
+    #: Bytes that the newest answers, and what was asked, may take in each worker's memory.
     memory_bytes: int = 32 * 1024 * 1024
 
 
