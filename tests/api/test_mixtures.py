@@ -26,6 +26,10 @@ candidates = [{ model = "openai:short", number = 2 }, { model = "there" }]
 critique = "openai:critic"
 final = "there"
 
+[mixtures.lame]
+candidates = [{ model = "openai:short" }, { model = "openai:broken" }]
+final = "there"
+
 [routes.there]
 targets = [{ provider = "openai", model = "long" }]
 
@@ -44,6 +48,7 @@ output = "1"
 def answered(asked: Asked) -> Said:
     """Answer with the model's name; a reward model says how long the answer is."""
     model = asked.body["model"]
+    assert model != "broken"
     said = f"The answer of {model}"
     if model == "reward":
         assert asked.body["messages"][-1]["role"] == "assistant"
@@ -156,6 +161,26 @@ def test_answers_of_a_mixture_are_ranked_by_a_reward_model_by_its_slug(
     until(lambda: store.count(project.id) == 4)
     kinds = sorted(row.kind for row in store.each_log(project.id))
     assert kinds == ["chat", "judge", "judge", "judge"]
+
+
+def test_answer_of_a_mixture_is_cached_where_no_part_of_it_failed(
+    client: Asker, store: Store, project: Project, upstream: Double
+) -> None:
+    def calls(model: str) -> int:
+        before = len(upstream.asked)
+        status, said = asked_with(client, {"op-cache": "true"}, model=model)
+        assert status == 200
+        assert said["choices"][0]["message"]["content"] == "The answer of long"
+        return len(upstream.asked) - before
+
+    assert [calls("panel"), calls("panel"), calls("lame"), calls("lame")] == [4, 0, 4, 4]
+    until(lambda: store.count(project.id) == 4)
+    hit, _ = sorted(store.each_log(project.id, model="panel"), key=lambda row: not row.cache_hit)
+    assert hit.cache_hit
+    assert hit.cost == 0
+    assert hit.attempts == ()
+    lame, _ = store.each_log(project.id, model="lame")
+    assert "mixture.draft=dropped" in lame.fidelity
 
 
 def test_key_needs_the_right_to_the_mixture_alone(server: Standpipe, project: Project) -> None:

@@ -29,6 +29,7 @@ from standpipe.calls.incoming import CacheMode, Incoming
 from standpipe.calls.keeping import Keeper
 from standpipe.calls.lifetime import Lifetime, check_stream, drain
 from standpipe.calls.mixing import Mixing
+from standpipe.calls.mixtures import LESS
 from standpipe.calls.reply import Reply
 from standpipe.calls.routes import Target
 from standpipe.config import Content
@@ -176,9 +177,14 @@ class Chat(Lifetime[ChatRequest]):
         return cache.serve(place, mode, tell, make)
 
     def _entry(self, call: Call) -> Entry | None:
-        """Return what may be kept of an answer; nothing of one that repeats the caller's key."""
+        """Return what may be kept of an answer.
+
+        Nothing of one that repeats the caller's key, or for which a part of a mixture failed.
+        """
         entry = entry_of(call)
-        if entry is None or self._secrets.are_in(entry.body, call.incoming.token):
+        if entry is None or not LESS.isdisjoint(entry.fidelity):
+            return None
+        if self._secrets.are_in(entry.body, call.incoming.token):
             return None
         return entry
 

@@ -79,7 +79,7 @@ class Mixing:
         if not messages:
             raise next(each for each in said if isinstance(each, ApiError))
         if len(messages) < len(said):
-            made.noted.append("mixture.draft=dropped")
+            made.noted.append(mixtures.DRAFT_DROPPED)
         return [message for some in messages for message in some]
 
     async def _critique(
@@ -88,7 +88,7 @@ class Mixing:
         asked = (mixture.critique, mixtures.critique(request, drafts))
         (said,) = await self._together(made, [asked], "critique")
         if isinstance(said, ApiError):
-            made.noted.append("mixture.critique=dropped")
+            made.noted.append(mixtures.CRITIQUE_DROPPED)
             return None
         return mixtures.text_of(said[0])
 

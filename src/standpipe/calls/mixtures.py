@@ -20,6 +20,10 @@ Json = dict[str, Any]
 _HOSTED = ("gpt-4", "gpt-4-turbo", "gpt-4o")
 _DRAFTS = 3
 _HIGH = 1.0
+#: What is told of an answer that was made without a part that failed.
+DRAFT_DROPPED = "mixture.draft=dropped"
+CRITIQUE_DROPPED = "mixture.critique=dropped"
+LESS = frozenset((DRAFT_DROPPED, CRITIQUE_DROPPED))
 #: Longest critique, in tokens.
 CRITIQUE_TOKENS = 2048
 #: Of a request, what is for its one answer alone.
