@@ -39,7 +39,7 @@ SPOOLS: dict[str, type[Spool]] = {"process": Spool, "disk": DiskSpool}
 _YOUNG = 5000
 #: What the allocator may keep of memory that is free, and from what size on it maps each block by
 #: itself, in bytes. With its own choice (128 KB, growing) it gives back after a large body what the
-#: next one needs: the kernel then clears 2,000 pages for 1 MB, a third of all that such a call takes.
+#: next one needs: the kernel then clears 800 pages for 1 MB, a third of all that such a call takes.
 _KEPT_FREE, _MAPPED = 32 << 20, 8 << 20
 #: Their names for `mallopt`, from malloc.h.
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
