@@ -21,17 +21,16 @@ class Shape:
 
     def __init__(self) -> None:
         self._head = self._tail = self._our_head = self._our_tail = b""
+        #: Bytes of both, 0 where none is known.
         self._least = 0
         #: Events learnt since one was found again.
         self._fruitless = 0
 
     def renamed(self, data: bytes) -> bytes | None:
         """Return an event of this shape with our name of the model, None for any other bytes."""
-        head, tail = self._head, self._tail
-        if not (head and data.startswith(head) and data.endswith(tail)):
-            return None
-        text = data[len(head) : -len(tail)]
-        if len(data) < self._least or text.find(b'"') >= 0:
+        # Methods of one argument: those of more parse theirs, which takes as long as all else.
+        text = data.removeprefix(self._head).removesuffix(self._tail)
+        if len(text) + self._least != len(data) or text.partition(b'"')[1] or not self._least:
             return None
         self._fruitless = 0
         return self._our_head + text + self._our_tail
@@ -53,4 +52,5 @@ class Shape:
 
     def forget(self) -> None:
         """Know no event any more."""
-        self._head = b""
+        self._head = self._tail = b""
+        self._least = 0
