@@ -14,6 +14,8 @@ import redis_server
 from typing_extensions import override
 
 from standpipe.calls.cache import entry as entries
+from standpipe.calls.cache import redis_shelf
+from standpipe.calls.cache import shelf as shelves
 from standpipe.calls.cache.cache import Cache, Place
 from standpipe.calls.cache.entry import Entry
 from standpipe.calls.cache.front import FRESH_S, Front
@@ -268,6 +270,13 @@ def project(store: Store) -> Project:
 def redis() -> Iterator[redis_server.Server]:
     with redis_server.running() as server:
         yield server
+
+
+@pytest.fixture(autouse=True)
+def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    # A machine on which much else is tested may be slow.
+    monkeypatch.setattr(redis_shelf, "TIMEOUT_S", float(WITHIN_S))
+    monkeypatch.setattr(shelves, "LOOK_S", float(WITHIN_S))
 
 
 Opened = Callable[[int], StoreShelf | RedisShelf]
