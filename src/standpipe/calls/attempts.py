@@ -144,13 +144,22 @@ async def _once(call: Call, turn: Turn, key: ProviderKey, outgoing: Outgoing) ->
     try:
         answer = await turn.upstream.transport.send(request)
     except ApiError as error:
-        call.attempts.append(_attempt(turn, key, started, span, error=error.message))
+        call.attempts.append(_unanswered(turn, key, started, span, error.message))
         raise
     except asyncio.CancelledError:
-        call.attempts.append(_attempt(turn, key, started, span, error=GIVEN_UP))
+        call.attempts.append(_unanswered(turn, key, started, span, GIVEN_UP))
         raise
-    first_byte_us = answer.first_byte_us
-    noted = _attempt(turn, key, started, span, status=answer.status, first_byte_us=first_byte_us)
+    target = turn.target
+    noted = Attempt(
+        target.provider,
+        target.model,
+        started,
+        answer.status,
+        None,
+        answer.first_byte_us,
+        key.place,
+        span,
+    )
     if answer.status == 200:
         call.attempts.append(noted)
         return answer
@@ -188,26 +197,11 @@ async def _error(answer: Answer, provider: Provider, key: ProviderKey) -> ApiErr
     return provider.dialect.error(answer.status, headers, body, provider.name)
 
 
-def _attempt(
-    turn: Turn,
-    key: ProviderKey,
-    started: int,
-    span: str | None,
-    *,
-    status: int | None = None,
-    error: str | None = None,
-    first_byte_us: int | None = None,
+def _unanswered(
+    turn: Turn, key: ProviderKey, started: int, span: str | None, error: str
 ) -> Attempt:
-    return Attempt(
-        provider=turn.target.provider,
-        model=turn.target.model,
-        started_at=started,
-        status=status,
-        error=error,
-        first_byte_us=first_byte_us,
-        key=key.place,
-        span=span,
-    )
+    target = turn.target
+    return Attempt(target.provider, target.model, started, error=error, key=key.place, span=span)
 
 
 def _pause(error: ApiError) -> float | None:

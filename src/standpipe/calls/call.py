@@ -10,7 +10,6 @@ from typing import Literal, Protocol
 import msgspec
 from typing_extensions import override
 
-from standpipe.calls import incoming as control
 from standpipe.calls.callers import Caller
 from standpipe.calls.incoming import Incoming
 from standpipe.calls.reply import Headers, Reply
@@ -171,7 +170,7 @@ class Call(msgspec.Struct, eq=False):
             completion_id=self.decoder.completion_id if self.decoder else None,
             metadata=self.metadata,
             logged=self.logged,
-            user_agent=control.text(self.incoming.user_agent),
+            user_agent=self.incoming.told.user_agent,
             kind=self.kind,
             attempts=tuple(self.attempts) if len(self.attempts) > 1 else (),
         )
@@ -179,6 +178,7 @@ class Call(msgspec.Struct, eq=False):
     def record(self) -> Record:
         """Return the record of the call as it stands now."""
         response = b"".join(self.pieces) or None
+        request, target, told = self.request, self.target, self.incoming.told
         # By place as far as it must be: where arguments and twice the names are over 30, Python
         # builds a dictionary of the names first, and the call takes five times as long.
         record = Record(
@@ -192,25 +192,23 @@ class Call(msgspec.Struct, eq=False):
             self.status,
             self.logged,
             self.first_byte_at,
-            self.request.model if self.request else None,
-            self.target.provider if self.target else None,
-            self.model_name or (self.target.model if self.target else None),
+            request.model if request else None,
+            target.provider if target else None,
+            self.model_name or (target.model if target else None),
             self.error,
-            self.request is not None and self.request.stream,
+            request is not None and request.stream,
             self.metadata,
             tuple(self.attempts),
-            self.told,
-            control.text(self.incoming.user_agent),
-            traceparent=control.text(self.incoming.traceparent),
-            retry_count=control.retry_count(self.incoming),
-            request=self.body if self.logged else None,
+            self.fidelity + self.withheld,
+            told.user_agent,
+            told.traceparent,
+            told.retries,
+            self.parent,
+            self.cache == "hit",
+            self.body if self.logged else None,
+            self.form,
             response=response if self.logged else None,
-            response_form=self.form,
         )
-        if self.cache == "hit":
-            record = msgspec.structs.replace(record, cache_hit=True)
-        if self.parent is not None:
-            record = msgspec.structs.replace(record, parent=self.parent)
         if self.decoder is not None:
             record = _with_stream(record, self.decoder)
         for each in self.attempts:

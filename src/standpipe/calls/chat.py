@@ -217,6 +217,10 @@ class Chat(Lifetime[ChatRequest]):
 
     def _at(self, call: Call, request: ChatRequest, reply: Reply, turn: Turn) -> Awaitable[None]:
         """Serve the call at the target whose turn it is."""
+        takes_all = turn.upstream.provider.takes_all
+        if takes_all and not turn.target.parameters and call.incoming.fidelity is None:
+            call.fidelity = ()
+            return self._pass(call, request, turn, reply)
         plan = _plan(call, request, turn.target, turn.upstream)
         if plan.emulated:
             return self._emulate(call, Emulation(plan), turn, reply)
@@ -271,7 +275,9 @@ class Chat(Lifetime[ChatRequest]):
             self._decide(call, wanted, store=None)
             raise
         self._decide(call, wanted, store=request.store)
-        call.metadata = control.tagged(request.metadata, call.incoming)
+        call.metadata = request.metadata
+        if call.incoming.tags:
+            call.metadata = control.tagged(call.metadata, call.incoming)
         if call.incoming.criteria is not None or "criteria" in request.fields:
             return self._to_judge(call, request)
         return request
@@ -293,7 +299,10 @@ class Chat(Lifetime[ChatRequest]):
         call.first_byte_at = now_us()
         whole = provider.dialect.completion(raw, request)
         call.provider_model = whole.provider_model
-        await self._whole(call, _completed(whole.body, call, provider), reply)
+        body = whole.body
+        if not provider.dialect.passes_unknown:
+            body = _completed(body, call, provider)
+        await self._whole(call, body, reply)
 
     async def _relay_stream(
         self, call: Call, request: ChatRequest, provider: Provider, answer: Answer, reply: Reply

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+from typing import NamedTuple
+
 import msgspec
 from typing_extensions import override
 
@@ -41,8 +44,20 @@ MOST_FALLBACKS = 10
 KEPT = 256
 
 
-class Incoming(msgspec.Struct):
-    """The headers of one request that mean something; None for those that did not come."""
+class Told(NamedTuple):
+    """Headers as a record keeps them."""
+
+    user_agent: str | None
+    traceparent: str | None
+    #: How often the client says it has tried before.
+    retries: int | None
+
+
+class Incoming(msgspec.Struct, dict=True):
+    """The headers of one request that mean something; None for those that did not come.
+
+    They are those of the next request too, where that has the same head.
+    """
 
     authorization: bytes | None = None
     #: Where Anthropic's clients send a key; only the messages route takes it from there.
@@ -66,10 +81,15 @@ class Incoming(msgspec.Struct):
         # The headers hold the caller's key.
         return "Incoming()"
 
-    @property
+    @functools.cached_property
     def token(self) -> bytes | None:
         """The caller's key as it was sent, None without one."""
         return token_of(self.authorization) or self.api_key
+
+    @functools.cached_property
+    def told(self) -> Told:
+        """What a record keeps of them."""
+        return Told(text(self.user_agent), text(self.traceparent), retry_count(self))
 
 
 def token_of(authorization: bytes | None) -> bytes | None:
@@ -97,7 +117,7 @@ def read(headers: list[tuple[bytes, bytes]]) -> Incoming:
 
 def wants_log(incoming: Incoming) -> bool | None:
     """Return what `op-log-request` says; None if it is absent or empty, BadRequest if unclear."""
-    value = (incoming.log_request or b"").strip()
+    value = incoming.log_request and incoming.log_request.strip()
     if not value:
         return None
     if value.lower() in (b"true", b"false"):

@@ -37,21 +37,17 @@ class Keeper:
     def promise(self, size: int, *, logged: bool) -> int:
         """Promise room to the record of a call with a request of that size; return the bytes.
 
+        The spool's `release` gives them back, if there are any.
         Fewer where there is no room: for the numbers alone, or 0. Raises Unavailable where the text
         must be kept and such calls are refused; the others go on.
         """
         need = size + ANSWER_BYTES if logged else NUMBERS_BYTES
         must = logged and self._when_full == "refuse"
-        if not (must and self.spool.is_failing()) and self.spool.reserve(need):
+        if not (must and self.spool.waits and self.spool.is_failing()) and self.spool.reserve(need):
             return need
         if must:
             raise self._refused()
         return NUMBERS_BYTES if logged and self.spool.reserve(NUMBERS_BYTES) else 0
-
-    def release(self, promised: int) -> None:
-        """Give back what was promised."""
-        if promised:
-            self.spool.release(promised)
 
     async def redacted(self, record: Record) -> Record:
         """Return a record as it may be kept, from a thread of its own."""

@@ -58,6 +58,8 @@ class Lifetime(ABC, Generic[Asked]):
         self._gate = gate
         self._contents, self._secrets = keeper.contents, keeper.contents.secrets
         self._logging_default = logging_default
+        #: What becomes of the text of a call that says nothing of it.
+        self._logs = self._logged(header=None, store=None, read_only=False)
         self._content = content
         self._ids = Ids()
         #: A model's name as a header has it; few models are asked again and again.
@@ -78,7 +80,11 @@ class Lifetime(ABC, Generic[Asked]):
         text must be kept and the spool has no room for it.
         """
         call.content = call.caller.content or self._content
-        asked = self._asked(call)
+        asked: Asked | Exception
+        try:
+            asked = self._read(call)
+        except Exception as error:  # noqa: BLE001 (raised again once its record has room)
+            asked = error
         if call.content == "none" and self._contents.drops(call.metadata):
             call.withheld += ("metadata=dropped",)
         call.promised = self._keeper.promise(len(call.body), logged=call.logged)
@@ -93,20 +99,14 @@ class Lifetime(ABC, Generic[Asked]):
         finally:
             if not call.kept:
                 self._keep_now(call)
-            self._keeper.release(call.promised)
+            if call.promised:
+                self._keeper.spool.release(call.promised)
         return call.id
 
     def _call(self, incoming: Incoming, caller: Caller, body: bytes, kind: Kind) -> Call:
         """Return what a request becomes."""
         at = now_us()
         return Call(incoming, caller, body, kind, None, self._ids.new(at), at)
-
-    def _asked(self, call: Call) -> Asked | Exception:
-        """Read the call; what is wrong with it is answered once its record has room."""
-        try:
-            return self._read(call)
-        except Exception as error:  # noqa: BLE001 (raised again, where errors are answered)
-            return error
 
     async def _broken(self, call: Call, error: BaseException, reply: Reply) -> None:
         """Answer what ended a call, or raise it again where nobody can be told."""
@@ -129,12 +129,16 @@ class Lifetime(ABC, Generic[Asked]):
         if call.content == "none":
             call.withheld = policy.withheld(call.content, header=wanted, store=store)
             return
-        call.logged = policy.logged(
-            self._logging_default,
-            header=wanted,
-            store=store,
-            read_only=call.caller.read_only,
-            fine_tuned=False,
+        read_only = call.caller.read_only
+        if wanted is None and store is None and not read_only:
+            call.logged = self._logs
+        else:
+            call.logged = self._logged(header=wanted, store=store, read_only=read_only)
+
+    def _logged(self, *, header: bool | None, store: bool | None, read_only: bool) -> bool:
+        default = self._logging_default
+        return policy.logged(
+            default, header=header, store=store, read_only=read_only, fine_tuned=False
         )
 
     async def _whole(self, call: Call, body: bytes, reply: Reply) -> None:
@@ -143,10 +147,14 @@ class Lifetime(ABC, Generic[Asked]):
             # It was received: if its client leaves now, the record says so and what it used.
             call.pieces = [body]
             return
-        body = self._secrets.hide(body)
+        if self._secrets.are_in(body):
+            body = self._secrets.hide(body)
         call.pieces.append(body)
         call.outcome, call.status = "complete", 200
-        await self._keep(call)
+        if call.content == "redacted" or self._keeper.spool.waits:
+            await self._keep(call)
+        else:
+            self._keep_now(call)
         await reply.whole(200, [JSON, *self._names(call)], body)
 
     def _write(self, call: Call, events: bytes, reply: Reply) -> Awaitable[None]:
@@ -211,13 +219,14 @@ class Lifetime(ABC, Generic[Asked]):
     def _names(self, call: Call) -> Headers:
         """Return the headers that say which call and which model it was."""
         headers: Headers = [(b"x-request-id", call.id.encode())]
-        if (model := call.model_name) and (name := self._shown(model)) is not None:
+        model = call.decoder.provider_model if call.decoder else call.provider_model
+        if model and (name := self._shown(model)) is not None:
             headers.append((b"standpipe-model", name))
         headers += call.rates
         if call.cache is not None:
             headers.append((b"standpipe-cache", call.cache.encode()))
-        if call.told:
-            headers.append((b"standpipe-fidelity", ", ".join(call.told).encode()))
+        if told := call.fidelity + call.withheld:
+            headers.append((b"standpipe-fidelity", ", ".join(told).encode()))
         return headers
 
     def _show(self, model: str) -> bytes | None:
@@ -265,7 +274,8 @@ class Lifetime(ABC, Generic[Asked]):
         try:
             self._keeper.keep_now(kept, call.promised, payload)
         finally:
-            self._gate.settle(call)
+            if call.is_held:
+                self._gate.settle(call)
 
 
 def error_headers(error: ApiError, call: Call | None = None) -> Headers:

@@ -90,6 +90,11 @@ class Provider(msgspec.Struct, frozen=True, dict=True):
         """The features that it does not have by itself, in the order of their table."""
         return tuple(name for name in FEATURES if self.word(name) != "native")
 
+    @functools.cached_property
+    def takes_all(self) -> bool:
+        """It has every feature by itself, and is sent what we do not know."""
+        return self.dialect.passes_unknown and not self.lacking
+
     def word(self, feature: str) -> Fidelity:
         """Return what becomes of a feature; what no table names is native."""
         return self.fidelity.get(feature) or self.dialect.fidelity.get(feature, "native")

@@ -52,9 +52,8 @@ class KnownSecrets:
         # Every record and every piece of a stream comes here: so there is a loop, and `partition`,
         # which takes one argument. `find` parses its own, which takes as long as to look through
         # 300 bytes, and `in` takes bytes for a number first and raises: three times that.
-        data = data if end is None else data[:end]
         for secret in self._written if own is None else (*self._written, *_forms(own)):
-            if data.partition(secret)[1]:
+            if data.partition(secret)[1] and (end is None or data.find(secret, 0, end) >= 0):
                 return True
         return False
 
@@ -73,7 +72,7 @@ def _forms(secret: bytes) -> tuple[bytes, ...]:
     """Return a secret as a text and, where that is another, as JSON has it; none if it is short."""
     if len(secret) < LEAST:
         return ()
-    if secret.find(b'"') < 0 and secret.find(b"\\") < 0:
+    if not (secret.partition(b'"')[1] or secret.partition(b"\\")[1]):
         return (secret,)
     return secret, secret.replace(b"\\", b"\\\\").replace(b'"', b'\\"')
 

@@ -6,6 +6,7 @@ the wire; the drain folds and parses them. Nothing here is SQL or JSON of any AP
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Literal
 
@@ -147,9 +148,8 @@ _encoder = msgspec.msgpack.Encoder()
 _decoder: msgspec.msgpack.Decoder[Frame] = msgspec.msgpack.Decoder(Frame)
 
 
-def encode(frame: Frame) -> bytes:
-    """Return the spool's payload of a frame."""
-    return _encoder.encode(frame)
+#: Returns the spool's payload of a frame.
+encode: Callable[[Frame], bytes] = _encoder.encode
 
 
 def decode(payload: bytes) -> Frame:
