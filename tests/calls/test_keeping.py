@@ -56,7 +56,7 @@ def test_calls_whose_text_has_no_room_are_refused_and_the_others_go_on(spool: Sp
             keeper.promise(0, logged=True)
         assert refused.value.retry_after
         assert keeper.promise(0, logged=False) == 0
-        keeper.release(promised[0])
+        spool.release(promised[0])
         assert keeper.promise(0, logged=False) == NUMBERS_BYTES
     assert spool.records_refused == 1
 
@@ -66,7 +66,7 @@ def test_calls_that_are_to_be_counted_go_on_with_less_room(spool: Spool) -> None
     with full_disk():
         assert keeper.promise(ANSWER_BYTES, logged=True) == 2 * ANSWER_BYTES
         assert keeper.promise(0, logged=True) == 0
-        keeper.release(2 * ANSWER_BYTES)
+        spool.release(2 * ANSWER_BYTES)
         assert keeper.promise(2 * ANSWER_BYTES, logged=True) == NUMBERS_BYTES
     assert spool.records_refused == 0
 

@@ -37,9 +37,9 @@ class Keeper:
     def promise(self, size: int, *, logged: bool) -> int:
         """Promise room to the record of a call with a request of that size; return the bytes.
 
-        The spool's `release` gives them back, if there are any.
         Fewer where there is no room: for the numbers alone, or 0. Raises Unavailable where the text
-        must be kept and such calls are refused; the others go on.
+        must be kept and such calls are refused; the others go on. What is promised is given back by
+        the spool's `release`.
         """
         need = size + ANSWER_BYTES if logged else NUMBERS_BYTES
         must = logged and self._when_full == "refuse"
