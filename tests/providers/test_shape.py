@@ -40,6 +40,34 @@ def test_event_that_differs_in_its_text_is_known(text: str) -> None:
     assert learnt(event(" a")).renamed(same) == same.replace(THEIRS, OURS)
 
 
+@pytest.mark.parametrize("text", ["", " b", "a, b: {c}"])
+@pytest.mark.parametrize("padding", ["", "x", "Ab3xYz09"])
+def test_event_that_differs_in_its_padding_too_is_known(text: str, padding: str) -> None:
+    same = event(text, obfuscation=padding)
+    first = event(" a", obfuscation="aB")
+    assert learnt(first).renamed(same) == same.replace(THEIRS, OURS)
+    behind = b'data: {"obfuscation":"%b","content":"a","model":"theirs"}\n\n'
+    assert learnt(behind % b"x").renamed(behind % b"y") is None
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        event("a"),
+        event("a", obfuscation='"'),
+        event('a "quote"', obfuscation="x"),
+        event("a", finish="stop", obfuscation="x"),
+        event("a", usage={"prompt_tokens": 1}, obfuscation="x"),
+        event("a", obfuscation="x", usage={"prompt_tokens": 1}),
+        event("a", obfuscation="x") + event("b", obfuscation="y"),
+        event("a", obfuscation=["x"]),
+        event("a", obfuscation="x")[:-1],
+    ],
+)
+def test_any_other_event_than_a_padded_one_is_not(other: bytes) -> None:
+    assert learnt(event(" a", obfuscation="aB")).renamed(other) is None
+
+
 @pytest.mark.parametrize(
     "other",
     [
@@ -82,11 +110,14 @@ _texts = st.text('ab"\\{}:,\n\u00e9 ', max_size=6)
 _finishes = st.sampled_from([None, None, None, "stop"])
 
 
-@given(st.lists(st.tuples(_texts, _finishes), max_size=12), st.integers(1, 60))
+_paddings = st.sampled_from([{}, {}, {"obfuscation": "x"}, {"obfuscation": 'a"b'}])
+
+
+@given(st.lists(st.tuples(_texts, _finishes, _paddings), max_size=12), st.integers(1, 60))
 def test_stream_is_what_its_events_are_one_by_one(
-    said: list[tuple[str, str | None]], size: int
+    said: list[tuple[str, str | None, dict[str, str]]], size: int
 ) -> None:
-    events = [event(text, finish=finish) for text, finish in said]
+    events = [event(text, finish=finish, **padding) for text, finish, padding in said]
     stream = b"".join(events)
     told = decoder()
     pieces = [told.feed(stream[at : at + size]) for at in range(0, len(stream), size)]
@@ -97,7 +128,7 @@ def test_stream_is_what_its_events_are_one_by_one(
     found = [easily.easy(each) or easily.feed(each) for each in events]
     assert b"".join(found) == stream.replace(THEIRS, OURS)
     for each in (told, alone, easily):
-        assert _is_whole(each) == any(finish for _, finish in said)
+        assert _is_whole(each) == any(finish for _, finish, _ in said)
 
 
 def _is_whole(told: EventDecoder[bytes]) -> bool:
