@@ -76,6 +76,15 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Standpipe]:
             yield running
 
 
+#: What runs in the background, as tests may, inherits that Ctrl-C is ignored.
+HEARS_CTRL_C = """
+import signal
+from standpipe.cli import main
+signal.signal(signal.SIGINT, signal.default_int_handler)
+main()
+"""
+
+
 class Bench:
     """Runs the command with a key of a server."""
 
@@ -97,7 +106,7 @@ class Bench:
 
     def start(self, file: Path, *more: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
-            [sys.executable, "-m", "standpipe", *self._arguments(file), *more],
+            [sys.executable, "-c", HEARS_CTRL_C, *self._arguments(file), *more],
             env=self._cli.environment(**self._settings),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -231,6 +240,20 @@ def test_table_has_columns_for_judges_and_costs_where_there_are_any(
     assert "$0.1" in full
     assert "better than one answer by 0.100, for 3.0 times the tokens" in bare
     assert "--worth" in bare
+
+
+def test_drawing_takes_the_room_that_is_left(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def drawn(columns: int) -> int:
+        monkeypatch.setenv("COLUMNS", str(columns))
+        row = shown(capsys, figure(0.1, 0.05, 0.15)).splitlines()[1]
+        assert "…" not in row
+        return sum(map(row.count, "·─●"))
+
+    assert drawn(200) == drawn(120) == 40
+    assert 11 <= drawn(80) < 40
+    assert drawn(65) == 0
 
 
 def test_gain_that_may_be_none_is_told_as_none(capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
 import typer
@@ -86,7 +86,7 @@ def bench(
     picks, says = best_of_asking.versions(settings, [criterion, worth or criterion])
     asked = best_of_asking.Asked(picks, says, model, samples, temperature)
     kept = Kept(resume)
-    _write(out, b"")  # what cannot be written is told before anything is paid for
+    _write(out, b"", mode="ab")  # what cannot be written is told before anything is paid for
     with _progress(len(prompts)) as tell:
         done = best_of_asking.ask(settings, prompts, asked, parallel, kept, tell=tell)
     if done.scored:
@@ -129,10 +129,11 @@ def _early(done: Done, *, is_kept: bool) -> str:
     return f"{done.stopped}: {left:,} of {done.prompts:,} prompts were not asked to the end; {on}"
 
 
-def _write(out: Path | None, text: bytes) -> None:
+def _write(out: Path | None, text: bytes, mode: Literal["wb", "ab"] = "wb") -> None:
     try:
         if out is not None:
-            out.write_bytes(text)
+            with out.open(mode) as opened:
+                opened.write(text)
     except OSError as error:
         raise ConfigError(f"{out} cannot be written: {error.strerror}") from error
 

@@ -29,8 +29,8 @@ _PATH = "/api/v1/chat/completions"
 #: Seconds that judges may take, and those that all of an answer may: nobody waits for it here.
 _JUDGING_S = 600
 _PATIENCE_S = 1800.0
-#: What is so for each of the prompts: the key, its budget, a name that there is not.
-_OF_ALL = frozenset((401, 402, 403, 404))
+#: What is so for each of the prompts: the key's rights, its budget, a name that there is not.
+_OF_ALL = frozenset((402, 403, 404))
 #: What is asked again after the pause that the answer tells, and how often.
 _LATER = frozenset((429, 503))
 _AGAIN = 5

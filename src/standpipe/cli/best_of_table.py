@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
 Json = dict[str, Any]
 
+_RANGE = "95 %"
+_SCALE = "From 0 to 1"
+#: Characters of the drawing, at most.
 _PLOT = 40
 #: Of fewer prompts a bootstrap makes intervals that are too narrow.
 _FEW = 30
@@ -34,23 +37,32 @@ def line(gain: Gain, spent: Spent) -> Json:
 def show(told: Json) -> None:
     """Print a table of it, and in words what it comes to."""
     console = output.console()
-    results = told["results"]
-    judged = ["Judge's"] if any(each["judge_tokens"] for each in results) else []
-    costs = ["Cost"] if any(each["cost"] is not None for each in results) else []
-    figures = ("n", "Worth", "Gain over 1", "Tokens", *judged, *costs)
-    table = output.table(
-        *("n", "Worth", "95 %", "Gain over 1", "95 %", "Tokens", *judged, *costs, "From 0 to 1"),
-        right=figures,
-        elastic=("From 0 to 1",),
+    head, *rows = _cells(told["results"])
+    figures = tuple(name for name in head if name != _RANGE)
+    left = console.width - sum(
+        max(map(len, column)) + 2 for column in zip(head, *rows, strict=True)
     )
-    for each in results:
-        tokens = [f"{each['judge_tokens']:,.0f}"] if judged else []
-        cost = ["" if each["cost"] is None else f"${each['cost']}"] if costs else []
-        more = (f"{each['tokens']:,.0f}", *tokens, *cost, plot(**each["worth"]))
-        table.add_row(*map(output.cell, (str(each["n"]), *_worth(each), *more)))
+    width = min(left, _PLOT)
+    table = output.table(*head, *([_SCALE] if width >= len(_SCALE) else []), right=figures)
+    for cells, each in zip(rows, told["results"], strict=True):
+        drawn = [plot(**each["worth"], width=width)] if width >= len(_SCALE) else []
+        table.add_row(*map(output.cell, (*cells, *drawn)))
     console.print(table)
     for text in (_verdict(told), *_notes(told)):
         console.print(output.folded(text))
+
+
+def _cells(results: list[Json]) -> list[list[str]]:
+    """Return the names of the columns and the cells of each row, without what is nowhere told."""
+    is_judged = any(each["judge_tokens"] for each in results)
+    is_priced = any(each["cost"] is not None for each in results)
+    more = [*(["Judge's"] if is_judged else []), *(["Cost"] if is_priced else [])]
+    cells = [["n", "Worth", _RANGE, "Gain over 1", _RANGE, "Tokens", *more]]
+    for each in results:
+        tokens = [f"{each['judge_tokens']:,.0f}"] if is_judged else []
+        cost = ["" if each["cost"] is None else f"${each['cost']}"] if is_priced else []
+        cells.append([str(each["n"]), *_worth(each), f"{each['tokens']:,.0f}", *tokens, *cost])
+    return cells
 
 
 def _worth(result: Json) -> tuple[str, ...]:
@@ -66,10 +78,10 @@ def _range(figure: Json, form: str) -> str:
     return f"{figure['low']:{form}} to {figure['high']:{form}}"
 
 
-def plot(mean: float, low: float, high: float) -> str:
+def plot(mean: float, low: float, high: float, *, width: int = _PLOT) -> str:
     """Return a line that shows where from 0 to 1 a figure and its interval are."""
-    place, first, last = (round(min(1.0, max(0.0, at)) * (_PLOT - 1)) for at in (mean, low, high))
-    marks = ["·"] * _PLOT
+    place, first, last = (round(min(1.0, max(0.0, at)) * (width - 1)) for at in (mean, low, high))
+    marks = ["·"] * width
     marks[first : last + 1] = "─" * (last + 1 - first)
     marks[place] = "●"
     return "".join(marks)

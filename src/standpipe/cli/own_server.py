@@ -14,6 +14,7 @@ from standpipe.errors import ConfigError
 
 #: A judge may think for minutes.
 _PATIENCE_S = 600
+_UNKNOWN_KEY = 401
 
 
 class Answer(NamedTuple):
@@ -28,7 +29,8 @@ class Answer(NamedTuple):
 def post(settings: Settings, path: str, body: dict[str, Any]) -> dict[str, Any]:
     """Return what the server at the configured address answers to a POST.
 
-    Raises ConfigError without a key, without a server, and with the message of its error.
+    Raises ConfigError without a key that it knows, without a server, and with the message of its
+    error.
     """
     answer = ask(settings, path, body)
     if answer.status != 200:
@@ -46,7 +48,8 @@ def ask(
 ) -> Answer:
     """Return what the server answers to a POST with `more` headers, an error of its own too.
 
-    Raises ConfigError without a key, and without a server that answers within `patience` seconds.
+    Raises ConfigError without a key that it knows, and without one that answers within `patience`
+    seconds.
     """
     if settings.first_key is None:
         raise ConfigError("this asks the running server: give a key of it as STANDPIPE_API_KEY")
@@ -56,16 +59,18 @@ def ask(
         "content-type": "application/json",
         **(more or {}),
     }
+    place = f"{connection.host}:{connection.port}"
     try:
         connection.request("POST", path, msgspec.json.encode(body), headers)
         answer = connection.getresponse()
         said = msgspec.json.decode(answer.read(), type=dict[str, Any])
     except (OSError, http.client.HTTPException, msgspec.DecodeError) as error:
-        place = f"{connection.host}:{connection.port}"
         message = f"no Standpipe answers at {place}: {error}; start one by `standpipe serve`"
         raise ConfigError(message) from error
     finally:
         connection.close()
+    if answer.status == _UNKNOWN_KEY:
+        raise ConfigError(f"the server at {place} does not know the key in STANDPIPE_API_KEY")
     named = {name.lower(): value for name, value in answer.getheaders()}
     return Answer(answer.status, named, said)
 
