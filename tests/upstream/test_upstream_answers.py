@@ -99,7 +99,7 @@ def test_taker_and_reader_together_have_the_whole_in_order(
 
 def test_taker_is_asked_only_while_the_reader_waits() -> None:
     async def main() -> None:
-        answer = Answer(Unsourced())
+        answer = Answer(Unsourced(), asyncio.get_running_loop())
         taken: list[bytes] = []
         answer.taker = lambda data: not taken.append(data)  # type: ignore[func-returns-value]
 

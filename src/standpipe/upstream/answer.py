@@ -38,6 +38,7 @@ class Answer:
         "_closed",
         "_decoder",
         "_error",
+        "_loop",
         "_source",
         "_started_ns",
         "_waiter",
@@ -52,7 +53,7 @@ class Answer:
         "unread",
     )
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Source, loop: asyncio.AbstractEventLoop) -> None:
         self.status = 0
         #: Names in lower case, in the order they came.
         self.headers: list[tuple[bytes, bytes]] = []
@@ -67,6 +68,7 @@ class Answer:
         #: does not take it. Called in the connection's turn of the loop, so that the reader's task
         #: need not be woken; it must not raise.
         self.taker: Callable[[bytes], bool] | None = None
+        self._loop = loop
         self._source: Source | None = source
         self._started_ns = time.perf_counter_ns()
         self._closed = False
@@ -95,7 +97,7 @@ class Answer:
                     self._decoder.finish()
                 return b""
             try:
-                await self._arrival()
+                await self.arrival()
             except BaseException:
                 self.close()
                 raise
@@ -144,30 +146,34 @@ class Answer:
             self._source.resume()
         return data if decoder is None else decoder.feed(data)
 
-    def _arrival(self) -> asyncio.Future[None]:
+    # What follows is for the pool and the connection.
+
+    def arrival(self) -> asyncio.Future[None]:
         """Return what is done when there is news; raise why there will be none."""
         if self._error is not None:
             raise self._error
         if self._closed:
             raise RuntimeError("the answer is closed")
-        self._waiter = waiter = asyncio.get_running_loop().create_future()
+        # The loop is not asked for here: that is a system call.
+        self._waiter = waiter = self._loop.create_future()
         return waiter
 
-    # What follows is for the pool and the connection.
-
     async def wait_head(self) -> None:
-        """Wait for the head; raises Unreachable, Silent or NotACompletion."""
+        """Wait for the head; raises Unreachable or Silent."""
         try:
             while not self.headed:
-                await self._arrival()
-            encoding = self.header(b"content-encoding")
-            if encoding is None:
-                return
-            self._decoder = decoder_for(encoding)
+                await self.arrival()
         except BaseException:
             self.close()
             raise
-        self.headers = [header for header in self.headers if header[0] not in _ENCODED_ONLY]
+
+    def decode(self) -> None:
+        """Have the body decoded if it is encoded; NotACompletion if that can't be done."""
+        for name, value in self.headers:
+            if name == b"content-encoding":
+                self._decoder = decoder_for(value)
+                self.headers = [each for each in self.headers if each[0] not in _ENCODED_ONLY]
+                return
 
     def on_head(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
         """Take the head."""

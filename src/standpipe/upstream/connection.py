@@ -96,7 +96,7 @@ class Connection(asyncio.Protocol):
 
     def start(self, head: bytes, body: bytes) -> Answer:
         """Send a request and return its answer, which nothing has come of yet."""
-        self._answer = answer = Answer(self)
+        self._answer = answer = Answer(self, self._loop)
         self._started_at = self._seen_at = self._asked = self._loop.time()
         self._head_bytes = self._unsent = 0
         self._headers = []
