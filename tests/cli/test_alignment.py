@@ -7,6 +7,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import doubles
 import pytest
 import serving
 from command_line import CommandLine, RowAdder
@@ -168,6 +169,33 @@ def test_running_server_judges_and_the_report_tells(tmp_path: Path) -> None:
     assert "svg" in found.tags
     words = ("Aligned", "kappa", "v1", "v2", "<script>", "max: 60", "Judge: PASS (1).")
     assert [each for each in words if each not in found.said] == []
+
+
+def test_judge_that_prefers_what_it_is_shown_first_is_found_out(tmp_path: Path) -> None:
+    file = tmp_path / "rows.jsonl"
+    file.write_text("".join(line(f"Answer {n}") for n in range(6)))
+    said = json.dumps({"explanation": "It came first.", "better": "first"})
+    with doubles.scripted(said) as judge:
+        place = serving.provider("openai", judge.url, api_key='"sk-upstream"')
+        with serving.serving(tmp_path / "home", place) as server:
+            cli = CommandLine(server.home)
+            given = {
+                "STANDPIPE_API_KEY": server.key, "STANDPIPE_SERVER_PORT": str(server.port),
+            }  # fmt: skip
+            cli("criteria", "create", "best", "--model", "gpt-4o-mini", "--prompt", "Is it good?")
+            cli("criteria", "create", "brief", "--kind", "length", "--set", "max=9")
+            cli("criteria", "rows", "best", "--import", str(file))
+            probe = ("criteria", "probe", "best", "--pairs", "--rows", "8")
+            found = json.loads(cli(*probe, "--json", **given))
+            assert (found["places"]["pairs"], found["padding"]["rows"]) == (8, 6)
+            assert found["places"]["consistent"]["value"] == 0
+            assert (found["places"]["first"]["value"], found["places"]["real"]) == (1, True)
+            assert (found["padding"]["decided"], found["padding"]["real"]) == (0, False)
+            shown = cli(*probe, **given)
+            assert "the place sways it" in shown
+            assert "length may not sway it" in shown
+            refused = cli.fails("criteria", "probe", "brief", "--pairs", **given)
+            assert "no judge" in refused
 
 
 def test_nothing_judged_and_errors_are_said(

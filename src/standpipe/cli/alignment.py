@@ -164,6 +164,9 @@ def probe(
     most: Annotated[
         int, typer.Option("--rows", metavar="N", min=1, help="How many rows it is asked of.")
     ] = 30,
+    pairs: Annotated[
+        bool, typer.Option("--pairs", help="Have it choose between two answers instead.")
+    ] = False,
     passes: PassesOption = None,
     project: ProjectOption = None,
     as_json: JsonOption = False,
@@ -171,21 +174,32 @@ def probe(
 ) -> None:
     """Ask a judge again, and of answers with padding: whether chance or length sway it.
 
-    It is asked four times of each row, by the running server.
+    It is asked four times of each row, by the running server. With --pairs it is shown two answers
+    at a time, in both orders: whether place or length sway it.
     """
     from standpipe.cli import alignment_rows, probing
+    from standpipe.criteria import definition
+    from standpipe.criteria.definition import Judged
 
     settings = config.load(config_path)
     slug, _, version = name.partition("@")
     with of_project(config_path, project) as (store, project_id):
-        number = alignment_rows.version(criterion_named(store, project_id, slug), version)
+        criterion = criterion_named(store, project_id, slug)
+        number = alignment_rows.version(criterion, version)
         alignment_rows.check_key(settings, store, project_id)
-        found = _rows(store, project_id, slug)[:most]
-    said = probing.run(settings, f"{slug}@v{number}", found, passes)
+        found = _rows(store, project_id, slug)
+    full, show = f"{slug}@v{number}", probing.show
+    if pairs:
+        judge = definition.read((criterion.version(number) or criterion.latest).definition)
+        if not isinstance(judge, Judged):
+            raise ConfigError(f"{full} has no judge with a prompt: there is nothing to choose by")
+        said, show = probing.run_pairs(settings, full, judge, found, most), probing.show_pairs
+    else:
+        said = probing.run(settings, full, found[:most], passes)
     if as_json:
         output.print_json(said)
     else:
-        probing.show(said)
+        show(said)
 
 
 @commands.command()

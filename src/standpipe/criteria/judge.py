@@ -47,10 +47,10 @@ def request(definition: Judged, case: Case) -> Json:
     """Return the body of the call to a judge."""
     if isinstance(definition, Score):
         words = _SCORE_WORDS.format(low=definition.low, high=definition.high)
-        form, more = _form({"score": {"type": "number"}}), {}
+        answer, more = form({"score": {"type": "number"}}), {}
     else:
         words = _VERDICT_WORDS
-        form = _form({"verdict": {"type": "string", "enum": ["PASS", "FAIL"]}})
+        answer = form({"verdict": {"type": "string", "enum": ["PASS", "FAIL"]}})
         more = {"logprobs": True, "top_logprobs": 5}
     return {
         "model": definition.model,
@@ -58,7 +58,7 @@ def request(definition: Judged, case: Case) -> Json:
             {"role": "system", "content": _SYSTEM.format(verdict=words)},
             {"role": "user", "content": render(definition.prompt, case)},
         ],
-        "response_format": form,
+        "response_format": answer,
         **more,
         **limited(definition.parameters, MOST_TOKENS),
     }
@@ -82,7 +82,8 @@ def limited(parameters: Json, most: int) -> Json:
     return {"max_completion_tokens": most, **parameters}
 
 
-def _form(verdict: Json) -> Json:
+def form(verdict: Json) -> Json:
+    """Return the form of an answer: why, and then a verdict of these fields."""
     fields = {**_EXPLAINED, **verdict}
     schema = {
         "type": "object",
@@ -100,7 +101,7 @@ def verdict(definition: Judged, completion: Json) -> Verdict:
     choice, message = first(completion)
     if fault := _unusable(choice, message):
         return Failure(BAD_GATEWAY, fault, tokens)
-    said = _object(message.get("content"))
+    said = object_in(message.get("content"))
     try:
         if isinstance(definition, Score):
             return _scored(definition, msgspec.convert(said, _Scored), tokens)
@@ -127,7 +128,7 @@ def _unusable(choice: Json, message: Json) -> str | None:
     return reasons.get(str(choice.get("finish_reason")))
 
 
-def _object(content: Any) -> Any:
+def object_in(content: Any) -> Any:
     """Return the JSON object in a text, whatever stands around it; None if there is none."""
     text = content if isinstance(content, str) else ""
     try:
