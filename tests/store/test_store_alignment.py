@@ -7,7 +7,12 @@ from msgspec.structs import replace
 
 from standpipe.errors import BadRequest
 from standpipe.store import Project, Store, alignment
-from standpipe.store.alignment import AlignmentRow, AlignmentVerdict, NewAlignmentRow
+from standpipe.store.alignment import (
+    AlignmentRow,
+    AlignmentTally,
+    AlignmentVerdict,
+    NewAlignmentRow,
+)
 
 ROWS = [NewAlignmentRow("a", '{"output":{}}', "PASS"), NewAlignmentRow("b", "{}")]
 SAID = AlignmentVerdict(1, 0.75, "Why", None, 5)
@@ -72,6 +77,31 @@ def test_another_project_sees_and_changes_nothing(
     assert not filled.remove_alignment_row(other.id, "polite", "a")
     assert not filled.add_alignment_verdict(other.id, "polite", "a", SAID)
     assert rows(filled, project) == before
+
+
+def test_verdicts_are_counted_by_version_and_by_what_people_say(
+    filled: Store, project: Project, other: Project
+) -> None:
+    filled.add_alignment_rows(project.id, "polite", [replace(ROWS[1], id="c", judgement="PASS")])
+    for row, score in (("a", 0.5), ("b", 1.0), ("c", 0.4)):
+        filled.add_alignment_verdict(project.id, "polite", row, replace(SAID, score=score))
+    failed = AlignmentVerdict(2, None, None, "it hung", 5)
+    filled.add_alignment_verdict(project.id, "polite", "a", failed)
+    filled.change_project(project.id, {"alignment_bar": 0.25})
+    (criterion,) = filled.criteria(project.id)
+    # Nobody has said what the second row is.
+    first = AlignmentTally(criterion.id, 1, 0.25, "PASS", asked=2, judged=2, passed=1)
+    second = AlignmentTally(criterion.id, 2, 0.25, "PASS", asked=1, judged=0, passed=0)
+    found = filled.alignment_tallies(project.id, passes=0.5)
+    assert sorted(found, key=lambda each: each.number) == [first, second]
+    assert len(filled.alignment_tallies(None, ["polite"], passes=0.5)) == 2
+    assert filled.alignment_tallies(project.id, ["other"], passes=0.5) == []
+    assert filled.alignment_tallies(other.id, passes=0.5) == []
+    filled.judge_alignment_row(project.id, "polite", "b", "FAIL")
+    found = filled.alignment_tallies(project.id, ["polite"], passes=0.4)
+    assert {(each.number, each.judgement, each.passed) for each in found} == {
+        (1, "PASS", 2), (1, "FAIL", 1), (2, "PASS", 0),
+    }  # fmt: skip
 
 
 def test_set_goes_with_its_criterion(filled: Store, project: Project) -> None:
