@@ -43,7 +43,7 @@ class Front:
 
     def recall(self, asked: Asked) -> Entry | None:
         """Return the answer to exactly these words, None as `find` does."""
-        held = self._asked.get(asked)
+        held = self._asked.get(asked) if self._asked else None
         return None if held is None or held.until < self._clock() else held.entry
 
     def put(self, key: bytes, entry: Entry, asked: Asked | None = None) -> None:
