@@ -12,7 +12,7 @@ from types import TracebackType
 import msgspec
 from typing_extensions import override
 
-from standpipe.calls.call import Call, now_us
+from standpipe.calls.call import Call
 from standpipe.calls.provider_keys import ProviderKey, ProviderKeys
 from standpipe.calls.routes import Route, Target
 from standpipe.calls.standing import UNWATCHED, Standing
@@ -140,7 +140,7 @@ async def _once(call: Call, turn: Turn, key: ProviderKey, outgoing: Outgoing) ->
     span = secrets.token_hex(8) if turn.upstream.traced else None
     extra = outgoing.extra if span is None else outgoing.extra + _trace(call, span)
     request = Request("POST", outgoing.path, key.headers, outgoing.body, extra)
-    started = now_us()
+    started = time.time_ns() // 1000
     try:
         answer = await turn.upstream.transport.send(request)
     except ApiError as error:

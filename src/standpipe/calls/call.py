@@ -179,6 +179,8 @@ class Call(msgspec.Struct, eq=False):
         """Return the record of the call as it stands now."""
         response = b"".join(self.pieces) or None
         request, target, told = self.request, self.target, self.incoming.told
+        decoder = self.decoder
+        named = decoder.provider_model if decoder else self.provider_model
         # By place as far as it must be: where arguments and twice the names are over 30, Python
         # builds a dictionary of the names first, and the call takes five times as long.
         record = Record(
@@ -187,14 +189,14 @@ class Call(msgspec.Struct, eq=False):
             self.caller.project,
             self.caller.key,
             self.requested_at,
-            now_us(),
+            time.time_ns() // 1000,
             self.outcome,
             self.status,
             self.logged,
             self.first_byte_at,
             request.model if request else None,
             target.provider if target else None,
-            self.model_name or (target.model if target else None),
+            named or (target.model if target else None),
             self.error,
             request is not None and request.stream,
             self.metadata,
@@ -209,8 +211,8 @@ class Call(msgspec.Struct, eq=False):
             self.form,
             response=response if self.logged else None,
         )
-        if self.decoder is not None:
-            record = _with_stream(record, self.decoder)
+        if decoder is not None:
+            record = _with_stream(record, decoder)
         for each in self.attempts:
             if each.usage is not None:
                 record = _with_sum(_with_last(record, response, self.body))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import time
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
@@ -296,7 +297,7 @@ class Chat(Lifetime[ChatRequest]):
         self, call: Call, request: ChatRequest, provider: Provider, answer: Answer, reply: Reply
     ) -> None:
         raw = await answer.body(ANSWER_LIMIT)
-        call.first_byte_at = now_us()
+        call.first_byte_at = time.time_ns() // 1000
         whole = provider.dialect.completion(raw, request)
         call.provider_model = whole.provider_model
         body = whole.body

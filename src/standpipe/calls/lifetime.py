@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import functools
 import logging
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 from typing import Generic, TypeVar
@@ -105,7 +106,7 @@ class Lifetime(ABC, Generic[Asked]):
 
     def _call(self, incoming: Incoming, caller: Caller, body: bytes, kind: Kind) -> Call:
         """Return what a request becomes."""
-        at = now_us()
+        at = time.time_ns() // 1000
         return Call(incoming, caller, body, kind, None, self._ids.new(at), at)
 
     async def _broken(self, call: Call, error: BaseException, reply: Reply) -> None:

@@ -65,7 +65,9 @@ class Around(msgspec.Struct, frozen=True, eq=False):
         if not (body.endswith(self.after) and body.startswith(self.before)):
             return None
         messages = body[len(self.before) : len(body) - len(self.after)]
-        if not usual.are_messages(messages):
+        try:
+            usual.check_messages(messages)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return None
         bare = self.bare
         fields = bare.fields.copy()

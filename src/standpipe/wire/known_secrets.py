@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable
 from typing import Any, TypeVar
 
@@ -15,6 +16,8 @@ from standpipe.wire.record import Begin, Record
 MARK = "***"
 #: Characters of a secret, at least: what is shorter is a word that a keyless place was given.
 LEAST = 12
+#: Callers' secrets of which it is remembered how they are written.
+_REMEMBERED = 1024
 
 Kept = TypeVar("Kept", Record, Begin)
 
@@ -68,6 +71,7 @@ def _written(values: Iterable[str]) -> tuple[bytes, ...]:
     return tuple(sorted(forms, key=len, reverse=True))
 
 
+@functools.lru_cache(_REMEMBERED)
 def _forms(secret: bytes) -> tuple[bytes, ...]:
     """Return a secret as a text and, where that is another, as JSON has it; none if it is short."""
     if len(secret) < LEAST:

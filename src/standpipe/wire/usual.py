@@ -6,6 +6,7 @@ what does not pass may still be right, and is left to them. So they alone say wh
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, Literal
 
 import msgspec
@@ -59,7 +60,8 @@ class Usual(msgspec.Struct, frozen=True):
 NAMES = frozenset(Usual.__struct_fields__)
 
 _decoder = msgspec.json.Decoder(Usual)
-_messages = msgspec.json.Decoder(_Messages)
+#: Raises what a decoder raises for what is no JSON array of usual messages.
+check_messages: Callable[[bytes], object] = msgspec.json.Decoder(_Messages).decode
 
 
 def read(body: bytes) -> Usual | None:
@@ -79,12 +81,3 @@ def read(body: bytes) -> Usual | None:
         if "\0" in name or "\0" in value:
             return None
     return usual if usual.model.isprintable() else None
-
-
-def are_messages(data: bytes) -> bool:
-    """Tell a JSON array of usual messages."""
-    try:
-        _messages.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return False
-    return True
