@@ -200,3 +200,15 @@ def test_budget_counts_all_that_a_mixture_took(server: Standpipe, project: Proje
     statuses = [client.ask("POST", CHAT, body).status for _ in range(10)]
     # Each takes 36 micro-dollars: of 300, the ninth finds 12 left, and the tenth none.
     assert statuses == [200] * 9 + [402]
+
+
+def test_mixture_is_one_call_whose_tokens_all_count(server: Standpipe, project: Project) -> None:
+    token = server.cli("keys", "create", "--project", project.id).strip()
+    limits = ("--concurrent-calls", "1", "--tokens-per-minute", "10000")
+    server.cli("keys", "limit", token.split("_")[1], *limits)
+    client = Asker(server, token)
+    body = {"model": "panel", "messages": HI, "max_tokens": 9}
+    answers = [client.ask("POST", CHAT, body) for _ in range(2)]
+    assert [each.status for each in answers] == [200, 200]
+    one, two = (int(each.headers["x-ratelimit-remaining-tokens"]) for each in answers)
+    assert one - two == 9 * 4
