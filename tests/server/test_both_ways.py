@@ -403,6 +403,7 @@ def test_piece_is_passed_on_behind_the_head_and_while_the_client_reads(way: str)
                     stuck.set()
                     await reply.write(passed[-1])
             await reply.end(b"end")
+            assert not reply.pass_on(b"never")
 
         called = Called(answer, way)
         async with serving(called) as server:

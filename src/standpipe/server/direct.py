@@ -94,7 +94,7 @@ class DirectExchange(Exchange):
 
     def pass_on(self, data: bytes) -> bool:
         """Send a piece of a stream that has begun; False where that must wait, or is for nobody."""
-        if self._line.flow.write_paused or self.lost or not self.written:
+        if self._line.flow.write_paused or self.lost or self.complete or not self.written:
             return False
         self._line.transport.write(b"%x\r\n%b\r\n" % (len(data), data))
         return True
