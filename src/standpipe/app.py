@@ -105,7 +105,7 @@ def build(
     callers = Callers(store, grace=settings.store.key_grace)
     keeper = Keeper(spool, contents(settings), when_full=settings.spool.when_full)
     default, content = settings.logging.default, settings.logging.content
-    limiter = Limiter(worker_state.directory(settings.home) / SOCKET)
+    limiter = Limiter(worker_state.directory(settings.home) / SOCKET, spool.writer)
     chat = JudgedChat(
         *(dispatch, keeper),
         library=Library(store),

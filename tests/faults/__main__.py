@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import postgres
-from faults.nodes import EACH_KILLED, FORGOTTEN, REDIS_AWAY, Nodes, play_nodes
+from faults.nodes import EACH_KILLED, FORGOTTEN, LONG_AWAY, REDIS_AWAY, Nodes, play_nodes
 from faults.parity import Parity
 from faults.playing import play
 from faults.scenarios import LEDGER, SCENARIOS, Scenario
@@ -33,7 +33,7 @@ BEGIN, END = "<!-- results -->\n", "<!-- /results -->\n"
 #: The ledger comes last, since it has a table of its own.
 PLAYED: tuple[Scenario | Nodes, ...] = (
     *SCENARIOS,
-    *(EACH_KILLED, FORGOTTEN, REDIS_AWAY),
+    *(EACH_KILLED, LONG_AWAY, FORGOTTEN, REDIS_AWAY),
     LEDGER,
 )
 LONG = Scale(answers=200, away=30.0, calls=10_000)

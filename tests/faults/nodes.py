@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import random
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from uuid import uuid4
@@ -21,12 +22,12 @@ import postgres
 import redis_server
 from faults import blows
 from faults.clients import Call, together
-from faults.parity import Parity, compare
+from faults.parity import Parity, compare, cost
 from faults.playing import left_behind, told
 from faults.scenarios import LEDGER
 from faults.scene import Durability, Scale, Scene, configuration
 from faults.standing import ANSWER_TOKENS, Held, Standing, figures
-from misbehaving import Misbehaving, running
+from misbehaving import Misbehaving, bill, running
 from serving import KEY, PATIENCE, Standpipe, kill_tree
 from typing_extensions import override
 
@@ -35,14 +36,24 @@ from standpipe.limits.shared import LEASE_S
 from standpipe.store import Store, new_token
 from standpipe.store.rows import now_us
 from standpipe.store.usage import HOUR_US, UsageQuery
+from standpipe.wire.record import Usage
 
 #: A model that answers at once.
 WELL = "up:ok+bills"
 #: One that takes its time.
 SLOW = "up:slow:500+bills"
 AT_ONCE = 2
+#: What the calls of all who are held to limits say.
+_MORE = {"max_tokens": ANSWER_TOKENS}
 #: Seconds that Redis has to see the end of a lease.
 _AFTER_S = 1.0
+#: One that is answered while its node is told to be silent, and one that is never.
+SLOWER = "patient:slow:3000+bills"
+SILENT = "patient:silent+bills"
+#: Who is told to be silent with so many calls, each of which costs so many US dollars or more.
+AWAY = "away"
+_AWAY_CALLS = 8
+_DEAR = Decimal("0.0045")
 
 
 def everyone(scale: Scale) -> list[Held]:
@@ -55,6 +66,11 @@ def everyone(scale: Scale) -> list[Held]:
         Held("day", {"dollars_per_day": dollars}),
         Held("project", {"dollars_per_day": dollars, "concurrent_calls": 4}, "project"),
     ]
+
+
+def everyone_and_one(scale: Scale) -> list[Held]:
+    """Return these, and one whose calls are those of a node that stays away."""
+    return [*everyone(scale), Held(AWAY, {"dollars_per_day": "0.06"})]
 
 
 @dataclass
@@ -79,7 +95,7 @@ class Plan:
         token = KEY
         if chance.random() < 0.5:
             token = chance.choice(chance.choice(self.held).tokens)
-            found.more["max_tokens"] = ANSWER_TOKENS
+            found.more |= _MORE
         return KeyedCall(found.model, found.stream, found.leave, more=found.more, token=token)
 
 
@@ -91,8 +107,8 @@ class Pair:
     redis: redis_server.Server
     scale: Scale
     held: list[Held]
-    #: When nodes were killed, in microseconds since the epoch.
-    kills: list[int] = field(default_factory=list)
+    #: When a node was killed last, in seconds since the epoch; 0 for never.
+    killed_at: float = 0.0
     #: How often Redis has lost its memory.
     forgotten: int = 0
 
@@ -115,10 +131,24 @@ class Pair:
     async def kill(self, node: Scene) -> None:
         """Kill every process of a node at once, while clients call; start it again."""
         await node.answered()
-        await blows.crash(node)
-        self.kills.append(now_us())
+        await self.crash(node)
         await node.start_again()
         await node.answered()
+
+    async def crash(self, node: Scene) -> None:
+        """Kill every process of a node at once."""
+        await blows.crash(node)
+        self.killed_at = time.time()
+
+    async def until_leases_are_over(self) -> None:
+        """Return once Redis takes calls of a node that was killed for gone."""
+        over = self.killed_at + LEASE_S + _AFTER_S
+        await asyncio.sleep(max(0.0, over - time.time()))
+
+    async def place(self, node: Scene, calls: Sequence[Call]) -> None:
+        """Let calls of no crowd be placed all at once, and remembered."""
+        self.calls.extend(calls)
+        await together(node.server, calls)
 
 
 @dataclass(frozen=True)
@@ -130,6 +160,8 @@ class Nodes:
     #: Nodes die: see `Scenario`.
     breaks: bool
     databases: tuple[str, ...] = ("PostgreSQL",)
+    #: Who is held to limits.
+    held: Callable[[Scale], list[Held]] = everyone
     #: Clients of each node.
     clients: int = 10
 
@@ -169,7 +201,71 @@ async def redis_away(pair: Pair) -> None:
     await pair.until_seen(pair.seen + pair.scale.calls)
 
 
+async def kill_for_long(pair: Pair) -> None:
+    """Kill a node that has answered calls and told nobody; start it after the end of its leases.
+
+    Meanwhile the other one spends what is left of the same budget.
+    """
+    away, other = pair.nodes
+    (held,) = (each for each in pair.held if each.name == AWAY)
+    await pair.until_seen(pair.scale.calls // 3)
+    dear = [
+        KeyedCall(SLOWER, name=name, more=_MORE, token=held.tokens[0]) for name in _dear_names()
+    ]
+    silent = KeyedCall(SILENT, name="silent", more=_MORE, token=held.tokens[0])
+    async with asyncio.TaskGroup() as group:
+        placed = group.create_task(pair.place(away, dear))
+        group.create_task(pair.place(away, [silent]))
+        await _until_open(pair, held, len(dear) + 1)
+        for module in ("standpipe.drain", "standpipe.limits"):
+            (await asyncio.to_thread(away.server.child, module)).suspend()
+        await placed
+        assert all(call.is_answered for call in dear), dear
+        await pair.crash(away)
+    await _spend(pair, other, held)
+    await pair.until_leases_are_over()
+    await _spend(pair, other, held)
+    await away.start_again()
+    await away.answered()
+    await pair.until_seen(pair.scale.calls)
+
+
+def _dear_names() -> list[str]:
+    """Return names of calls that their provider bills more than others."""
+    names = (f"dear-{number}" for number in itertools.count())
+    dear = (name for name in names if _cost(name) >= _DEAR)
+    return list(itertools.islice(dear, _AWAY_CALLS))
+
+
+def _cost(name: str) -> Decimal:
+    billed = bill(Call(WELL, name=name).said)
+    cached = billed["prompt_tokens_details"]["cached_tokens"]
+    tokens = billed["prompt_tokens"], billed["completion_tokens"]
+    return cost(Usage(*tokens, cached_tokens=cached)) or Decimal(0)
+
+
+async def _until_open(pair: Pair, held: Held, count: int) -> None:
+    with pair.redis.client() as client:
+        async with asyncio.timeout(PATIENCE):
+            while (await asyncio.to_thread(figures, client, held)).open < count:  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+
+
+async def _spend(pair: Pair, node: Scene, held: Held) -> None:
+    """Call until the budget is spent, or is held by others."""
+    for _ in range(10 * _AWAY_CALLS):
+        name = f"spent-{len(pair.calls)}"
+        one = KeyedCall(WELL, name=name, more=_MORE, token=held.tokens[0])
+        await pair.place(node, [one])
+        if one.status in (402, 429):
+            return
+    raise AssertionError(f"{held} has no end")
+
+
 FORGOTTEN = Nodes("two nodes, Redis emptied, one node killed", forget_and_kill, breaks=True)
+LONG_AWAY = Nodes(
+    "two nodes, one killed and away for long", kill_for_long, breaks=True, held=everyone_and_one
+)
 EACH_KILLED = Nodes("two nodes killed by turns, started again", kill_each, breaks=True)
 REDIS_AWAY = Nodes("two nodes, Redis stopped, started", redis_away, breaks=False)
 
@@ -186,7 +282,7 @@ def play_nodes(
     with (
         running() as upstream,
         redis_server.running(durable=True) as redis,
-        _pair(home, upstream, scale, server, redis, durability) as pair,
+        _pair(home, upstream, scale, server, redis, durability, nodes.held(scale)) as pair,
     ):
         asyncio.run(_strike(nodes, pair))
         for node in pair.nodes:
@@ -215,8 +311,9 @@ def _pair(
     server: postgres.Server,
     redis: redis_server.Server,
     durability: Durability,
+    held: list[Held],
 ) -> Iterator[Pair]:
-    url, held = server.create(uuid4().hex), everyone(scale)
+    url = server.create(uuid4().hex)
     _make_keys(url, held)
     settings = {
         "SERVER_WORKERS": "2",
@@ -224,13 +321,14 @@ def _pair(
         "SPOOL_SEGMENT_BYTES": "65536",
         "SPOOL_DURABILITY": durability,
     }
-    text = configuration(upstream, LEDGER.mix.models)
+    text = configuration(upstream, (*LEDGER.mix.models, SLOWER, SILENT))
+    plan = Plan([each for each in held if each.name != AWAY])
     with contextlib.ExitStack() as running_nodes:
         pair = Pair([], redis, scale, held)
         for name in ("one", "two"):
             place = home / name
             place.mkdir(parents=True)
-            node = Scene(place, upstream, scale, server, url, text, settings, Plan(held))
+            node = Scene(place, upstream, scale, server, url, text, settings, plan)
             running_nodes.callback(_end, node)
             pair.nodes.append(node)
         # One list, so that names are those of one call each.
@@ -272,16 +370,13 @@ async def _strike(nodes: Nodes, pair: Pair) -> None:
         for node in pair.nodes:
             node.crowd.stopped = True
     # What a node held that died comes back with the end of its lease, and with the next call.
-    if pair.kills:
-        over = pair.kills[-1] / 1e6 + LEASE_S + _AFTER_S
-        await asyncio.sleep(max(0.0, over - time.time()))
+    await pair.until_leases_are_over()
     tokens = [token for each in pair.held for token in each.tokens]
     last: list[Call] = [
-        KeyedCall(WELL, name=f"last-{number}", more={"max_tokens": ANSWER_TOKENS}, token=token)
+        KeyedCall(WELL, name=f"last-{number}", more=_MORE, token=token)
         for number, token in enumerate(tokens)
     ]
-    pair.calls.extend(last)
-    await together(pair.nodes[0].server, last)
+    await pair.place(pair.nodes[0], last)
 
 
 async def _at_once_again(pair: Pair) -> list[str]:
@@ -300,7 +395,7 @@ def _standings(pair: Pair) -> list[Standing]:
     with pair.redis.client() as client, closing(Store.open(pair.nodes[0].url)) as store:
         while True:
             found = [
-                Standing(each, figures(client, each), (), pair.kills, pair.forgotten)
+                Standing(each, figures(client, each), forgotten=pair.forgotten)
                 for each in pair.held
             ]
             if all(_is_settled(store, each) for each in found) or time.monotonic() > deadline:

@@ -24,6 +24,8 @@ Durability = Literal["process", "disk"]
 DURABILITIES: tuple[Durability, ...] = ("process", "disk")
 
 #: Time-outs of the provider, in seconds: short, so that one that is silent or endless is given up.
+#: Of who waits for the slowest answer.
+_PATIENT = "{ connect = 5, first_byte = 60, idle = 60, total = 60 }"
 _TIMEOUTS = "{ connect = 5, first_byte = 1, idle = 1, total = 2 }"
 #: US dollars for a million tokens, with as many digits as are exact to 10^-12 of a dollar a token.
 PRICES = {"input": "0.370001", "cached_input": "0.092503", "output": "1.480007"}
@@ -152,8 +154,9 @@ def set_up(
 
 
 def configuration(upstream: Misbehaving, models: Sequence[str]) -> str:
-    """Return the configuration: both providers are the one upstream, and each model has a price."""
-    places = [provider(name, upstream.url, timeouts=_TIMEOUTS) for name in ("up", "groq")]
+    """Return the configuration: all providers are the one upstream, and each model has a price."""
+    timeouts = {"up": _TIMEOUTS, "groq": _TIMEOUTS, "patient": _PATIENT}
+    places = [provider(name, upstream.url, timeouts=each) for name, each in timeouts.items()]
     price = "\n".join(f'{name} = "{value}"' for name, value in PRICES.items())
     named = dict.fromkeys("/".join(model.split(":", 1)) for model in models)
     return "\n".join([*places, *(f'[prices."{name}"]\n{price}\n' for name in named)])

@@ -26,8 +26,6 @@ CHOICES = 2
 _PROMPT_TOKENS = 100
 #: Between a verdict and what is asked of the provider lies less than a second.
 _MINUTE_US = 59_000_000
-#: As long before its death a node may have ended a call of which Redis was not told.
-_INSTANT_US = 500_000
 _NOTHING = Decimal(0)
 
 
@@ -91,8 +89,6 @@ class Standing:
     held: Held
     figures: Figures
     rows: Sequence[Row] = ()
-    #: When nodes were killed, in microseconds since the epoch.
-    kills: Sequence[int] = ()
     #: How often Redis has lost its memory: minutes begin anew with it.
     forgotten: int = 0
 
@@ -162,26 +158,13 @@ class Standing:
             yield from self._wrong_spend(Decimal(limits["dollars_per_day"]))
 
     def _wrong_spend(self, budget: Decimal) -> Iterator[str]:
-        most = budget + reservation() + self._unheard
+        most = budget + reservation()
         for day, spent in self.spent.items():
             if spent > most:
                 yield f"{spent} $ spent on {day}, more than {budget} and a call's {most - budget}"
             counted = self.figures.spent.get(day, _NOTHING)
             if counted != spent:
                 yield f"{spent} $ by its rows on {day}, {counted} as counted"
-
-    @property
-    def _unheard(self) -> Decimal:
-        """What a node may have noted and not yet told Redis when it was killed, in US dollars.
-
-        It is counted once that node is back and has stored it.
-        """
-        ended = (
-            row.cost or _NOTHING
-            for row in self.rows
-            if any(kill - _INSTANT_US < row.received_at <= kill for kill in self.kills)
-        )
-        return sum(ended, _NOTHING)
 
 
 def reservation() -> Decimal:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from decimal import Decimal
 
 import pytest
@@ -180,7 +180,7 @@ def test_each_call_is_counted_once_whoever_tells_of_it_first(make_ledger: MakeLe
         assert {*await ledger.ended(span)} == {wants[0].call, wants[1].call}
         # The first is stored; so is a call of five dollars that nobody has told.
         await ledger.settle(span, 8 * DOLLAR, [wants[0].call])
-        assert await ledger.ended(span) == [wants[1].call]
+        assert [*await ledger.ended(span)] == [wants[1].call]
         assert await spent(caller) == 11 * DOLLAR
         # Who has read less has read earlier.
         await ledger.settle(span, 0, [])
@@ -188,7 +188,7 @@ def test_each_call_is_counted_once_whoever_tells_of_it_first(make_ledger: MakeLe
         await ledger.settle(span, 11 * DOLLAR, [wants[1].call])
         await caller.end(wants[2], cost=2 * DOLLAR)
         assert await spent(caller) == 13 * DOLLAR
-        assert await ledger.ended(span) == [wants[2].call]
+        assert [*await ledger.ended(span)] == [wants[2].call]
 
     play(make_ledger, scene)
 
@@ -307,6 +307,23 @@ def test_large_sums_are_exact(make_ledger: MakeLedger) -> None:
     play(make_ledger, scene)
 
 
+async def end_somehow(caller: Caller, want: Want, rng: random.Random) -> int:
+    """Let a call end, fail or be lost; return what it cost, whether or not that is told."""
+    kind = rng.choice(("settled", "failed", "worker gone"))
+    cost = 0 if kind == "failed" else rng.randint(0, want.cost)
+    if kind == "worker gone":
+        await caller.ledger.lose(want)
+    else:
+        await caller.end(want, rng.randint(0, 40), cost, counts=kind == "settled")
+    return cost
+
+
+async def store(caller: Caller, stored: int, calls: Iterable[str]) -> None:
+    """Let all that a caller spent be known to be stored."""
+    for span in spans(caller.want()):
+        await caller.ledger.settle(span, stored, list(calls))
+
+
 @pytest.mark.parametrize("seed", range(6))
 def test_whatever_happens_nothing_leaks_and_no_budget_is_exceeded_by_more_than_a_call(
     make_ledger: MakeLedger, clock: Clock, seed: int
@@ -318,23 +335,27 @@ def test_whatever_happens_nothing_leaks_and_no_budget_is_exceeded_by_more_than_a
         limits = Limits(concurrent_calls=5, tokens_per_minute=500, dollars_per_day=Decimal("0.5"))
         caller = Caller(ledger, limits, Limits(concurrent_calls=6, dollars_per_month=Decimal(1)))
         there: list[Want] = []
-        spent = 0
+        #: What the store has, and what it will have of which calls.
+        stored, noted = 0, dict[str, int]()
         for _ in range(250):
             clock.now += rng.choice((0.0, 0.4, 3.0))
-            if there and rng.random() < 0.5:
+            if rng.random() < 0.05:
+                stored += sum(noted.values())
+                await store(caller, stored, noted)
+                noted.clear()
+            elif there and rng.random() < 0.5:
                 want = there.pop(rng.randrange(len(there)))
-                kind = rng.choice(("settled", "failed", "worker gone"))
-                cost = rng.randint(0, want.cost) if kind == "settled" else 0
-                spent += cost
-                await caller.end(want, rng.randint(0, 40), cost, counts=kind == "settled")
+                noted[want.call] = await end_somehow(caller, want, rng)
             else:
                 want = caller.want(rng.randint(0, 60), rng.randint(0, most))
                 if await caller.begin(want) is None:
                     there.append(want)
             assert len(there) <= 5
-            assert spent <= DOLLAR // 2 + most
+            assert stored + sum(noted.values()) <= DOLLAR // 2 + most
         for want in there:
             await caller.end(want, counts=False)
+        await store(caller, stored + sum(noted.values()), noted)
+        assert [await ledger.ended(span) for span in spans(caller.want())] == [{}, {}]
         clock.now += 61
         free = caller.subjects[0] = Subject(
             "key", caller.subjects[0].id, Limits(concurrent_calls=1)

@@ -209,7 +209,7 @@ def test_what_was_spent_is_read_from_the_store(process: Process) -> None:
     process.make_store()
     with closing(Store.open(process.store_url)) as store:
         spent = (Decimal("1.5"), Decimal("0.5"))
-        store.add(Batch(rows=[_row(each, cost) for each, cost in zip(calls, spent, strict=False)]))
+        store.add(Batch(rows=[row(each, cost) for each, cost in zip(calls, spent, strict=False)]))
 
     async def ask(worker: Limiter) -> None:
         assert (await worker.begin(want)).reason == "month"
@@ -230,7 +230,7 @@ def test_what_is_stored_is_counted_once_whether_or_not_a_worker_told_of_it(
         assert await _begins(worker, told)
         worker.end(ended(told, 250, answers=answers))
         with closing(Store.open(process.store_url)) as store:
-            await asyncio.to_thread(store.add, Batch(rows=[_row(told, Decimal("0.25"))]))
+            await asyncio.to_thread(store.add, Batch(rows=[row(told, Decimal("0.25"))]))
 
             async def is_spent() -> bool:
                 want = next(calls)
@@ -240,10 +240,10 @@ def test_what_is_stored_is_counted_once_whether_or_not_a_worker_told_of_it(
                 return verdict.reason == "day"
 
             assert not await is_spent()
-            await asyncio.to_thread(store.add, Batch(rows=[_row(untold, Decimal("1.5"))]))
+            await asyncio.to_thread(store.add, Batch(rows=[row(untold, Decimal("1.5"))]))
             await asyncio.sleep(SETTLE_S)
             assert not await is_spent()
-            await asyncio.to_thread(store.add, Batch(rows=[_row(next(calls), Decimal("0.25"))]))
+            await asyncio.to_thread(store.add, Batch(rows=[row(next(calls), Decimal("0.25"))]))
             await until(is_spent)
 
     asking(process, ask)
@@ -297,7 +297,7 @@ def test_redis_that_cannot_be_is_told_without_its_password(tmp_path: Path) -> No
     process.kill()
 
 
-def _row(want: Want, cost: Decimal) -> Row:
+def row(want: Want, cost: Decimal) -> Row:
     return Row(
         id=want.call,
         kind="chat",

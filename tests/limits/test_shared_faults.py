@@ -183,7 +183,7 @@ def test_redis_that_forgot_is_told_again_what_is_open_and_what_was_spent(
         await second.end(stored, End(stored.call, stored.project), 3 * DOLLAR)
         (span,) = spans(stored)
         await second.settle(span, 3 * DOLLAR, [stored.call])
-        assert await second.ended(span) == [ended_.call]
+        assert [*await second.ended(span)] == [ended_.call]
         own_redis.forget()
         with pytest.raises(Away):  # nobody knows what the other has to say
             await first.begin(next(calls))
@@ -200,7 +200,7 @@ def test_redis_that_forgot_is_told_again_what_is_open_and_what_was_spent(
 
         await until(begins)
         assert (await first.begin(next(calls))).reason == "concurrent"
-        assert await first.ended(span) == [ended_.call]
+        assert [*await first.ended(span)] == [ended_.call]
         assert counted(own_redis) == 7 * DOLLAR
         await first.close()
         await second.close()
@@ -222,7 +222,7 @@ def test_what_redis_forgot_is_not_counted_twice_by_who_tells_it_late(
         # It is stored already when Redis hears that it has ended.
         await node.settle(span, 4 * DOLLAR, [])
         await node.end(want, End(want.call, want.project), 4 * DOLLAR)
-        assert await node.ended(span) == [want.call]
+        assert [*await node.ended(span)] == [want.call]
         await node.settle(span, 4 * DOLLAR, [want.call])
         assert counted(own_redis) == 4 * DOLLAR
         await node.close()

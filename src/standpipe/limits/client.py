@@ -17,7 +17,7 @@ from typing_extensions import override
 
 from standpipe.errors import Unavailable
 from standpipe.limits import address, messages
-from standpipe.limits.messages import Done, End, Message, Verdict, Want
+from standpipe.limits.messages import Done, End, Hello, Message, Verdict, Want
 
 #: Seconds that a call waits for a limiter that is away, and for the word of one that is there: it
 #: may have to ask the store what was spent.
@@ -30,8 +30,9 @@ PAUSE_S = 0.05
 class Limiter:
     """Asks whether calls may begin, and tells how they ended."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, worker: str = "") -> None:
         self._path = path
+        self._worker = worker
         self._link: _Link | None = None
         self._connecting: asyncio.Task[None] | None = None
         self._is_closed = False
@@ -99,6 +100,7 @@ class Limiter:
         link = _Link(self._heard, self._lost)
         await asyncio.get_running_loop().create_unix_connection(lambda: link, sock=found)
         self._link = link
+        self._say(Hello(self._worker))
         for end in self._ended.values():
             self._say(end)
         for want in self._open.values():

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from typing_extensions import override
 
 from standpipe.limits.ledger import Away, Crossing, Ledger, Memory, Place, Span, spans
 from standpipe.limits.messages import End, Verdict, Want
+from standpipe.limits.nodes import Roll
 from standpipe.limits.shared import Shared
 
 
@@ -31,10 +32,10 @@ class Either(Ledger):
         ]
 
     @override
-    async def ended(self, span: Span) -> list[str]:
+    async def ended(self, span: Span) -> Mapping[str, str]:
         own = await self._own.ended(span)
         try:
-            return [*own, *await self._shared.ended(span)]
+            return {**own, **await self._shared.ended(span)}
         except Away:
             return own
 
@@ -72,8 +73,28 @@ class Either(Ledger):
         return await self._own.end(want, end, cost)
 
     @override
+    async def lose(self, want: Want) -> None:
+        if not self._own.has_begun(want.call):
+            return await self._shared.lose(want)
+        self._unheard.update(span.place for span in spans(want))
+        return await self._own.lose(want)
+
+    @override
     async def keep(self, wants: Iterable[Want]) -> None:
         await self._shared.keep(want for want in wants if not self._own.has_begun(want.call))
+
+    @override
+    async def call_roll(self, node: str, roll: Roll) -> None:
+        await self._own.call_roll(node, roll)
+        await self._shared.call_roll(node, roll)
+
+    @override
+    async def rolls(self, nodes: Collection[str]) -> Mapping[str, Roll]:
+        own = await self._own.rolls(nodes)
+        try:
+            return {**own, **await self._shared.rolls(nodes)}
+        except Away:
+            return own
 
     @override
     async def close(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Literal, NamedTuple, Protocol
 
 from typing_extensions import override
@@ -11,6 +11,7 @@ from typing_extensions import override
 from standpipe.limits import verdicts
 from standpipe.limits.limits import pico
 from standpipe.limits.messages import End, Kind, Subject, Verdict, Want, periods
+from standpipe.limits.nodes import Roll
 from standpipe.limits.verdicts import Figures
 from standpipe.limits.window import Window
 
@@ -56,7 +57,8 @@ class Ledger(Protocol):
 
     What was spent in a span is what the store has of it, and what each call cost that has ended and
     is not in that by what was heard of the store. So nothing is counted twice, and what nobody has
-    told is counted once it is stored.
+    told is counted once it is stored. Until then, or until it is known that nothing will be stored,
+    a call counts with what it held of whose end nobody tells.
 
     Each raises Away where the counters are elsewhere and cannot be reached.
     """
@@ -64,11 +66,14 @@ class Ledger(Protocol):
     async def unknown(self, want: Want) -> list[Span]:
         """Return the spans of a call's budgets of which the store must be asked."""
 
-    async def ended(self, span: Span) -> list[str]:
-        """Return the calls that have ended and are not known to be stored."""
+    async def ended(self, span: Span) -> Mapping[str, str]:
+        """Return the calls that have ended and are not known to be stored.
+
+        With each is who had it if nobody has told of its end, else "".
+        """
 
     async def settle(self, span: Span, stored: int, calls: Collection[str]) -> list[Crossing]:
-        """Take what the store has of a span, and which calls that have ended are in that."""
+        """Take what the store has of a span, and which calls count no more beside that."""
 
     async def our_turn(self, of: Sequence[Span]) -> list[Span]:
         """Return those for which nobody else has asked the store of late; we are who does now."""
@@ -79,8 +84,17 @@ class Ledger(Protocol):
     async def end(self, want: Want, end: End, cost: int) -> list[Crossing]:
         """Count what a call took in 10^-12 dollars, instead of what it might have; once only."""
 
+    async def lose(self, want: Want) -> None:
+        """Give back what a call held of whose end nobody tells, but not its money."""
+
     async def keep(self, wants: Iterable[Want]) -> None:
         """Say that these calls are still there."""
+
+    async def call_roll(self, node: str, roll: Roll) -> None:
+        """Say which of a node's workers live."""
+
+    async def rolls(self, nodes: Collection[str]) -> Mapping[str, Roll]:
+        """Return what was said last of each of these nodes of which something was."""
 
     async def close(self) -> None:
         """End."""
@@ -117,7 +131,7 @@ def crossings(span: Span, before: int, after: int) -> list[Crossing]:
 class _Spent:
     """What was spent in a span."""
 
-    __slots__ = ("_stored", "all", "ended")
+    __slots__ = ("_stored", "all", "ended", "lost")
 
     def __init__(self) -> None:
         #: What the store has, None before it was asked; and that with what has ended since.
@@ -125,15 +139,27 @@ class _Spent:
         self.all = 0
         #: What the calls cost that are not known to be stored.
         self.ended: dict[str, int] = {}
+        #: Who had those of which nobody has told that they ended; they count with what they held.
+        self.lost: dict[str, str] = {}
 
     @property
     def is_known(self) -> bool:
         return self._stored is not None
 
     def add(self, call: str, cost: int) -> None:
+        self.hear_of(call)
         if cost and call not in self.ended:
             self.ended[call] = cost
             self.all += cost
+
+    def lose(self, call: str, cost: int, by: str) -> None:
+        if cost and call not in self.ended:
+            self.add(call, cost)
+            self.lost[call] = by
+
+    def hear_of(self, call: str) -> None:
+        if self.lost.pop(call, None) is not None:
+            self.all -= self.ended.pop(call)
 
     def settle(self, stored: int, calls: Iterable[str]) -> None:
         self.all -= sum(self.ended.pop(call, 0) for call in calls)
@@ -189,6 +215,7 @@ class Memory(Ledger):
         self._accounts: dict[tuple[str, str, str], _Account] = {}
         #: Accounts beyond which all are looked through.
         self._room = self.MOST
+        self._rolls: dict[str, Roll] = {}
         #: Calls at this moment, and when they began.
         self._open: dict[str, tuple[Want, float]] = {}
 
@@ -197,12 +224,16 @@ class Memory(Ledger):
         return [span for span in spans(want) if not self._spent(span).is_known]
 
     @override
-    async def ended(self, span: Span) -> list[str]:
-        return list(self._spent(span).ended)
+    async def ended(self, span: Span) -> Mapping[str, str]:
+        spent = self._spent(span)
+        return {call: spent.lost.get(call, "") for call in spent.ended}
 
     @override
     async def settle(self, span: Span, stored: int, calls: Collection[str]) -> list[Crossing]:
         spent = self._spent(span)
+        # What calls might have cost has alerted nobody; what they did cost shall.
+        for call in calls:
+            spent.hear_of(call)
         was_known, before = spent.is_known, spent.all
         spent.settle(stored, calls)
         return crossings(span, before, spent.all) if was_known else []
@@ -229,6 +260,8 @@ class Memory(Ledger):
                 account.tokens.add(want.tokens, now)
                 account.open += not want.is_part
                 account.held += want.cost
+            for span in spans(want):
+                self._spent(span).hear_of(want.call)
         return verdicts.granted(want, [account.figures(want, now) for account in accounts])
 
     @override
@@ -246,8 +279,26 @@ class Memory(Ledger):
         return found
 
     @override
+    async def lose(self, want: Want) -> None:
+        opened = self._open.pop(want.call, None)
+        if opened is None:
+            return
+        want, began = opened
+        self._give_back(want, began, End(want.call, want.project, counts=False))
+        for span in spans(want):
+            self._spent(span).lose(want.call, want.cost, want.by)
+
+    @override
     async def keep(self, wants: Iterable[Want]) -> None:
         del wants
+
+    @override
+    async def call_roll(self, node: str, roll: Roll) -> None:
+        self._rolls[node] = roll
+
+    @override
+    async def rolls(self, nodes: Collection[str]) -> Mapping[str, Roll]:
+        return {node: roll for node, roll in self._rolls.items() if node in nodes}
 
     @override
     async def close(self) -> None:

@@ -28,6 +28,13 @@ class Subject(msgspec.Struct, frozen=True, array_like=True, gc=False):
     limits: Limits
 
 
+class Hello(msgspec.Struct, frozen=True, array_like=True, tag="hello"):
+    """Who is at the worker's end, said first."""
+
+    #: What its records are written as: see `spool.names`.
+    worker: str
+
+
 class Want(msgspec.Struct, frozen=True, array_like=True, tag="want"):
     """A call that wants to begin, with what it may take."""
 
@@ -47,6 +54,8 @@ class Want(msgspec.Struct, frozen=True, array_like=True, tag="want"):
     has_begun: bool = False
     #: It is part of a call that is counted, and takes no place of `concurrent_calls` of its own.
     is_part: bool = False
+    #: Who has it, which the limiter fills in: see `nodes.holder`.
+    by: str = ""
 
     @property
     def tokens(self) -> int:
@@ -107,7 +116,7 @@ class Done(msgspec.Struct, frozen=True, array_like=True, tag="done"):
     call: str
 
 
-Message = Want | End | Verdict | Done
+Message = Hello | Want | End | Verdict | Done
 _encoder = msgspec.msgpack.Encoder(decimal_format="string")
 _decoder: msgspec.msgpack.Decoder[Message] = msgspec.msgpack.Decoder(Message)
 

@@ -18,6 +18,7 @@ from standpipe.errors import ConfigError
 from standpipe.limits.address import bind
 from standpipe.limits.alerts import Alerts
 from standpipe.limits.ledger import Ledger, Memory
+from standpipe.limits.nodes import Node
 from standpipe.limits.service import Service, Unpriced
 from standpipe.limits.spent import Spent
 
@@ -55,10 +56,14 @@ async def run(spec: LimiterSpec, *, on_ready: Callable[[], None] = lambda: None)
     alerts = Alerts(spec.webhook, spec.webhook_secret, spent.name)
     ledger = _ledger(spec)
     prices = Prices(spec.prices, spec.urls)
-    service = Service(ledger, prices, spent, alerts, unpriced=spec.unpriced)
+    node = Node(Path(spec.spool))
+    service = Service(ledger, prices, spent, alerts, node, unpriced=spec.unpriced)
     loop = asyncio.get_running_loop()
     server = await loop.create_unix_server(service.link, sock=bind(Path(spec.socket)))
-    keeping = [asyncio.create_task(each) for each in (service.keep_calls(), service.settle_spans())]
+    every = service.keep_calls(), service.settle_spans(), service.call_roll()
+    if spec.redis:  # it remembers calls from before our start
+        service.gone()
+    keeping = [asyncio.create_task(each) for each in every]
     try:
         on_ready()
         await stop.wait()

@@ -7,7 +7,7 @@ import contextlib
 import logging
 import time
 from collections import defaultdict
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Collection, Coroutine, Mapping, Sequence
 from typing import Any, Literal, cast
 
 import msgspec
@@ -19,7 +19,8 @@ from standpipe.limits import messages, verdicts
 from standpipe.limits.alerts import Alerts
 from standpipe.limits.ledger import Away, Crossing, Ledger, Place, Span, spans
 from standpipe.limits.limits import pico
-from standpipe.limits.messages import Done, End, Verdict, Want
+from standpipe.limits.messages import Done, End, Hello, Verdict, Want
+from standpipe.limits.nodes import STARTING_S, Node, holder, is_over, node_of
 from standpipe.limits.spent import Spent
 from standpipe.wire.record import Usage
 
@@ -38,6 +39,8 @@ FORGOTTEN_S = 3600.0
 _REST = 10
 #: Seconds between two tries to count the end of a call where what counts is away.
 AGAIN_S = 0.5
+#: Seconds between two looks at whether all is stored that a worker had noted that died.
+ROLL_S = 0.5
 #: What becomes of a call whose price nobody knows where its money is counted.
 Unpriced = Literal["allow", "refuse"]
 
@@ -51,6 +54,7 @@ class Service:
         prices: Prices,
         spent: Spent,
         alerts: Alerts,
+        node: Node,
         *,
         unpriced: Unpriced = "allow",
     ) -> None:
@@ -58,6 +62,8 @@ class Service:
         self._prices = prices
         self._spent = spent
         self._alerts = alerts
+        self._node = node
+        self._has_gone = asyncio.Event()
         self._refuses_unpriced = unpriced == "refuse"
         #: What calls were counted in of late, and when the last was.
         self._watched: dict[Place, tuple[Span, float]] = {}
@@ -72,8 +78,8 @@ class Service:
         """Say again and again which calls are there, until cancelled."""
         while True:
             with contextlib.suppress(Away):
-                every = [want for link in self.links for want in link.open.values()]
-                await self._ledger.keep(every)
+                # Looked up when it is said: what was lost by then is no more.
+                await self._ledger.keep(want for link in self.links for want in link.open.values())
             await asyncio.sleep(KEEP_S)
 
     async def settle_spans(self) -> None:
@@ -95,14 +101,29 @@ class Service:
             took = time.monotonic() - began
             pause = min(max(SETTLE_S, _REST * took), SELDOM_S)
 
-    async def begin(self, want: Want) -> tuple[Want, Verdict]:
-        """Let a call begin, or not; return it with its price."""
+    async def call_roll(self) -> None:
+        """Say which workers live whenever one has gone, until cancelled."""
+        while True:
+            await self._has_gone.wait()
+            self._has_gone.clear()
+            # Of one that had just begun, nothing could be said before.
+            until = time.monotonic() + STARTING_S
+            while not await self._call_roll() or time.monotonic() < until:  # noqa: ASYNC110
+                await asyncio.sleep(ROLL_S)
+
+    def gone(self) -> None:
+        """Take note that a worker with calls is there no more, or may have gone before."""
+        self._has_gone.set()
+
+    async def begin(self, want: Want, worker: str) -> tuple[Want, Verdict]:
+        """Let a worker's call begin, or not; return it with its price."""
         if not want.has_budget:
             return await self._counted(want)
         cost = self._most(want)
         if cost is None and self._refuses_unpriced and not want.has_begun:
             return want, Verdict(want.call, "unpriced")
-        return await self._counted(msgspec.structs.replace(want, cost=cost or 0))
+        by = holder(self._node.name, worker)
+        return await self._counted(msgspec.structs.replace(want, cost=cost or 0, by=by))
 
     async def end(self, want: Want, end: End) -> None:
         """Count what a call took."""
@@ -114,6 +135,22 @@ class Service:
             await asyncio.sleep(AGAIN_S)
         for crossing in crossings:
             self._alerts.tell(crossing)
+
+    async def lose(self, want: Want) -> None:
+        """Give back what a call took whose worker is gone; its money may have been spent."""
+        self._watch(want)
+        while True:
+            with contextlib.suppress(Away):
+                return await self._ledger.lose(want)
+            await asyncio.sleep(AGAIN_S)
+
+    async def _call_roll(self) -> bool:
+        """Say who lives if all that others noted is stored; tell whether that was said."""
+        with contextlib.suppress(Away, OSError):
+            if roll := await asyncio.to_thread(self._node.roll):
+                await self._ledger.call_roll(self._node.name, roll)
+                return True
+        return False
 
     async def _ended(self, want: Want, end: End, spent: int) -> list[Crossing] | None:
         """Count the end of a call; None if that cannot be done now."""
@@ -158,20 +195,27 @@ class Service:
     async def _settle(self, some: Sequence[Span]) -> None:
         await self._take(await self._ended_in(some))
 
-    async def _ended_in(self, some: Sequence[Span]) -> dict[Span, list[str]]:
+    async def _ended_in(self, some: Sequence[Span]) -> dict[Span, Mapping[str, str]]:
         told = await asyncio.gather(*map(self._ledger.ended, some))
         return dict(zip(some, told, strict=True))
 
-    async def _take(self, ended: Mapping[Span, Sequence[str]]) -> None:
+    async def _take(self, ended: Mapping[Span, Mapping[str, str]]) -> None:
         """Let the ledger know what the store has; it was asked before which calls have ended."""
+        # Before the store is: what is over then is in what that says, or nowhere.
+        over = await self._over({by for each in ended.values() for by in each.values() if by})
         found = await self._spent.read([*ended], {call for each in ended.values() for call in each})
         for span, calls in ended.items():
             of_key = span.subject.kind == "key"
             by_key = found.by_key
             stored = by_key.get(span.subject.id, 0) if of_key else sum(by_key.values())
-            there = [call for call in calls if call in found.calls]
+            there = [call for call, by in calls.items() if call in found.calls or by in over]
             for crossing in await self._ledger.settle(span, stored, there):
                 self._alerts.tell(crossing)
+
+    async def _over(self, holders: Collection[str]) -> set[str]:
+        """Return those of which nothing more will be stored."""
+        rolls = await self._ledger.rolls({node_of(by) for by in holders})
+        return {by for by in holders if is_over(by, rolls)}
 
     def _most(self, want: Want) -> int | None:
         """Return the most that a call may cost; None if the price of any target is not known."""
@@ -191,6 +235,7 @@ class Link(asyncio.Protocol):
     def __init__(self, service: Service) -> None:
         #: Calls that have begun.
         self.open: dict[str, Want] = {}
+        self._worker = ""
         self._service = service
         self._splitter = messages.Splitter()
         self._loop = asyncio.get_running_loop()
@@ -218,12 +263,15 @@ class Link(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
         for call in {*self.open, *self._doing}:
-            self._do(call, self._give_back(call))
+            self._do(call, self._lose(call))
+            self._service.gone()
         if not self._doing:
             self._service.links.discard(self)
 
     def _take(self, message: messages.Message) -> None:
-        if isinstance(message, End):
+        if isinstance(message, Hello):
+            self._worker = message.worker
+        elif isinstance(message, End):
             self._do(message.call, self._end(message))
         elif isinstance(message, Want):
             self._do(message.call, self._begin(message))
@@ -253,7 +301,7 @@ class Link(asyncio.Protocol):
         # A caller who has its answer may ask again at another worker: what has ended by now is
         # counted first, whichever connection it came on.
         await asyncio.sleep(0)
-        want, verdict = await self._service.begin(want)
+        want, verdict = await self._service.begin(want, self._worker)
         if verdict.reason is None:
             self.open[want.call] = want
         self._say(verdict)
@@ -265,10 +313,10 @@ class Link(asyncio.Protocol):
             self.open.pop(end.call, None)
         self._say(Done(end.call))
 
-    async def _give_back(self, call: str) -> None:
+    async def _lose(self, call: str) -> None:
         want = self.open.pop(call, None)
         if want is not None:
-            await self._service.end(want, End(call, want.project, counts=False))
+            await self._service.lose(want)
 
     def _say(self, message: Verdict | Done) -> None:
         if self._transport is not None and not self._transport.is_closing():

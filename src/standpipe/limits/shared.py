@@ -2,7 +2,8 @@
 
 Verbs go out in batches, one after the other: what ends is counted before what begins after it, and
 a Redis that is far away costs a batch one trip. A call that is there is said to be there again and
-again; of those of which nothing is heard any more, what they held is given back.
+again; of those of which nothing is heard any more, what they held is given back, but for their
+money: it counts as spent until the store or their node says otherwise.
 
 A Redis that lost its memory is known by a word that it lacks. Whoever finds that first writes a new
 one, and for a while no call begins: all nodes say again what they know, and what was spent is read
@@ -15,7 +16,7 @@ import asyncio
 import hashlib
 import logging
 import time
-from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import msgspec
@@ -24,7 +25,18 @@ from typing_extensions import override
 from standpipe.limits import verdicts
 from standpipe.limits.ledger import Away, Crossing, Ledger, Place, Span, budgets, crossings, spans
 from standpipe.limits.messages import End, Subject, Verdict, Want, periods
-from standpipe.limits.scripts import AGAIN, BEGIN, END, ENDED, LOST, REMEMBER, SETTLE
+from standpipe.limits.nodes import Roll
+from standpipe.limits.scripts import (
+    AGAIN,
+    BEGIN,
+    END,
+    ENDED,
+    KEPT_S,
+    LOSE,
+    LOST,
+    REMEMBER,
+    SETTLE,
+)
 from standpipe.limits.verdicts import Figures, Obstacle
 from standpipe.wire.ids import new_id
 
@@ -48,8 +60,6 @@ LEASE_S = 10.0
 TIMEOUT_S = 1.0
 #: Seconds for which one that is away is left alone.
 PAUSE_S = 0.3
-#: Seconds that what was spent in a period is kept: longer than any period.
-KEPT_S = 40 * 86_400
 #: Verbs in a batch.
 MOST = 200
 
@@ -57,7 +67,7 @@ MOST = 200
 #: The scripts' names: the hashes of their texts.
 _SCRIPTS = {
     script: hashlib.sha1(script.encode()).hexdigest()  # noqa: S324
-    for script in (BEGIN, END, ENDED, AGAIN, SETTLE)
+    for script in (BEGIN, END, LOSE, ENDED, AGAIN, SETTLE)
 }
 #: The most spans that are remembered to be known there.
 _MOST_KNOWN = 100_000
@@ -131,23 +141,24 @@ class Shared(Ledger):
         return [span for span, is_known in zip(of, found, strict=True) if is_known]
 
     @override
-    async def ended(self, span: Span) -> list[str]:
+    async def ended(self, span: Span) -> Mapping[str, str]:
         before = list(self._told_of(span))
-        there = set(await self._put(ENDED, span.project, [_spent(span)])) - {"all", "stored"}
+        answer = await self._put(ENDED, span.project, [_spent(span)])
+        there = dict(zip(answer[::2], answer[1::2], strict=True))
         told = self._told_of(span)
         for call in before:
             if call not in there:  # somebody has heard that it is stored
                 told.pop(call, None)
         if not told:
             del self._told[span.place]
-        return list(there)
+        return there
 
     def _told_of(self, span: Span) -> dict[str, int]:
         return self._told.setdefault(span.place, (span, {}))[1]
 
     @override
     async def settle(self, span: Span, stored: int, calls: Collection[str]) -> list[Crossing]:
-        values: list[str | int] = [KEPT_S, stored, *calls]
+        values: list[str | int] = [stored, *calls]
         before, after = await self._put(SETTLE, span.project, [_spent(span)], values)
         self._known.add(span.place)
         return crossings(span, int(before), int(after)) if before else []
@@ -179,7 +190,7 @@ class Shared(Ledger):
 
     @override
     async def end(self, want: Want, end: End, cost: int) -> list[Crossing]:
-        values = [self._now(), end.call, want.tokens, end.tokens, cost, int(end.counts), KEPT_S]
+        values = [self._now(), end.call, want.tokens, end.tokens, cost, int(end.counts)]
         every = [each for subject in want.subjects for each in budgets(subject)]
         values += [int(budget is not None) for _, budget in every]
         told = await self._put(END, want.project, _keys(want), values)
@@ -196,11 +207,34 @@ class Shared(Ledger):
         return found
 
     @override
+    async def lose(self, want: Want) -> None:
+        values = [self._now(), want.call, want.tokens]
+        await self._put(LOSE, want.project, _keys(want), values)
+
+    @override
     async def keep(self, wants: Iterable[Want]) -> None:
         await self._recall()
         answers = [self._begun(msgspec.structs.replace(want, has_begun=True)) for want in wants]
         if answers:
             await asyncio.wait(answers)
+
+    @override
+    async def call_roll(self, node: str, roll: Roll) -> None:
+        told = msgspec.json.encode(roll)
+        await self._do(lambda: self._redis.set(roll_of(node), told, ex=KEPT_S))
+
+    @override
+    async def rolls(self, nodes: Collection[str]) -> Mapping[str, Roll]:
+        asked = list(nodes)
+        told = await self._do(lambda: self._rolls(asked)) if asked else []
+        pairs = zip(asked, told, strict=True)
+        return {node: msgspec.json.decode(text, type=Roll) for node, text in pairs if text}
+
+    async def _rolls(self, nodes: Sequence[str]) -> list[Any]:
+        async with self._redis.pipeline(transaction=False) as pipeline:
+            for node in nodes:
+                pipeline.get(roll_of(node))
+            return await pipeline.execute()
 
     @override
     async def close(self) -> None:
@@ -210,7 +244,7 @@ class Shared(Ledger):
 
     def _begun(self, want: Want) -> asyncio.Future[Any]:
         values = [self._now(), want.call, self._lease_ms, want.tokens, want.cost]
-        values += [int(want.has_begun), int(want.is_part)]
+        values += [int(want.has_begun), int(want.is_part), want.by]
         for subject in want.subjects:
             values += _limits(subject)
         return self._put(BEGIN, want.project, _keys(want), values)
@@ -296,7 +330,7 @@ class Shared(Ledger):
             self._known.clear()
             for span, told in self._told.values():
                 pairs = (each for pair in told.items() for each in pair)
-                self._put(AGAIN, span.project, [_spent(span)], (KEPT_S, *pairs))
+                self._put(AGAIN, span.project, [_spent(span)], list(pairs))
         await self._do(lambda: self._write(word, projects))
 
     async def _write(self, word: str, projects: Iterable[str]) -> None:
@@ -323,6 +357,11 @@ def _errors() -> tuple[type[Exception], ...]:
     from redis.exceptions import RedisError
 
     return (RedisError, OSError, TimeoutError)
+
+
+def roll_of(node: str) -> str:
+    """Return where it is written which of a node's workers live."""
+    return f"standpipe:node:{node}"
 
 
 def _prefix(project: str) -> str:

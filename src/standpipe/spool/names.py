@@ -53,6 +53,14 @@ def writer_of(name: str) -> str:
     return name.rpartition("-")[0]
 
 
+def begun_at(writer: str) -> int | None:
+    """Return when a writer began, milliseconds since the Unix epoch; None if it is none."""
+    try:
+        return int(writer[:13], 16)
+    except ValueError:
+        return None
+
+
 def listed(directory: Path, suffix: str) -> list[str]:
     """Return the names with a suffix: oldest start first, each writer's in the order written."""
     try:

@@ -218,10 +218,35 @@ def is_drained(directory: Path, ends: Mapping[str, int], positions: Mapping[str,
     )
 
 
+def living(directory: Path) -> set[str]:
+    """Return the writers that live."""
+    while True:
+        files = _files(directory)
+        found = {names.writer_of(name) for name in files if _is_locked(directory / name)}
+        # What a writer held may have got another name before we looked.
+        if _files(directory) == files:
+            return found
+
+
 def remove_dead_spares(directory: Path) -> None:
     """Delete the spares of dead writers; those of living ones stay."""
     for name in names.listed(directory, names.SPARE):
         _remove_if_unlocked(directory / name)
+
+
+def _files(directory: Path) -> list[str]:
+    return names.listed(directory, names.SEGMENT) + names.listed(directory, names.SPARE)
+
+
+def _is_locked(path: Path) -> bool:
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except FileNotFoundError:
+        return False
+    try:
+        return not _is_unlocked(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _remove_if_unlocked(path: Path) -> None:
