@@ -17,6 +17,7 @@ from standpipe.cli import (
     keys,
     logs,
     models,
+    nodes,
     projects,
     verify,
 )
@@ -66,6 +67,7 @@ criteria.commands.add_typer(alignment.commands)
 commands.add_typer(criteria.commands, name="criteria")
 commands.add_typer(logs.commands, name="logs")
 commands.add_typer(models.commands, name="models")
+commands.add_typer(nodes.commands, name="nodes")
 commands.add_typer(import_litellm.commands, name="import")
 commands.command("doctor")(doctor.doctor)
 commands.command("bench-of-n")(best_of.bench)

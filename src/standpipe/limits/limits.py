@@ -77,6 +77,11 @@ def pico(dollars: Decimal) -> int:
     return int(dollars.scaleb(PLACES))
 
 
+def dollars(pico: int) -> Decimal:
+    """Return units of 10^-12 as dollars, without zeros at the end."""
+    return Decimal(f"{Decimal(pico).scaleb(-PLACES).normalize():f}")
+
+
 def _fields(given: dict[str, Any]) -> dict[str, Any]:
     return {
         name: None if value is None else (_dollars if name in DOLLARS else _count)(name, value)
