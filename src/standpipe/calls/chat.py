@@ -279,7 +279,7 @@ class Chat(Lifetime[ChatRequest]):
         call.metadata = request.metadata
         if call.incoming.tags:
             call.metadata = control.tagged(call.metadata, call.incoming)
-        if call.incoming.criteria is not None or "criteria" in request.fields:
+        if call.incoming.criteria is not None or "criteria" in request.given:
             return self._to_judge(call, request)
         return request
 

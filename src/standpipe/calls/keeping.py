@@ -69,8 +69,13 @@ class Keeper:
 
     def keep_now(self, record: Record, promised: int, payload: bytes | None = None) -> None:
         """Append a record, its payload if that is made; if its text has no room, its numbers."""
+        if payload is None:
+            payload = wire.encode(record)
         try:
-            self._append(wire.encode(record) if payload is None else payload, promised)
+            if len(payload) + HEADER_BYTES <= promised:
+                self.spool.append(payload)
+            else:
+                self._append(payload, promised)
         except SpoolFull:
             self._keep_numbers(record, promised)
 

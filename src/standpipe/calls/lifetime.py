@@ -245,15 +245,14 @@ class Lifetime(ABC, Generic[Asked]):
 
         Nothing is waited for where the text is not redacted.
         """
-        kept, payload = self._packed(call)
+        kept, payload = self._contents.packed(call.record(), call.content, call.incoming.token)
         if call.content == "redacted":
-            kept, payload = await self._redacted(call, kept), None
-        self._append(call, kept, payload)
+            kept = await self._redacted(call, kept)
+            self._append(call, kept, None)
+        else:
+            self._append(call, kept, payload)
         if self._keeper.spool.waits:
             await self._keeper.safe(kept)
-
-    def _packed(self, call: Call) -> tuple[Record, bytes | None]:
-        return self._contents.packed(call.record(), call.content, call.incoming.token)
 
     async def _redacted(self, call: Call, kept: Record) -> Record:
         try:
@@ -264,10 +263,11 @@ class Lifetime(ABC, Generic[Asked]):
 
     def _keep_now(self, call: Call) -> None:
         """Append the call's record without an `await`, however long that takes."""
-        kept, payload = self._packed(call)
+        kept, payload = self._contents.packed(call.record(), call.content, call.incoming.token)
         if call.content == "redacted":
-            kept, payload = self._contents.redact(kept), None
-        self._append(call, kept, payload)
+            self._append(call, self._contents.redact(kept), None)
+        else:
+            self._append(call, kept, payload)
 
     def _append(self, call: Call, kept: Record, payload: bytes | None) -> None:
         """Append a record, and then say how its call ended: what counts as spent is noted."""

@@ -80,11 +80,11 @@ class OpenAI:
 
     def prepare(self, request: ChatRequest, model: str, quirks: Quirks) -> Outgoing:
         """Return the caller's body with the provider's model name."""
-        sent = self._sent(request.around, model, quirks) if request.around is not None else None
+        around = request.around
+        sent = None if around is None else self._sent(around, model, quirks)
         if sent is None:
             return self._written(request, model, quirks)
-        messages = request.fields["messages"]
-        return Outgoing(sent.path, b"".join((sent.before, messages, sent.after)))
+        return Outgoing(sent.path, b"".join((sent.before, request.array, sent.after)))
 
     def _sent(self, around: Around, model: str, quirks: Quirks) -> Sent | None:
         """Return what is sent around a request's messages, None where those may change."""

@@ -57,7 +57,7 @@ class Around(msgspec.Struct, frozen=True, eq=False):
         fields = chat.decode(before + bytes(_NONE) + after)
         if fields["messages"] != _NONE:
             return None
-        bare = msgspec.structs.replace(request, fields=fields, decoded=None)
+        bare = msgspec.structs.replace(request, given=fields, decoded=None)
         return cls(before, after, bare, {})
 
     def read(self, body: bytes) -> ChatRequest | None:
@@ -70,10 +70,8 @@ class Around(msgspec.Struct, frozen=True, eq=False):
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return None
         bare = self.bare
-        fields = bare.fields.copy()
-        fields["messages"] = msgspec.Raw(messages)
         return ChatRequest(
-            fields,
+            bare.given,
             bare.model,
             bare.stream,
             bare.include_usage,
@@ -82,6 +80,7 @@ class Around(msgspec.Struct, frozen=True, eq=False):
             bare.n,
             None,
             self,
+            messages,
         )
 
 

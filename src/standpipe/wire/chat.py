@@ -128,8 +128,8 @@ FIELDS: dict[str, Check] = {
 class ChatRequest(msgspec.Struct, frozen=True, dict=True):
     """A request that passed every check."""
 
-    #: The whole body, in its order; of a field given twice, the last.
-    fields: dict[str, msgspec.Raw]
+    #: The fields; where there is an `around`, with no messages.
+    given: dict[str, msgspec.Raw]
     model: str
     stream: bool = False
     #: The caller asked for usage at the end of the stream.
@@ -140,8 +140,17 @@ class ChatRequest(msgspec.Struct, frozen=True, dict=True):
     n: int = 1
     #: `values`, where the checks have decoded them.
     decoded: Json | None = None
-    #: What is known of it but for its messages, None where that is this request's own.
+    #: What was known of it but for its messages; None for one that was read whole.
     around: Around | None = None
+    #: Its messages, where there is an `around`.
+    array: bytes = b""
+
+    @functools.cached_property
+    def fields(self) -> dict[str, msgspec.Raw]:
+        """The whole body, in its order; of a field given twice, the last."""
+        if self.around is None:
+            return self.given
+        return {**self.given, "messages": msgspec.Raw(self.array)}
 
     @functools.cached_property
     def values(self) -> Json:
@@ -330,7 +339,7 @@ def _named_function(entry: object) -> object:
 def _request(raw: dict[str, msgspec.Raw], values: Json) -> ChatRequest:
     options = values.get("stream_options") or {}
     return ChatRequest(
-        fields=raw,
+        given=raw,
         model=values["model"],
         stream=values.get("stream", False),
         include_usage=bool(options.get("include_usage")),
