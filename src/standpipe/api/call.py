@@ -59,7 +59,9 @@ class CallRoute:
         with _cancelled_when_gone(connection):
             await self._call(Head(scope["headers"]), body, AsgiReply(send, connection))
 
-    async def _call(self, head: Head, body: Callable[[], Awaitable[bytes]], reply: Reply) -> None:
+    async def _call(
+        self, head: Head, body: Callable[[], bytes | Awaitable[bytes]], reply: Reply
+    ) -> None:
         reply = self.reply(reply)
         incoming = Incoming()
         try:
@@ -72,7 +74,10 @@ class CallRoute:
                 caller = await self._callers.holder(digest)
                 check_json(incoming.content_type)
                 head.read = Known(incoming, digest)
-            await self._answer(incoming, caller, await body(), reply)
+            content = body()
+            if not isinstance(content, bytes):
+                content = await content
+            await self._answer(incoming, caller, content, reply)
         except ApiError as error:
             self._refusals.count(error)
             told = [*error_headers(error), (b"x-request-id", new_id().encode())]

@@ -57,8 +57,11 @@ class DirectExchange(Exchange):
     def _answer(self) -> Awaitable[None]:
         return self._route(self)
 
-    async def body(self) -> bytes:
-        """Return the request's body once all of it is there."""
+    def body(self) -> bytes | Awaitable[bytes]:
+        """Return the request's body if all of it is there, else what waits for the rest."""
+        return self._body_to_come() if self._more_body else self._take_body()
+
+    async def _body_to_come(self) -> bytes:
         while self._more_body:
             await self._news()
         return self._take_body()
@@ -77,8 +80,11 @@ class DirectExchange(Exchange):
         if not self.lost:
             self._expect_no_head()
             length = b"content-length: %d" % len(body)
-            self._write(self._head(status, headers, (length,)) + body)
-            self._finish()
+            head = self._head(status, headers, (length,))
+            # As `_write` and `_finish` do: most answers are whole.
+            self.written = self.complete = True
+            self._line.transport.write(head + body)
+            self._line.completed(self)
 
     async def begin(self, status: int, headers: Iterable[Header]) -> None:
         """Make the head of a stream; it leaves with the first piece."""

@@ -187,12 +187,16 @@ class Exchange(ABC):
 
     def _head(self, status: int, headers: Iterable[Header], framing: Iterable[bytes] = ()) -> bytes:
         """Return the head of the answer. Raises RuntimeError for a header with a line break."""
-        lines = [_STATUS[status], *map(b": ".join, headers), *map(b": ".join, self._told), *framing]
+        lines = [_STATUS[status], *map(b": ".join, headers)]
+        if self._told:
+            lines += map(b": ".join, self._told)
+        lines += framing
         if not self.keep_alive:
             lines.append(b"connection: close")
         lines += (b"", b"")
         head = b"\r\n".join(lines)
-        if head.count(b"\n") != len(lines) - 1 or head.count(b"\r") != len(lines) - 1:
+        breaks = len(lines) - 1
+        if head.count(b"\n") != breaks or head.count(b"\r") != breaks:
             raise RuntimeError("a header of the answer holds a line break")
         return head
 
