@@ -274,6 +274,7 @@ _SOURCES: dict[str, set[str | None]] = {
     "complete": {"provider"},
     "abandoned": {"provider", "estimated", None},
     "cut": {"provider", "estimated", None},
+    "lost": {"estimated", None},
 }
 _LAWS: dict[str, Callable[[Pair], bool]] = {
     "another id": _same_id,
@@ -297,6 +298,8 @@ def _dues(pair: Pair) -> Iterator[Usage]:
     elif pair.row.outcome in ("abandoned", "cut"):
         begun = (attempt for attempt in pair.row.attempts if attempt.status == 200)
         yield from (_broken_off(pair, attempt) for attempt in begun)
+    elif pair.row.outcome == "lost":  # what went before the stream that was lost
+        yield from (each.usage for each in pair.row.attempts if each.usage is not None)
 
 
 def _bill(pair: Pair) -> Usage:

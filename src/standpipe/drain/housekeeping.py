@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 
 from standpipe.config import Retention
+from standpipe.drain.prices import Prices
 from standpipe.drain.rows import lost_row
 from standpipe.spool import names
 from standpipe.store.cache import WEEK_US
@@ -44,10 +45,12 @@ class Housekeeping:
         retention: Retention,
         spool: Path | None = None,
         *,
+        prices: Prices | None = None,
         cache_bytes: int = 0,
         forget: Callable[[Collection[str]], int] | None = None,
     ) -> None:
         self._store = store
+        self._prices = prices
         self._cache_bytes = cache_bytes
         self._forget = forget
         self._spool = spool
@@ -105,7 +108,8 @@ class Housekeeping:
         """Let streams whose node is lost be lost too; return how many."""
         streams = self._store.endless_streams()
         if streams:
-            rows = [lost_row(begin) for each in streams if (begin := _begin_of(each)) is not None]
+            begun = [begin for each in streams if (begin := _begin_of(each)) is not None]
+            rows = [lost_row(begin, self._prices) for begin in begun]
             self._store.add(Batch(rows=rows, closed=[stream.id for stream in streams]))
         return len(streams)
 

@@ -74,12 +74,13 @@ def run_process(spec: DrainSpec, *, on_ready: Callable[[], None] = lambda: None)
             if not is_ours:
                 return 0  # another drain is at it and will finish
             with _sinks(spec) as sinks:
+                prices = Prices(spec.prices, spec.urls)
                 made = Drain(
                     spool,
                     store,
-                    Prices(spec.prices, spec.urls),
+                    prices,
                     keep_s=spec.keep,
-                    housekeeping=_housekeeping(spec, store).step,
+                    housekeeping=_housekeeping(spec, store, prices).step,
                     sinks=sinks,
                 )
                 with closing(made) as drain:
@@ -90,14 +91,17 @@ def run_process(spec: DrainSpec, *, on_ready: Callable[[], None] = lambda: None)
     return 1
 
 
-def _housekeeping(spec: DrainSpec, store: Store) -> Housekeeping:
+def _housekeeping(spec: DrainSpec, store: Store, prices: Prices) -> Housekeeping:
     forget = None
     if spec.cache_redis:
         from standpipe.calls.cache.redis_shelf import forget_others
 
         forget = partial(forget_others, spec.cache_redis)
     return Housekeeping(
-        *(store, spec.retention, Path(spec.spool)), cache_bytes=spec.cache_bytes, forget=forget
+        *(store, spec.retention, Path(spec.spool)),
+        prices=prices,
+        cache_bytes=spec.cache_bytes,
+        forget=forget,
     )
 
 
