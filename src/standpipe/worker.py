@@ -71,7 +71,7 @@ def main() -> int:
     spec = msgspec.json.decode(sys.stdin.buffer.readline(), type=WorkerSpec)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _allow_files()
-    _keep_memory()
+    keep_memory()
     try:
         settings = completed(config.load(spec.config, text=spec.text))
         log.set_up(KnownSecrets(config.secrets(settings)), settings.logging)
@@ -89,7 +89,7 @@ def _allow_files() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def _keep_memory() -> None:
+def keep_memory() -> None:
     """Let what a large body took be there for the next one."""
     with contextlib.suppress(AttributeError, OSError):  # not every C library can be told
         mallopt = ctypes.CDLL(None).mallopt
