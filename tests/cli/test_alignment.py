@@ -193,7 +193,7 @@ def test_judge_that_prefers_what_it_is_shown_first_is_found_out(tmp_path: Path) 
             assert (found["padding"]["decided"], found["padding"]["real"]) == (0, False)
             shown = cli(*probe, **given)
             assert "the place sways it" in shown
-            assert "length may not sway it" in shown
+            assert "tells 0 from the same with padding." in shown
             refused = cli.fails("criteria", "probe", "brief", "--pairs", **given)
             assert "no judge" in refused
 

@@ -92,9 +92,9 @@ def show_pairs(said: Json) -> None:
     if places["first"]["value"] is not None:
         where = f"Of the others it chooses what is shown first of {first}: the place "
         console.print(output.folded(f"{where}{_SWAYS[places['real']]}."))
-    told = f"{padding['decided']} of {padding['rows']} answers it tells from the same with padding"
-    which = f"and chooses the padded one of {padded}: length {_SWAYS[padding['real']]}."
-    console.print(output.folded(f"{told}, {which}"))
+    told = f"Of {padding['rows']} answers it tells {padding['decided']} from the same with padding"
+    which = f", and chooses the padded one of {padded}: length {_SWAYS[padding['real']]}"
+    console.print(output.folded(f"{told}{which if padding['decided'] else ''}."))
 
 
 def show(said: Json) -> None:
