@@ -16,10 +16,10 @@ from standpipe.wire import chat, usual
 from standpipe.wire.chat import ChatRequest
 
 #: Callers of whom it is remembered, at most, and how much of each.
-MOST_CALLERS = 256
+MOST_CALLERS = 1024
 _MOST = 4
 #: Longest that is remembered, in bytes.
-_LONGEST = 8192
+_LONGEST = 4096
 #: Requests in vain after which a caller's are looked at rarely: each of them is another.
 _FRUITLESS = 16
 _RARELY = 64
@@ -101,8 +101,9 @@ class Arounds:
     def parse(self, body: bytes, caller: str) -> ChatRequest:
         """Return the request of a caller's body, as `chat.parse` does."""
         known = self._known.get(caller)
-        if known is None:
-            known = self._add(caller)
+        if known is None:  # many ask once
+            self._add(caller)
+            return chat.parse(body)
         for around in known.arounds:
             request = around.read(body)
             if request is not None:
@@ -114,11 +115,10 @@ class Arounds:
             _learn(known.arounds, Around.of(request, body))
         return request
 
-    def _add(self, caller: str) -> _Known:
+    def _add(self, caller: str) -> None:
         if len(self._known) >= MOST_CALLERS:
             self._known.clear()
-        known = self._known[caller] = _Known()
-        return known
+        self._known[caller] = _Known()
 
 
 def _learn(arounds: list[Around], new: Around | None) -> None:
