@@ -48,7 +48,7 @@ _MORE = {"max_tokens": ANSWER_TOKENS}
 #: Seconds that Redis has to see the end of a lease.
 _AFTER_S = 1.0
 #: One that is answered while its node is told to be silent, and one that is never.
-SLOWER = "patient:slow:3000+bills"
+SLOWER = "patient:slow:5000+bills"
 SILENT = "patient:silent+bills"
 #: Who is told to be silent with so many calls, each of which costs so many US dollars or more.
 AWAY = "away"
@@ -209,6 +209,7 @@ async def kill_for_long(pair: Pair) -> None:
     away, other = pair.nodes
     (held,) = (each for each in pair.held if each.name == AWAY)
     await pair.until_seen(pair.scale.calls // 3)
+    await _until_known(pair, away, held)
     dear = [
         KeyedCall(SLOWER, name=name, more=_MORE, token=held.tokens[0]) for name in _dear_names()
     ]
@@ -242,6 +243,17 @@ def _cost(name: str) -> Decimal:
     cached = billed["prompt_tokens_details"]["cached_tokens"]
     tokens = billed["prompt_tokens"], billed["completion_tokens"]
     return cost(Usage(*tokens, cached_tokens=cached)) or Decimal(0)
+
+
+async def _until_known(pair: Pair, node: Scene, held: Held) -> None:
+    """Return once the store has told what was spent of a budget."""
+    for number in range(40):
+        one = KeyedCall(WELL, name=f"known-{number}", more=_MORE, token=held.tokens[0])
+        await pair.place(node, [one])
+        if one.is_answered:
+            return
+        await asyncio.sleep(0.5)
+    raise AssertionError(f"nobody knows what was spent: {held}")
 
 
 async def _until_open(pair: Pair, held: Held, count: int) -> None:

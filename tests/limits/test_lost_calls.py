@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from decimal import Decimal
 
 import pytest
 import redis_server
-from limits.conftest import MakeLedger
+from limits.conftest import Clock, MakeLedger
 from limits.limiting import wants
 from limits.test_ledger import AT, DOLLAR, Caller, play, spent
-from limits.test_process import until
 from msgspec.structs import replace
 
 from standpipe.limits.ledger import Ledger, spans
 from standpipe.limits.limits import Limits
 from standpipe.limits.messages import End, Want
-from standpipe.limits.shared import Shared
+from standpipe.limits.shared import LEASE_S, Shared
 
 A_HUNDRED = Limits(dollars_per_day=Decimal(100))
 BY = "there/worker"
@@ -134,17 +134,16 @@ def test_alert_is_sent_for_what_a_lost_call_cost_and_not_for_what_it_held(
 
 
 @pytest.fixture
-def quick(redis_run: redis_server.Server) -> str:
-    """Return the URL of the run's Redis; who counts there has leases of `LEASE_S`."""
-    return redis_run.url
+def new_node(redis_run: redis_server.Server, clock: Clock) -> Callable[[], Shared]:
+    """Return what makes nodes of one Redis and one clock."""
+    return lambda: Shared(redis_run.url, clock=clock)
 
 
-LEASE_S = 0.6
-
-
-def test_money_of_a_node_that_says_nothing_counts_in_the_day_of_its_call(quick: str) -> None:
+def test_money_of_a_node_that_says_nothing_counts_in_the_day_of_its_call(
+    new_node: Callable[[], Shared], clock: Clock
+) -> None:
     async def scene() -> None:
-        dead, node = Shared(quick, lease_s=LEASE_S), Shared(quick, lease_s=LEASE_S)
+        dead, node = new_node(), new_node()
         limits = Limits(concurrent_calls=1, dollars_per_day=Decimal(1))
         today = replace(next(wants(limits, at=AT, cost=DOLLAR // 2)), by=BY)
         tomorrow = replace(today, call=today.call[::-1], at=AT + 86_400_000_000, cost=0)
@@ -154,11 +153,8 @@ def test_money_of_a_node_that_says_nothing_counts_in_the_day_of_its_call(quick: 
         assert (await dead.begin(today)).reason is None
         await dead.close()
         assert (await node.begin(tomorrow)).reason == "concurrent"
-
-        async def begins() -> bool:
-            return (await node.begin(tomorrow)).reason is None
-
-        await until(begins)
+        clock.now += LEASE_S + 1
+        assert (await node.begin(tomorrow)).reason is None
         assert [await node.ended(next(spans(each))) for each in (today, tomorrow)] == [
             {today.call: BY},
             {},
@@ -168,23 +164,22 @@ def test_money_of_a_node_that_says_nothing_counts_in_the_day_of_its_call(quick: 
     asyncio.run(scene())
 
 
-def test_node_that_was_only_held_up_counts_its_calls_once(quick: str) -> None:
+def test_node_that_was_only_held_up_counts_its_calls_once(
+    new_node: Callable[[], Shared], clock: Clock
+) -> None:
     async def scene() -> None:
-        paused, node = Shared(quick, lease_s=LEASE_S), Shared(quick, lease_s=LEASE_S)
+        paused, node = new_node(), new_node()
         calls = wants(Limits(dollars_per_day=Decimal(1)), cost=DOLLAR * 2 // 5)
         first, second = replace(next(calls), by=BY), next(calls)
         (span,) = await node.unknown(first)
         await node.settle(span, 0, [])
         assert (await paused.begin(first)).reason is None
-
-        async def is_lost() -> bool:
-            await node.begin(replace(second, has_begun=True))
-            return await node.ended(span) == {first.call: BY}
-
-        await until(is_lost)
+        clock.now += LEASE_S + 1
+        assert (await node.begin(second)).reason is None
+        assert await node.ended(span) == {first.call: BY}
         await paused.keep([first])
         assert await node.ended(span) == {}
-        # A half is held by two calls and nothing is spent.
+        # Two calls hold less than all of it, and nothing is spent.
         assert (await node.begin(next(calls))).reason is None
         await paused.end(first, End(first.call, first.project), DOLLAR // 10)
         assert await node.ended(span) == {first.call: ""}

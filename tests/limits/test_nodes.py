@@ -15,7 +15,7 @@ import msgspec
 import pytest
 from limits import worker_process
 from limits.limiting import Process, wants
-from limits.test_process import asking, ended, process, row, spec, until
+from limits.test_process import asking, begins, ended, process, row, spec, until
 from msgspec.structs import replace
 
 from standpipe.limits import nodes
@@ -118,25 +118,22 @@ def test_money_of_a_killed_worker_comes_back_once_it_is_known_what_it_spent(
     async def ask(limiter: Limiter) -> None:
         # What was spent is asked before anything waits to be stored.
         like = next(calls)
-        assert (await limiter.begin(like)).reason is None
+        await until(lambda: begins(limiter, like))
         limiter.end(ended(like))
         # Half a dollar each.
         with worker(process, like, 2) as (running, ids):
-            assert (await limiter.begin(next(calls))).reason == "held"
+            assert not await begins(limiter, next(calls))
             running.kill()
 
         async def is_spent() -> bool:
             return (await limiter.begin(next(calls))).reason == "day"
 
-        async def begins() -> bool:
-            return (await limiter.begin(next(calls))).reason is None
-
         await until(is_spent)
         await asyncio.sleep(SETTLE_S)
         assert await is_spent()
         drain(process, [row(replace(like, call=each), Decimal("0.25")) for each in ids[:noted]])
-        await until(begins)
+        await until(lambda: begins(limiter, next(calls)))
         # What was not noted was never spent: there is room for two of half a dollar, or for one.
-        assert await begins() == (not noted)
+        assert await begins(limiter, next(calls)) == (not noted)
 
     asking(process, ask)

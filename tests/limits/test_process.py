@@ -164,13 +164,13 @@ def test_call_that_gives_up_before_its_verdict_holds_nothing(process: Process) -
             asked.cancel()
             await asyncio.wait([asked])
         want = next(calls)
-        await until(lambda: _begins(worker, want))
+        await until(lambda: begins(worker, want))
         worker.end(ended(want))
 
     asking(process, ask)
 
 
-async def _begins(worker: Limiter, want: Want) -> bool:
+async def begins(worker: Limiter, want: Want) -> bool:
     return (await worker.begin(want)).reason is None
 
 
@@ -188,14 +188,14 @@ def test_money_is_counted_as_the_reports_have_it(process: Process) -> None:
     async def ask(worker: Limiter) -> None:
         # Half a dollar each at most, a quarter in the end.
         first, second = next(calls), next(calls)
-        assert await _begins(worker, first)
-        assert await _begins(worker, second)
+        assert await begins(worker, first)
+        assert await begins(worker, second)
         assert (await worker.begin(next(calls))).reason == "held"
         for want in (first, second):
             worker.end(ended(want, 250, answers=answers))
         for _ in range(2):
             want = next(calls)
-            assert await _begins(worker, want)
+            assert await begins(worker, want)
             worker.end(ended(want, 250, answers=answers))
         refused = await worker.begin(next(calls))
         assert (refused.reason, refused.limit, refused.wait) == ("day", "1", None)
@@ -227,7 +227,7 @@ def test_what_is_stored_is_counted_once_whether_or_not_a_worker_told_of_it(
 
     async def ask(worker: Limiter) -> None:
         told, untold = next(calls), next(calls)
-        assert await _begins(worker, told)
+        assert await begins(worker, told)
         worker.end(ended(told, 250, answers=answers))
         with closing(Store.open(process.store_url)) as store:
             await asyncio.to_thread(store.add, Batch(rows=[row(told, Decimal("0.25"))]))
@@ -255,7 +255,7 @@ def test_budget_is_not_believed_to_be_unspent_while_the_store_is_away(process: P
     async def ask(worker: Limiter) -> None:
         assert (await worker.begin(next(calls))).reason == "away"
         await asyncio.to_thread(process.make_store)
-        assert await _begins(worker, next(calls))
+        assert await begins(worker, next(calls))
 
     asking(process, ask)
 
@@ -282,7 +282,7 @@ def test_path_may_be_longer_than_a_socket_can_have(tmp_path: Path) -> None:
     calls = wants(Limits(concurrent_calls=1))
 
     async def ask(worker: Limiter) -> None:
-        assert await _begins(worker, next(calls))
+        assert await begins(worker, next(calls))
 
     with limiter(tmp_path / ("long" * 30)) as process:
         asking(process, ask)
