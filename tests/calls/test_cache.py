@@ -327,6 +327,7 @@ def test_store_that_is_away_is_told_as_such(tmp_path: Path) -> None:
                 await shelf.get("p", b"k")
             with pytest.raises(Away):
                 await shelf.put([CachedAnswer("p", b"k", b"a")])
+            await shelf.close()
 
     run(asked())
 
