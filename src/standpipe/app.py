@@ -100,12 +100,12 @@ def build(
     """Return the application of a worker; `engines` says where those of this machine answer."""
     places = upstreams(settings, engines)
     routes = routing(settings, {name: each.provider for name, each in places.items()})
-    workers = InFlight(worker_state.directory(settings.home) / "in-flight")
-    dispatch = Dispatch(routes, places, workers=workers)
+    run = worker_state.directory(settings.home)
+    dispatch = Dispatch(routes, places, workers=InFlight(run / "in-flight"))
     callers = Callers(store, grace=settings.store.key_grace)
     keeper = Keeper(spool, contents(settings), when_full=settings.spool.when_full)
     default, content = settings.logging.default, settings.logging.content
-    limiter = Limiter(worker_state.directory(settings.home) / SOCKET, spool.writer)
+    limiter = Limiter(run / SOCKET, spool.writer)
     chat = JudgedChat(
         *(dispatch, keeper),
         library=Library(store),
@@ -122,7 +122,6 @@ def build(
         )
         for route in passthrough.ROUTES.values()
     }
-    run = worker_state.directory(settings.home)
     presence = Presence(run, f"worker-{worker}", keeper, pools(places), chat.cache)
     states = EngineStates(engines)
     handlers = _handlers(settings, callers, routes, store, keeper, presence, chat.judging)
