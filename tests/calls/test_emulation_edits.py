@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from doubles import chunks, completion
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from standpipe.calls.emulation import replay
@@ -62,6 +62,7 @@ def streamed(parts: list[str]) -> list[Json]:
 
 
 @given(pieces)
+@example(["ab", "b", "a"])  # "bb" is complete before "abba" is
 def test_a_stream_is_cut_where_the_whole_answer_is(parts: list[str]) -> None:
     def cutter() -> Cutter:
         return Cutter(STOPS)

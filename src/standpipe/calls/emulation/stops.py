@@ -35,7 +35,7 @@ def cutter(body: Json) -> Callable[[], Cutter]:
 
 
 class Cutter:
-    """Ends a choice at the earliest of some sequences."""
+    """Ends a choice before the sequence that is complete first, where its generation would end."""
 
     def __init__(self, stops: Sequence[str]) -> None:
         self.ended = False
@@ -44,7 +44,7 @@ class Cutter:
         self._text = ""
 
     def whole(self, choice: Json) -> Json:
-        """Return the choice up to the earliest sequence."""
+        """Return the choice up to that sequence."""
         at = self._found(_text(choice["message"]))
         if at is None:
             return choice
@@ -73,8 +73,9 @@ class Cutter:
         return held
 
     def _found(self, text: str) -> int | None:
-        places = [at for stop in self._stops if (at := text.find(stop)) >= 0]
-        return min(places) if places else None
+        """Return where the sequence begins that ends first; the longest of those that end there."""
+        places = [(at + len(stop), at) for stop in self._stops if (at := text.find(stop)) >= 0]
+        return min(places)[1] if places else None
 
     def _uncertain(self) -> int:
         """Return how many characters at the end may begin a sequence."""
