@@ -89,7 +89,7 @@ def mocks(built: Built) -> Iterator[Mocks]:
     def run(*tls: Path) -> int:
         port = machine.free_port()
         said = [built.folder / name for name in ("answer", "chunk", "last")]
-        words = [*machine.pinned(machine.OTHER_CORES), built.mock, port, GAP_MS, CHUNKS, *said]
+        words = [*machine.apart(machine.OTHER_CORES), built.mock, port, GAP_MS, CHUNKS, *said]
         running.append(subprocess.Popen([*map(str, words), *map(str, tls)]))
         machine.wait_for_port(port)
         return port

@@ -59,7 +59,7 @@ def place(
     `on_begin` is called once its connections are open, `on_end` when the time is over and the last
     calls are still on their way. Raises LoadFailed.
     """
-    words = [*machine.pinned(machine.OTHER_CORES), load, port, file]
+    words = [*machine.apart(machine.OTHER_CORES), load, port, file]
     words += [asked.connections, seconds, asked.rate, asked.numbers]
     pipe = subprocess.PIPE
     with subprocess.Popen([*map(str, words)], stdin=pipe, stdout=pipe, text=True) as client:
