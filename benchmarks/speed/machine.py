@@ -49,7 +49,8 @@ def may_go_first() -> bool:
     """Tell whether this user may put a process before all others; root may."""
     if shutil.which(_FIRST[0]) is None:
         return False
-    return subprocess.run([*_FIRST, "true"], capture_output=True, timeout=10).returncode == 0
+    tried = subprocess.run([*_FIRST, "true"], check=False, capture_output=True, timeout=10)
+    return tried.returncode == 0
 
 
 def pin(pid: int, cores: Iterable[int]) -> None:
