@@ -155,6 +155,15 @@ def test_callers_whose_requests_all_differ_are_looked_at_rarely() -> None:
     assert arounds.parse(body(BYE, user="15"), "k").around is not None
 
 
+def test_messages_that_are_not_usual_take_no_place_of_other_settings() -> None:
+    arounds = known()
+    arounds.parse(body(HI), "k")
+    arounds.parse(body(HI, n=2), "k")
+    for text in "abcde":
+        assert arounds.parse(body([{**HI[0], "name": text}]), "k").around is None
+    assert arounds.parse(body(BYE, n=2), "k").around is not None
+
+
 def test_what_one_caller_asks_is_not_looked_for_in_anothers_requests() -> None:
     arounds = known()
     arounds.parse(body(HI), "other")

@@ -60,6 +60,10 @@ class Around(msgspec.Struct, frozen=True, eq=False):
         bare = msgspec.structs.replace(request, given=fields, decoded=None)
         return cls(before, after, bare, {})
 
+    def is_like(self, other: Around) -> bool:
+        """Tell one of the same bytes."""
+        return (self.before, self.after) == (other.before, other.after)
+
     def read(self, body: bytes) -> ChatRequest | None:
         """Return the request of a body that has these around its messages, None for any other."""
         if not (body.endswith(self.after) and body.startswith(self.before)):
@@ -122,6 +126,7 @@ class Arounds:
 
 
 def _learn(arounds: list[Around], new: Around | None) -> None:
-    if new is not None:
+    # One that is known may come again with messages that are not usual, such as images.
+    if new is not None and not any(new.is_like(each) for each in arounds):
         arounds.append(new)
         del arounds[:-_MOST]
