@@ -29,6 +29,8 @@ DEAR = '[prices."openai/dear"]\ninput = "1000"\noutput = "1000"\n'
 SAID = ("Hello there, dear friend", "Hi", "Hello")
 #: Models of judges that never come to a verdict.
 HANGS = "hangs"
+#: The provider's own, which it may repeat.
+SECRET = "sk-of-the-upstream"
 TOOL = {"type": "function", "function": {"name": "f", "arguments": '{"a": 1}'}}
 
 
@@ -47,6 +49,8 @@ def written(asked: Asked) -> Said:
     ]
     if asked.body["model"] == "empty":
         whole["choices"] = []
+    if asked.body["model"] == "tells":
+        whole["choices"][0]["message"]["content"] = f"My key is {SECRET}."
     if asked.body["model"] == "odd":
         whole["choices"][0].pop("message")
     assert "criteria" not in asked.body
@@ -96,7 +100,7 @@ def server(tmp_path_factory: pytest.TempPathFactory, upstream: Double) -> Iterat
     routes = "".join(f"[routes.{name}]\nretries = 0\n{target('openai', name)}" for name in names)
     routes += f"[routes.one]\nmax_in_flight = 1\n{target('openai', 'one')}"
     with doubles.anthropic("Hello") as anthropic, doubles.gemini("Hello") as gemini:
-        places = serving.provider("openai", upstream.url, api_key='"sk-upstream"')
+        places = serving.provider("openai", upstream.url, api_key=f'"{SECRET}"')
         places += serving.provider(
             "anthropic", anthropic.url, api_key='"sk-a"', models='["claude"]'
         )
@@ -442,6 +446,23 @@ def test_client_that_leaves_takes_its_judges_along(
     used = rows["chat"].usage
     assert used is not None
     assert (used.total_tokens, rows["chat"].usage_source) == (9, "provider")
+
+
+def test_secret_that_an_answer_repeats_comes_to_no_judge_and_into_no_record(
+    criteria: Asker, store: Store, project: Project, upstream: Double
+) -> None:
+    before = len(upstream.asked)
+    body = json.dumps({"model": "tells", "messages": HI, "criteria": [HANGS]})
+    connection = http.client.HTTPConnection("127.0.0.1", criteria.server.port)
+    headers = {"Authorization": f"Bearer {criteria.token}", "Content-Type": "application/json"}
+    connection.request("POST", f"/v1{CHAT}", body, headers)
+    upstream.wait(lambda: len(upstream.asked) == before + 2)
+    connection.close()
+    assert SECRET not in str(upstream.asked[-1].body)
+    rows = {row.kind: row for row in rows_of(store, project, 2)}
+    assert rows["chat"].response is not None
+    assert "My key is ***." in str(rows["chat"].response)
+    assert SECRET not in str(rows)
 
 
 # --- in Anthropic's form ----------------------------------------------------------------------

@@ -144,12 +144,12 @@ class Lifetime(ABC, Generic[Asked]):
 
     async def _whole(self, call: Call, body: bytes, reply: Reply) -> None:
         """Send a complete answer, its record first; one that is held back is sent by who does."""
+        if self._secrets.are_in(body):
+            body = self._secrets.hide(body)
         if call.after is not None and call.after.take(body):
             # It was received: if its client leaves now, the record says so and what it used.
             call.pieces = [body]
             return
-        if self._secrets.are_in(body):
-            body = self._secrets.hide(body)
         call.pieces.append(body)
         call.outcome, call.status = "complete", 200
         if call.content == "redacted" or self._keeper.spool.waits:
