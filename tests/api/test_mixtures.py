@@ -20,6 +20,8 @@ from standpipe.store import Project, Store
 
 Json = dict[str, Any]
 
+#: The provider's own, which it may repeat.
+SECRET = "sk-of-the-upstream"
 CONFIGURATION = """
 [mixtures.panel]
 candidates = [{ model = "openai:short", number = 2 }, { model = "there" }]
@@ -28,6 +30,11 @@ final = "there"
 
 [mixtures.lame]
 candidates = [{ model = "openai:short" }, { model = "openai:broken" }]
+final = "there"
+
+[mixtures.tells]
+candidates = [{ model = "openai:tells" }]
+critique = "openai:critic"
 final = "there"
 
 [routes.there]
@@ -50,6 +57,8 @@ def answered(asked: Asked) -> Said:
     model = asked.body["model"]
     assert model != "broken"
     said = f"The answer of {model}"
+    if model == "tells":
+        said = f"My key is {SECRET}."
     if model == "reward":
         assert asked.body["messages"][-1]["role"] == "assistant"
         said = f"reward:{len(asked.body['messages'][-1]['content'])}"
@@ -72,7 +81,7 @@ def upstream() -> Iterator[Double]:
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory, upstream: Double) -> Iterator[Standpipe]:
     home = tmp_path_factory.mktemp("mixtures") / "home"
-    provider = serving.provider("openai", upstream.url, api_key='"sk-upstream"')
+    provider = serving.provider("openai", upstream.url, api_key=f'"{SECRET}"')
     with serving.serving(home, provider + CONFIGURATION) as running:
         yield running
 
@@ -181,6 +190,17 @@ def test_answer_of_a_mixture_is_cached_where_no_part_of_it_failed(
     assert hit.attempts == ()
     lame, _ = store.each_log(project.id, model="lame")
     assert "mixture.draft=dropped" in lame.fidelity
+
+
+def test_secret_that_a_draft_repeats_is_told_to_no_other_model(
+    client: Asker, upstream: Double
+) -> None:
+    before = len(upstream.asked)
+    client.chat("tells")
+    drafted, *others = [json.dumps(each.body) for each in upstream.asked[before:]]
+    assert "draft" not in drafted
+    assert ["My key is ***." in each for each in others] == [True, True]
+    assert SECRET not in "".join(others)
 
 
 def test_key_needs_the_right_to_the_mixture_alone(server: Standpipe, project: Project) -> None:

@@ -82,7 +82,7 @@ class Chat(Lifetime[ChatRequest]):
         self._dispatch = dispatch
         self._means = Means(Checker(), speech)
         self._arounds = Arounds()
-        self._mixing = Mixing(dispatch, self._means, _plan)
+        self._mixing = Mixing(dispatch, self._means, _plan, self._secrets)
         #: None where answers are not cached.
         self.cache = cache
         self._keys = Keys(dispatch)

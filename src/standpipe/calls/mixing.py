@@ -24,6 +24,7 @@ from standpipe.calls.routes import Target
 from standpipe.errors import ApiError, NotACompletion
 from standpipe.providers.fidelity import Plan
 from standpipe.wire.chat import ChatRequest
+from standpipe.wire.known_secrets import KnownSecrets
 from standpipe.wire.record import Step
 
 Json = dict[str, Any]
@@ -46,10 +47,14 @@ _Choices = Annotated[list[_Choice], msgspec.Meta(min_length=1)]
 class Mixing:
     """Makes the answers of mixtures."""
 
-    def __init__(self, dispatch: Dispatch, means: Means, plan: Planned) -> None:
+    def __init__(
+        self, dispatch: Dispatch, means: Means, plan: Planned, secrets: KnownSecrets
+    ) -> None:
         self._dispatch = dispatch
         self._means = means
         self._plan = plan
+        #: No provider is to see those of another, whatever that said.
+        self._secrets = secrets
 
     async def serve(self, call: Call, request: ChatRequest, mixture: Mixture, tell: Tell) -> None:
         """Answer a call.
@@ -115,7 +120,8 @@ class Mixing:
             part.fidelity = emulation.noted
             tries = Tries(part, turn)
             part.decoder = tries.tally
-            found.append(_messages(await emulation.source(tries, self._means).whole()))
+            completion = await emulation.source(tries, self._means).whole()
+            found.append(_messages(completion, self._secrets))
             part.outcome = "complete"
 
         try:
@@ -169,10 +175,11 @@ class _Made:
             self.usages.append(None if usage is None else msgspec.json.decode(usage))
 
 
-def _messages(completion: Json) -> list[Json]:
+def _messages(completion: Json, secrets: KnownSecrets) -> list[Json]:
     """Return the messages of a completion; NotACompletion if it has none."""
+    said = secrets.hide(msgspec.json.encode(completion.get("choices")))
     try:
-        choices = msgspec.convert(completion.get("choices"), _Choices)
+        choices = msgspec.json.decode(said, type=_Choices)
     except msgspec.ValidationError as error:
         raise NotACompletion(f"the provider's answer cannot be used: {error}") from error
     return [each.message for each in choices]
