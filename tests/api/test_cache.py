@@ -28,6 +28,8 @@ READ_WRITE, READ_ONLY, WRITE_ONLY = "readWrite", "readOnly", "writeOnly"
 HELD = "held"
 #: What models say of why they ended that did not.
 UNFINISHED = {"unfinished": None, "failed": "error"}
+#: That fail, break off or say nothing.
+BAD = ("broken", "cut", "speechless")
 ROUTE = "[routes.{}]\nretries = 0\ntargets = [{{ provider = 'openai', model = '{}' }}]\n"
 
 
@@ -44,6 +46,8 @@ class Provider:
         if model == HELD:
             assert self.may_answer.wait(serving.PATIENCE)
         whole = doubles.completion(f"answer {number}", id=f"chatcmpl-{number}")
+        if model == "speechless":
+            whole["choices"][0]["message"] = None
         if model == "broken":
             return Said({"error": {"message": "out of order"}}, status=500)
         if model in UNFINISHED:
@@ -72,7 +76,7 @@ def upstream(provider: Provider) -> Iterator[Double]:
 def server(tmp_path_factory: pytest.TempPathFactory, upstream: Double) -> Iterator[Standpipe]:
     home = tmp_path_factory.mktemp("cache") / "home"
     place = serving.provider("openai", upstream.url, api_key='"sk-upstream"')
-    routes = "".join(ROUTE.format(name, name) for name in ("broken", "cut", *UNFINISHED))
+    routes = "".join(ROUTE.format(name, name) for name in (*BAD, *UNFINISHED))
     with serving.serving(home, place + routes) as running:
         yield running
 
@@ -293,7 +297,7 @@ def test_answer_is_there_for_the_next_worker(
 # --- what is not kept -----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("model", ["broken", "cut", *UNFINISHED])
+@pytest.mark.parametrize("model", [*BAD, *UNFINISHED])
 def test_errors_and_answers_without_an_end_are_not_kept(
     client: Asker, upstream: Double, model: str
 ) -> None:

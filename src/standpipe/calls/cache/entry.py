@@ -43,7 +43,12 @@ _decoder = msgspec.msgpack.Decoder(Entry)
 _NO_END = ("error",)
 
 
+class _Message(msgspec.Struct):
+    """Of any fields; but without one, no stream can be told."""
+
+
 class _Choice(msgspec.Struct):
+    message: _Message
     #: Null in an answer that was cut.
     finish_reason: str
 
