@@ -34,6 +34,7 @@ class Mocks(NamedTuple):
     http: int
     #: The same over TLS; 0 if that could not be had.
     https: int
+    pids: tuple[int, ...]
 
 
 def build(folder: Path) -> Built:
@@ -89,14 +90,15 @@ def mocks(built: Built) -> Iterator[Mocks]:
     def run(*tls: Path) -> int:
         port = machine.free_port()
         said = [built.folder / name for name in ("answer", "chunk", "last")]
-        words = [*machine.apart(machine.OTHER_CORES), built.mock, port, GAP_MS, CHUNKS, *said]
+        words = [*machine.pinned(machine.OTHER_CORES), built.mock, port, GAP_MS, CHUNKS, *said]
         running.append(subprocess.Popen([*map(str, words), *map(str, tls)]))
         machine.wait_for_port(port)
         return port
 
     try:
         http = run()
-        yield Mocks(http, run(built.certificate, built.key) if built.certificate else 0)
+        https = run(built.certificate, built.key) if built.certificate else 0
+        yield Mocks(http, https, tuple(each.pid for each in running))
     finally:
         for each in running:
             machine.end(each)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -31,6 +31,11 @@ class Asked(NamedTuple):
     #: How many numbers stand in turn where `NUMBER` is in a request, from 0 on.
     numbers: int = 1
 
+    @property
+    def is_timed(self) -> bool:
+        """Whether it is asked for how long calls take, and not for how many there can be."""
+        return bool(self.rate) or self.connections == 1
+
 
 class LoadFailed(RuntimeError):
     """The client could not go on: nobody listens, or nobody answers."""
@@ -51,15 +56,18 @@ def place(
     asked: Asked,
     seconds: float,
     *,
+    provider: Iterable[int] = (),
     on_begin: Callable[[], None] = lambda: None,
     on_end: Callable[[], None] = lambda: None,
 ) -> Json:
     """Place calls for so many seconds and return what the client saw.
 
+    Where calls are timed, the client and the processes of the `provider` go before all else on
+    their cores: in use they have machines of their own, and do not wait for Standpipe's drain.
     `on_begin` is called once its connections are open, `on_end` when the time is over and the last
     calls are still on their way. Raises LoadFailed.
     """
-    words = [*machine.apart(machine.OTHER_CORES), load, port, file]
+    words = [*machine.pinned(machine.OTHER_CORES), load, port, file]
     words += [asked.connections, seconds, asked.rate, asked.numbers]
     pipe = subprocess.PIPE
     with subprocess.Popen([*map(str, words)], stdin=pipe, stdout=pipe, text=True) as client:
@@ -67,12 +75,13 @@ def place(
         assert client.stdout is not None
         try:
             _expect(client.stdout.readline(), "ready")
-            on_begin()
-            client.stdin.write("\n")
-            client.stdin.flush()
-            _expect(client.stdout.readline(), "end")
-            on_end()
-            found: Json = json.loads(client.stdout.readline())
+            with machine.first((client.pid, *provider) if asked.is_timed else ()):
+                on_begin()
+                client.stdin.write("\n")
+                client.stdin.flush()
+                _expect(client.stdout.readline(), "end")
+                on_end()
+                found: Json = json.loads(client.stdout.readline())
         except (ValueError, BrokenPipeError) as error:
             raise LoadFailed(f"the client said nothing: {error}") from error
         finally:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import os
 import platform
-import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +22,6 @@ TARGET_CORE = CORES[-1]
 OTHER_CORES = CORES[:-1] or CORES
 #: Seconds that a sample waits for the target's core to be free, and how free that is.
 QUIET_S, QUIET = 6.0, 0.06
-#: What puts a process before all that are not put so.
-_FIRST = ("chrt", "--fifo", "1")
 #: Seconds that a process has to end.
 _END_S = 10.0
 
@@ -35,22 +31,31 @@ def pinned(cores: Iterable[int]) -> list[str]:
     return ["taskset", "-c", ",".join(map(str, cores))]
 
 
-def apart(cores: Iterable[int]) -> list[str]:
-    """Return the words before a client or a provider: on these cores, before all else there.
+@contextlib.contextmanager
+def first(pids: Iterable[int]) -> Iterator[None]:
+    """Let processes go before all else on their cores, where this user may grant that; root may."""
+    pids = tuple(pids)
+    for pid in pids:
+        _schedule(pid, os.SCHED_FIFO, 1)
+    try:
+        yield
+    finally:
+        for pid in pids:
+            _schedule(pid, os.SCHED_OTHER, 0)
 
-    In use they have machines of their own. Here they share a core with Standpipe's drain, and what
-    becomes ready on a busy core waits for its next tick, milliseconds away, unless it goes first.
-    """
-    return [*_FIRST, *pinned(cores)] if may_go_first() else pinned(cores)
 
-
-@functools.cache
 def may_go_first() -> bool:
-    """Tell whether this user may put a process before all others; root may."""
-    if shutil.which(_FIRST[0]) is None:
+    """Tell whether `first` does anything."""
+    may = _schedule(0, os.SCHED_FIFO, 1)
+    return _schedule(0, os.SCHED_OTHER, 0) and may
+
+
+def _schedule(pid: int, policy: int, priority: int) -> bool:
+    try:
+        os.sched_setscheduler(pid, policy, os.sched_param(priority))
+    except (PermissionError, ProcessLookupError):
         return False
-    tried = subprocess.run([*_FIRST, "true"], check=False, capture_output=True, timeout=10)
-    return tried.returncode == 0
+    return True
 
 
 def pin(pid: int, cores: Iterable[int]) -> None:

@@ -60,7 +60,8 @@ class Sampler:
         file.write_bytes(request(asked, model=self._target.model, headers=headers))
         words = self._load, self._running.port, file, asked, seconds
         try:
-            found = place(*words, on_begin=meter.begin, on_end=meter.end)
+            pids = self._running.place.mocks.pids
+            found = place(*words, provider=pids, on_begin=meter.begin, on_end=meter.end)
         except LoadFailed:
             self._running.require_alive()  # else that is what is to be told
             raise
