@@ -228,6 +228,8 @@ BAD = [
     ("[providers.x]\nbase_url = 'http://h'\ntimeouts = {idle = 0}\n", {}, "timeouts.idle"),
     ("[providers.x]\nbase_url = 'http://h'\ntimeouts = {idel = 1}\n", {}, "did you mean 'idle'?"),
     ("[providers.x]\nbase_url = 'http://h'\nmax_connections = 0\n", {}, "at least 1"),
+    ("[providers.x]\n[providers.y]\nbase_url = 1\n", {}, "providers.'y'.base_url: expected"),
+    ("[mixtures.m]\ncandidates = []\n", {}, "mixtures.'m': object missing required field `final`"),
     ("[mixtures.m]\nfinal = 'x'\ncandidates = []\n", {}, "0 drafts: must be 1 to 16"),
     (f"[mixtures.m]\nfinal = 'x'\ncandidates = [{DRAFTS}, {DRAFTS}]\n", {}, "18 drafts"),
     (f"[mixtures.m]\nfinal = ''\ncandidates = [{DRAFTS}]\n", {}, "final: the model that answers"),

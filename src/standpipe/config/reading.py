@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import os
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
@@ -219,12 +219,28 @@ def _convert(tree: dict[str, Any], env: Mapping[str, str]) -> Settings:
             return Secret(_reveal(value, env))
         raise TypeError(f"expected a string, got {type(value).__name__}")
 
+    def convert(some: dict[str, Any]) -> Settings:
+        return msgspec.convert(some, Settings, strict=False, dec_hook=secret)
+
     try:
-        return msgspec.convert(tree, Settings, strict=False, dec_hook=secret)
+        return convert(tree)
     except msgspec.ValidationError as error:
         what, _, where = str(error).partition(" - at `$")
-        name = where.strip("`.") or "the configuration"
+        name = _entry(where.strip("`."), tree, convert) or "the configuration"
         raise ConfigError(f"{name}: {what[:1].lower()}{what[1:]}") from error
+
+
+def _entry(where: str, tree: dict[str, Any], convert: Callable[[dict[str, Any]], Settings]) -> str:
+    """Return a place with the name of the entry that msgspec writes as `[...]`."""
+    table, is_in_one, _ = where.partition("[...]")
+    if not is_in_one or table not in tree:
+        return where
+    for name, entry in tree[table].items():
+        try:
+            convert({table: {name: entry}})
+        except msgspec.ValidationError:
+            return where.replace("[...]", f".{name!r}", 1)
+    return where
 
 
 def _reveal(value: str, env: Mapping[str, str]) -> str:
