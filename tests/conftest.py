@@ -5,6 +5,7 @@ Each starts with the first test to ask.
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from itertools import count
@@ -18,6 +19,16 @@ from misbehaving import Misbehaving
 from standpipe.store.store import Store
 
 NewDatabase = Callable[..., str]
+
+
+def pytest_configure() -> None:
+    """Hear the terminal's signals: run in the background, these are ignored, by children too."""
+    for number, heard in (
+        (signal.SIGINT, signal.default_int_handler),
+        (signal.SIGHUP, signal.SIG_DFL),
+    ):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, heard)
 
 
 @pytest.fixture(scope="module")
