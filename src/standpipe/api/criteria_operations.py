@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from standpipe import errors
-from standpipe.api.operation import JSON, Operation, Query
+from standpipe.api.operation import CALL_ERRORS, JSON, Operation, Query
 from standpipe.api.schema import number, ref, text
 
 CRITERIA = "Criteria"
@@ -77,16 +77,6 @@ CRITERIA_OPERATIONS: dict[str, Operation] = {
                 "output": {"role": "assistant", "content": "Rhine, Nile, Lena."},
             }
         },
-        errors=(
-            errors.PaymentRequired,
-            errors.Forbidden,
-            errors.NotFound,
-            errors.RateLimited,
-            errors.KeyRefused,
-            errors.Unreachable,
-            errors.NotACompletion,
-            errors.Cut,
-            errors.Silent,
-        ),
+        errors=CALL_ERRORS,
     ),
 }

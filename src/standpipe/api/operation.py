@@ -7,10 +7,34 @@ from typing import Any
 import msgspec
 
 from standpipe.api.schema import Schema
-from standpipe.errors import ApiError
+from standpipe.errors import (
+    ApiError,
+    Cut,
+    Forbidden,
+    KeyRefused,
+    NotACompletion,
+    NotFound,
+    PaymentRequired,
+    RateLimited,
+    Silent,
+    Unreachable,
+)
 
 JSON = "application/json"
 EVENTS = "text/event-stream"
+
+#: How a call to a model fails, besides what any operation may meet.
+CALL_ERRORS = (
+    PaymentRequired,
+    Forbidden,
+    NotFound,
+    RateLimited,
+    KeyRefused,
+    Unreachable,
+    NotACompletion,
+    Cut,
+    Silent,
+)
 
 
 class Header(msgspec.Struct, frozen=True):

@@ -9,7 +9,7 @@ from standpipe.api.admin_operations import ADMIN_OPERATIONS
 from standpipe.api.admin_schema import ADMIN
 from standpipe.api.criteria_operations import CRITERIA_OPERATIONS
 from standpipe.api.criteria_schema import CRITERIA
-from standpipe.api.operation import EVENTS, JSON, Header, Operation, Query
+from standpipe.api.operation import CALL_ERRORS, EVENTS, JSON, Header, Operation, Query
 from standpipe.api.passed_schema import PASSED
 from standpipe.api.schema import Schema, either, mapping, one_of, ref, text, whole
 from standpipe.api.usage_schema import USAGE, USAGE_QUERY
@@ -185,17 +185,6 @@ _PASSES = (
 _NOT_FOUND = (errors.NotFound,)
 #: On every answer of a call whose key or project has such limits.
 RATES = tuple(name for name in ANSWER_HEADERS if name.startswith("x-ratelimit-"))
-_CHAT_ERRORS = (
-    errors.PaymentRequired,
-    errors.Forbidden,
-    errors.NotFound,
-    errors.RateLimited,
-    errors.KeyRefused,
-    errors.Unreachable,
-    errors.NotACompletion,
-    errors.Cut,
-    errors.Silent,
-)
 
 
 def _json(name: str) -> dict[str, Schema]:
@@ -226,7 +215,7 @@ OPERATIONS: dict[str, Operation] = {
         examples=_CHAT_EXAMPLES,
         headers=_CHAT_HEADERS,
         answer_headers=("standpipe-model", "standpipe-cache", "standpipe-fidelity", *RATES),
-        errors=_CHAT_ERRORS,
+        errors=CALL_ERRORS,
     ),
     "createMessage": Operation(
         INFERENCE,
@@ -242,7 +231,7 @@ OPERATIONS: dict[str, Operation] = {
             *("request-id", "standpipe-model", "standpipe-cache", "standpipe-fidelity"),
             *RATES,
         ),
-        errors=_CHAT_ERRORS,
+        errors=CALL_ERRORS,
     ),
     "createResponse": Operation(
         INFERENCE,
@@ -253,7 +242,7 @@ OPERATIONS: dict[str, Operation] = {
         examples={"simple": {"model": _MODEL, "input": "Name three rivers."}},
         headers=_PASSED_HEADERS,
         answer_headers=("standpipe-model", *RATES),
-        errors=_CHAT_ERRORS,
+        errors=CALL_ERRORS,
     ),
     "createCompletion": Operation(
         INFERENCE,
@@ -264,7 +253,7 @@ OPERATIONS: dict[str, Operation] = {
         examples={"simple": {"model": _MODEL, "prompt": "Three rivers are"}},
         headers=_PASSED_HEADERS,
         answer_headers=("standpipe-model", *RATES),
-        errors=_CHAT_ERRORS,
+        errors=CALL_ERRORS,
     ),
     "createEmbedding": Operation(
         INFERENCE,
@@ -275,7 +264,7 @@ OPERATIONS: dict[str, Operation] = {
         examples={"simple": {"model": _MODEL, "input": ["river", "lake"]}},
         headers=_PASSED_HEADERS,
         answer_headers=("standpipe-model", *RATES),
-        errors=_CHAT_ERRORS,
+        errors=CALL_ERRORS,
     ),
     "listChatCompletions": Operation(
         STORED,
