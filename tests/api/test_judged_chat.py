@@ -430,16 +430,21 @@ def test_answer_that_cannot_be_judged_is_none(criteria: Asker, model: str, strea
     assert "cannot be judged" in answer.json["message"]
 
 
-def test_client_that_leaves_takes_its_judges_along(
-    criteria: Asker, store: Store, project: Project, upstream: Double
-) -> None:
+def leave_while_judged(who: Asker, upstream: Double, model: str) -> None:
+    """Ask, and hang up once the judge has been asked."""
     before = len(upstream.asked)
-    body = json.dumps({"model": "writer", "messages": HI, "criteria": [HANGS]})
-    connection = http.client.HTTPConnection("127.0.0.1", criteria.server.port)
-    headers = {"Authorization": f"Bearer {criteria.token}", "Content-Type": "application/json"}
+    body = json.dumps({"model": model, "messages": HI, "criteria": [HANGS]})
+    connection = http.client.HTTPConnection("127.0.0.1", who.server.port)
+    headers = {"Authorization": f"Bearer {who.token}", "Content-Type": "application/json"}
     connection.request("POST", f"/v1{CHAT}", body, headers)
     upstream.wait(lambda: len(upstream.asked) == before + 2)
     connection.close()
+
+
+def test_client_that_leaves_takes_its_judges_along(
+    criteria: Asker, store: Store, project: Project, upstream: Double
+) -> None:
+    leave_while_judged(criteria, upstream, "writer")
     rows = {row.kind: row for row in rows_of(store, project, 2)}
     assert {row.outcome for row in rows.values()} == {"abandoned"}
     assert rows["judge"].parent == rows["chat"].id
@@ -451,13 +456,7 @@ def test_client_that_leaves_takes_its_judges_along(
 def test_secret_that_an_answer_repeats_comes_to_no_judge_and_into_no_record(
     criteria: Asker, store: Store, project: Project, upstream: Double
 ) -> None:
-    before = len(upstream.asked)
-    body = json.dumps({"model": "tells", "messages": HI, "criteria": [HANGS]})
-    connection = http.client.HTTPConnection("127.0.0.1", criteria.server.port)
-    headers = {"Authorization": f"Bearer {criteria.token}", "Content-Type": "application/json"}
-    connection.request("POST", f"/v1{CHAT}", body, headers)
-    upstream.wait(lambda: len(upstream.asked) == before + 2)
-    connection.close()
+    leave_while_judged(criteria, upstream, "tells")
     assert SECRET not in str(upstream.asked[-1].body)
     rows = {row.kind: row for row in rows_of(store, project, 2)}
     assert rows["chat"].response is not None
