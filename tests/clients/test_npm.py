@@ -7,7 +7,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from clients import obliging
+from clients import judging, obliging
 from clients.programs import Program, node_program
 from misbehaving import Misbehaving
 from serving import KEY, Standpipe, call
@@ -178,14 +178,7 @@ def test_every_dialect_is_reached_by_a_model_s_name(
 
 @pytest.fixture(scope="module")
 def criteria(server: Standpipe) -> None:
-    """Make two criteria: one without a model, and one that the local model judges by."""
-    short = {"id": "highlight-format", "kind": "length", "max": len(CONTENT)}
-    judge = {"model": LOCAL, "parameters": {"temperature": 0, "seed": 1}}
-    polite = {"id": "polite", "prompt": "Is it polite?", **judge}
-    for body in (short, polite):
-        assert call(server, "POST", "/criteria", body).status == 200
-    shorter = {"kind": "length", "max": len(CONTENT) - 1}
-    assert call(server, "POST", "/criteria/highlight-format/versions", shorter).status == 200
+    judging.make_criteria(server, CONTENT)
 
 
 @pytest.mark.usefixtures("criteria")
@@ -208,16 +201,7 @@ def test_choices_come_with_what_the_criteria_say(
 
 
 @pytest.mark.usefixtures("criteria")
-@pytest.mark.parametrize(
-    ("name", "message"),
-    [
-        ("invalid-criterion-name", "Criterion invalid-criterion-name not found"),
-        (
-            "highlight-format@fake-version",
-            "Criterion version fake-version not found for criterion highlight-format",
-        ),
-    ],
-)
+@pytest.mark.parametrize(("name", "message"), judging.MISSING)
 def test_criterion_that_is_not_there_is_told_as_openpipe_does(
     program: Program, name: str, message: str
 ) -> None:
