@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
 
@@ -23,6 +23,7 @@ from standpipe.calls.mixtures import Mixture
 from standpipe.calls.routes import Target
 from standpipe.errors import ApiError, NotACompletion
 from standpipe.providers.fidelity import Plan
+from standpipe.wire import choices
 from standpipe.wire.chat import ChatRequest
 from standpipe.wire.known_secrets import KnownSecrets
 from standpipe.wire.record import Step
@@ -35,13 +36,6 @@ Planned = Callable[[Call, ChatRequest, Target, Upstream], Plan]
 Tell = Callable[[Emulation, Tries], Awaitable[None]]
 #: A model, and what it is asked.
 Asked = tuple[str, ChatRequest]
-
-
-class _Choice(msgspec.Struct):
-    message: Json
-
-
-_Choices = Annotated[list[_Choice], msgspec.Meta(min_length=1)]
 
 
 class Mixing:
@@ -179,7 +173,6 @@ def _messages(completion: Json, secrets: KnownSecrets) -> list[Json]:
     """Return the messages of a completion; NotACompletion if it has none."""
     said = secrets.hide(msgspec.json.encode(completion.get("choices")))
     try:
-        choices = msgspec.json.decode(said, type=_Choices)
+        return choices.messages(msgspec.json.decode(said))
     except msgspec.ValidationError as error:
         raise NotACompletion(f"the provider's answer cannot be used: {error}") from error
-    return [each.message for each in choices]

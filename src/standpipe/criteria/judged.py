@@ -7,7 +7,7 @@ that fail, or take too long, cost the answer nothing but their scores.
 from __future__ import annotations
 
 from collections.abc import Awaitable
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
 from typing_extensions import override
@@ -32,7 +32,7 @@ from standpipe.criteria.wish import Wish
 from standpipe.drain.prices import Prices
 from standpipe.errors import NotACompletion
 from standpipe.limits.client import Limiter
-from standpipe.wire import chat
+from standpipe.wire import chat, choices
 from standpipe.wire.chat import ChatRequest
 
 Json = dict[str, Any]
@@ -64,13 +64,6 @@ class Held:
             return False
         self.body = body
         return True
-
-
-class _Choice(msgspec.Struct):
-    message: Json
-
-
-_Choices = Annotated[list[_Choice], msgspec.Meta(min_length=1)]
 
 
 class JudgedChat(Chat):
@@ -148,10 +141,9 @@ def _outputs(body: bytes) -> tuple[Json, list[Json]]:
     """Return a completion and the messages of its choices; NotACompletion if it has none."""
     try:
         completion = msgspec.json.decode(body, type=dict[str, Any])
-        made = msgspec.convert(completion.get("choices"), _Choices)
+        return completion, choices.messages(completion.get("choices"))
     except (msgspec.DecodeError, RecursionError) as error:
         raise NotACompletion(f"the provider's answer cannot be judged: {error}") from error
-    return completion, [each.message for each in made]
 
 
 def _without(request: ChatRequest, names: tuple[str, ...]) -> ChatRequest:
