@@ -220,6 +220,31 @@ def test_pipelined_requests_are_answered_in_order_however_they_are_cut(
 
 
 @both_ways
+@pytest.mark.parametrize("last", [b"", CLOSE], ids=["kept", "closed"])
+def test_calls_of_one_turn_are_each_answered_whole_whatever_follows(way: str, last: bytes) -> None:
+    """Their answers leave together; a refusal or the connection's end comes behind its own."""
+    together = asyncio.Barrier(8)
+
+    async def at_once(body: bytes, reply: Reply) -> None:
+        await together.wait()
+        await echo(body, reply)
+
+    async def scenario() -> None:
+        called = Called(at_once, way)
+        async with serving(called) as server:
+            for size in (0, 5, 20_000, 70_000):
+                body = bytes(size)
+                rest = b"" if last else b"nonsense\r\n\r\n"
+                asked = called.request(body, last) + rest
+                raw = await asyncio.gather(*[ask(server.port, asked) for _ in range(8)])
+                for first, *others in map(parse, raw):
+                    assert (first.status, first.body) == (200, body)
+                    assert [each.status for each in others] == ([] if last else [400])
+
+    run(scenario())
+
+
+@both_ways
 def test_large_body_is_waited_for(way: str) -> None:
     async def scenario() -> None:
         called = Called(echo, way)

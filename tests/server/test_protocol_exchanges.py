@@ -26,6 +26,7 @@ from starlette.types import Receive, Scope, Send
 from typing_extensions import override
 from uvicorn.protocols.http.flow_control import FlowControl
 
+from standpipe.outbox import Outbox
 from standpipe.server.asgi import EXTENSION, AsgiExchange, Connection
 from standpipe.server.exchange import Exchange
 from standpipe.server.service import Limits
@@ -294,6 +295,7 @@ class Written(asyncio.Transport):
         self.transport: asyncio.Transport = self
         self.flow = FlowControl(self)
         self.tasks: set[asyncio.Task[None]] = set()
+        self.outbox = Outbox()
         self.answered: list[Exchange] = []
 
     def completed(self, exchange: Exchange) -> None:
@@ -302,6 +304,10 @@ class Written(asyncio.Transport):
     @override
     def write(self, data: Any) -> None:
         self.writes.append(bytes(data))
+
+    @override
+    def is_closing(self) -> bool:
+        return False
 
 
 def test_head_and_body_leave_in_one_write() -> None:
@@ -313,6 +319,7 @@ def test_head_and_body_leave_in_one_write() -> None:
         assert transport.writes == []
         await exchange.send({"type": "http.response.body", "body": b"a", "more_body": True})
         await exchange.send({"type": "http.response.body", "body": b"b"})
+        transport.outbox.flush()
         head = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
         assert transport.writes == [head + b"1\r\na\r\n", b"1\r\nb\r\n0\r\n\r\n"]
         assert transport.answered == [exchange]

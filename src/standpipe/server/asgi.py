@@ -88,7 +88,7 @@ class AsgiExchange(Exchange):
         """Return the next ASGI message of the request; `http.disconnect` once all is over."""
         if self._continue_owed and not self.lost:
             self._continue_owed = False
-            self._line.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            self._line.outbox.put(self._line.transport, b"HTTP/1.1 100 Continue\r\n\r\n")
         while not self._has_news():
             await self._news()
         if self.lost or self.complete:

@@ -74,7 +74,7 @@ class DirectExchange(Exchange):
         return self.lost
 
     async def whole(self, status: int, headers: Iterable[Header], body: bytes) -> None:
-        """Send a complete answer, in one write."""
+        """Send a complete answer, in one piece."""
         if self._line.flow.write_paused:
             await self._drained()
         if not self.lost:
@@ -83,7 +83,7 @@ class DirectExchange(Exchange):
             head = self._head(status, headers, (length,))
             # As `_write` and `_finish` do: most answers are whole.
             self.written = self.complete = True
-            self._line.transport.write(head + body)
+            self._line.outbox.put(self._line.transport, head + body)
             self._line.completed(self)
 
     async def begin(self, status: int, headers: Iterable[Header]) -> None:
@@ -102,7 +102,7 @@ class DirectExchange(Exchange):
         """Send a piece of a stream that has begun; False where that must wait, or is for nobody."""
         if self._line.flow.write_paused or self.lost or self.complete or not self.written:
             return False
-        self._line.transport.write(b"%x\r\n%b\r\n" % (len(data), data))
+        self._line.outbox.put(self._line.transport, b"%x\r\n%b\r\n" % (len(data), data))
         return True
 
     async def end(self, data: bytes) -> None:

@@ -17,6 +17,7 @@ from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from standpipe import errors
+from standpipe.outbox import Outbox
 from standpipe.server.head import Header
 from standpipe.wire.ids import new_id
 
@@ -35,9 +36,11 @@ class Line(Protocol):
     flow: FlowControl
     #: All that are answering requests, on any connection.
     tasks: set[asyncio.Task[None]]
+    #: What is sent goes through it.
+    outbox: Outbox
 
     def completed(self, exchange: Exchange) -> None:
-        """Take note that the last byte of an answer was handed to the socket."""
+        """Take note that the last byte of an answer was sent."""
 
 
 def error_answer(
@@ -89,9 +92,9 @@ class Exchange(ABC):
         self._told = told
         #: False once it is known that the connection closes after this answer.
         self.keep_alive = keep_alive
-        #: True once the last byte of the answer was handed to the socket.
+        #: True once the last byte of the answer was sent.
         self.complete = False
-        #: True once any byte of the answer was handed to the socket.
+        #: True once any byte of the answer was.
         self.written = False
         #: True once the client is gone, or was answered otherwise, before the answer was complete.
         self.lost = False
@@ -224,7 +227,7 @@ class Exchange(ABC):
 
     def _write(self, data: bytes) -> None:
         self.written = True
-        self._line.transport.write(data)
+        self._line.outbox.put(self._line.transport, data)
 
     def _finish(self) -> None:
         self.complete = True

@@ -185,5 +185,6 @@ class _Server(uvicorn.Server):
             task.cancel()
         if tasks:
             await asyncio.wait(tasks, timeout=_LAST_WORDS)
+        self._service.outbox.flush()
         for connection in list(self._service.connections):
             connection.transport.abort()

@@ -105,6 +105,7 @@ class HardenedProtocol(asyncio.Protocol):
         "_vain",
         "_waiting",
         "flow",
+        "outbox",
         "tasks",
         "transport",
     )
@@ -116,7 +117,7 @@ class HardenedProtocol(asyncio.Protocol):
         self._service = service
         self._loop = loop
         self._limits, self._door, self._routes = service.limits, service.door, service.routes
-        self.tasks = service.tasks
+        self.tasks, self.outbox = service.tasks, service.outbox
         self._parser = httptools.HttpRequestParser(self)
         self._deadline = Deadline(loop, self._expire)
         self._reading = _NOTHING
@@ -232,6 +233,7 @@ class HardenedProtocol(asyncio.Protocol):
         if self._active is not None:
             self._active.keep_alive = False
         elif self._reading is _NOTHING and not self._is_tls:
+            self.outbox.flush()
             self.transport.close()
         elif self._reading in {_NOTHING, _BODY}:
             self._linger()  # answered already: nobody will read the rest
@@ -422,7 +424,7 @@ class HardenedProtocol(asyncio.Protocol):
         self.tasks.add(exchange.task)
 
     def completed(self, exchange: Exchange) -> None:
-        """Go on: the last byte of an answer was handed to the socket."""
+        """Go on: the last byte of an answer was sent."""
         self._active = None
         if self.transport.is_closing():
             return
@@ -462,7 +464,8 @@ class HardenedProtocol(asyncio.Protocol):
 
     def _answer(self, error: ApiError) -> None:
         self._door.refusals.count(error)
-        self.transport.write(error_answer(error, new_id(), told=self._told()))
+        answer = error_answer(error, new_id(), told=self._told())
+        self.outbox.put(self.transport, answer)
         self._linger()
 
     def _linger(self) -> None:
@@ -471,6 +474,7 @@ class HardenedProtocol(asyncio.Protocol):
         self._deaf = True
         self._incoming = None
         self.flow.resume_reading()
+        self.outbox.flush()
         if self._is_tls:
             self.transport.close()  # it sends what is left, says goodbye and waits for theirs
         else:
@@ -499,6 +503,7 @@ class HardenedProtocol(asyncio.Protocol):
         """Wait on while the client still takes what it was sent, else hang up."""
         self._reading = _CLOSING
         self._deaf = True
+        self.outbox.flush()
         unsent = self.transport.get_write_buffer_size()
         if self._is_tls:
             unsent += in_kernel(self.transport)  # what is between the two, TLS does not tell

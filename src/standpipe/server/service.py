@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import msgspec
 from starlette.types import ASGIApp
 
+from standpipe.outbox import Outbox
 from standpipe.server.direct import Route
 from standpipe.server.door import Door
 
@@ -50,3 +51,5 @@ class Service:
     connections: set[HardenedProtocol] = field(default_factory=set)
     #: Those that are answering requests.
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
+    #: What they send.
+    outbox: Outbox = field(default_factory=Outbox)

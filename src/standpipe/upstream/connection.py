@@ -13,6 +13,7 @@ from typing_extensions import override
 
 from standpipe.config import Timeouts
 from standpipe.errors import Cut, Silent, Unreachable, UpstreamError
+from standpipe.outbox import LARGE, Outbox
 from standpipe.upstream.answer import Answer
 
 #: Unread bytes of an answer at which a connection stops reading.
@@ -22,8 +23,6 @@ KEEP_ALIVE = 30.0
 
 _HEAD_BYTES = 128 * 1024
 _HEADERS = 300
-#: A body over it may take longer to send than one write.
-_LARGE_BYTES = 16 * 1024
 
 _LATE = {
     "first_byte": "did not begin to answer",
@@ -38,6 +37,8 @@ class Owner(Protocol):
     timeouts: Timeouts
     #: How messages name the provider: host and port.
     address: str
+    #: What is sent goes through it.
+    outbox: Outbox
 
     def on_free(self, connection: Connection) -> None:
         """Take a connection whose answer has finished and which can carry another."""
@@ -101,8 +102,8 @@ class Connection(asyncio.Protocol):
         self._head_bytes = self._unsent = 0
         self._headers = []
         if self._transport is not None:
-            self._transport.write(head + body)
-            if len(body) > _LARGE_BYTES:
+            self._owner.outbox.put(self._transport, head + body)
+            if len(body) > LARGE:  # it was sent at once, but that may take more than one write
                 self._unsent = self._transport.get_write_buffer_size()
         return answer
 

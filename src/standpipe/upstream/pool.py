@@ -13,6 +13,7 @@ from typing_extensions import override
 
 from standpipe.config import Timeouts
 from standpipe.errors import Unreachable
+from standpipe.outbox import Outbox
 from standpipe.upstream import tls
 from standpipe.upstream.answer import Answer
 from standpipe.upstream.connection import Connection, Owner
@@ -50,6 +51,7 @@ class Pool(Transport, Owner):
         self.origin = origin
         self.address = origin.address
         self.timeouts = timeouts or Timeouts()
+        self.outbox = Outbox()
         self._max = max_connections
         self._tls = tls.context(ca_file) if origin.scheme == "https" else None
         self._proxy = Proxy.parse(proxy) if proxy else None
