@@ -33,7 +33,8 @@ def text(completion: dict[str, Any]) -> str:
 
 
 def test_whole_answer_is_openai_s(engine: Engine) -> None:
-    answer = engine.completion()
+    # By chance an answer may be shorter.
+    answer = engine.completion(temperature=0)
     (choice,) = answer["choices"]
     usage = answer["usage"]
     assert (answer["object"], answer["model"]) == ("chat.completion", NAME)
@@ -133,7 +134,8 @@ def test_logprobs_come_without_alternatives_asked(engine: Engine, asked: Any) ->
 
 
 def test_alternatives_come_as_many_as_asked(engine: Engine) -> None:
-    answer = engine.completion(logprobs=True, top_logprobs=20, max_tokens=1)
+    # By chance the first token is but a part of a character, of which llama.cpp gives no logprobs.
+    answer = engine.completion(logprobs=True, top_logprobs=20, max_tokens=1, temperature=0)
     (token,) = answer["choices"][0]["logprobs"]["content"]
     assert len(token["top_logprobs"]) == 20
     assert token["top_logprobs"][0].keys() == {"token", "bytes", "logprob"}
