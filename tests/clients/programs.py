@@ -12,7 +12,6 @@ import os
 import subprocess
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,29 +19,54 @@ from clients import environments
 
 HERE = Path(__file__).parent
 #: Seconds that a scenario may take before its program is ended; a guard, not a goal.
-PATIENCE = 60.0
+PATIENCE = 180.0
 
 
-@dataclass
 class Program:
-    """A running program."""
+    """A running program; after one that ended, the next scenario is another's."""
 
-    process: subprocess.Popen[str]
+    def __init__(self, command: list[str], environment: dict[str, str]) -> None:
+        self._command = command
+        self._environment = environment
+        self._process = self._started()
 
     def play(self, scenario: str, **arguments: Any) -> Any:
         """Return what the scenario saw; AssertionError, with its traceback, if it failed."""
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        guard = threading.Timer(PATIENCE, self.process.kill)
-        guard.start()
-        self.process.stdin.write(json.dumps({"scenario": scenario, **arguments}) + "\n")
-        self.process.stdin.flush()
-        line = self.process.stdout.readline()
-        guard.cancel()
-        assert line, f"the program ended with {self.process.wait(10)} during {scenario}"
+        if self._process.poll() is not None:
+            self.end()
+            self._process = self._started()
+        line = self._said(json.dumps({"scenario": scenario, **arguments}))
+        assert line, f"the program ended with {self._process.wait(10)} during {scenario}"
         answer = json.loads(line)
         assert "saw" in answer, answer["failed"]
         return answer["saw"]
+
+    def end(self) -> None:
+        """Kill it, if it still runs."""
+        with self._process:
+            self._process.kill()
+
+    def _said(self, asked: str) -> str:
+        """Return the line that answers this one, empty if the program ended."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        guard = threading.Timer(PATIENCE, self._process.kill)
+        guard.start()
+        try:
+            self._process.stdin.write(asked + "\n")
+            self._process.stdin.flush()
+            return self._process.stdout.readline()
+        finally:
+            guard.cancel()
+
+    def _started(self) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            self._command,
+            env=self._environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
 
 
 @contextlib.contextmanager
@@ -70,15 +94,8 @@ def node_program(packages: str, script: str, **places: str) -> Iterator[Program]
 def _program(command: list[str], places: dict[str, str], **more: str) -> Iterator[Program]:
     ours = ("OPENAI_", "OPENPIPE_", "STANDPIPE_")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
-    process = subprocess.Popen(
-        [*command, json.dumps(places)],
-        env={**kept, **more},
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    with process:
-        try:
-            yield Program(process)
-        finally:
-            process.kill()
+    program = Program([*command, json.dumps(places)], {**kept, **more})
+    try:
+        yield program
+    finally:
+        program.end()
