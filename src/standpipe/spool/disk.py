@@ -14,7 +14,6 @@ import logging
 import os
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +22,7 @@ from typing_extensions import override
 
 from standpipe.spool import names
 from standpipe.spool.frames import HEADER_BYTES
+from standpipe.spool.syncer import Syncer
 from standpipe.spool.writer import SEGMENT_BYTES, Growing, Spool, SpoolFull
 
 log = logging.getLogger(__name__)
@@ -66,7 +66,7 @@ class DiskSpool(Spool):
         self.syncs = 0
         self.sync_errors = 0
         self._sync = sync
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="spool")
+        self._syncer = Syncer()
         self._waiting: list[asyncio.Future[bool]] = []
         self._is_syncing = False
         #: What was appended since the last round began.
@@ -109,7 +109,7 @@ class DiskSpool(Spool):
     @override
     def close(self) -> None:
         """Sync what is not, and give all unused room back to the disk."""
-        self._thread.shutdown()
+        self._syncer.close()
         opened = [*self._left, self._current] if self._current else self._left
         try:
             self._bring(opened, has_names=self._has_names)
@@ -136,10 +136,8 @@ class DiskSpool(Spool):
         self._waiting, self._unsynced = [], []
         self._has_names = self._is_second = False
         self._is_syncing = True
-        loop = asyncio.get_running_loop()
         bring = functools.partial(self._bring, opened, has_names=new.has_names)
-        done = loop.run_in_executor(self._thread, bring)
-        done.add_done_callback(functools.partial(self._ended, new))
+        self._syncer.do(bring, functools.partial(self._ended, new))
 
     def _bring(self, segments: list[Growing], *, has_names: bool) -> None:
         """Bring segments to the disk; runs in the thread."""
@@ -148,9 +146,8 @@ class DiskSpool(Spool):
         if has_names:
             names.sync(self.directory)
 
-    def _ended(self, last: _Round, done: asyncio.Future[None]) -> None:
+    def _ended(self, last: _Round, error: Exception | None) -> None:
         self.syncs += 1
-        error = done.exception()
         if error is None:
             self._succeeded(last)
         else:
@@ -167,7 +164,7 @@ class DiskSpool(Spool):
         self._close_left(last.left)
         _answer(last.waiting, is_safe=True)
 
-    def _failed(self, last: _Round, error: BaseException) -> None:
+    def _failed(self, last: _Round, error: Exception) -> None:
         self.sync_errors += 1
         if not self._has_failed:
             log.error("records do not reach the disk: %s", error)
