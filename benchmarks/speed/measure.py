@@ -37,22 +37,26 @@ class Sampler:
         """Let it answer for a while, unmeasured."""
         self._placed(WARM, min(WARM_S, self._effort.seconds), _Meter(self._running.parts()))
 
-    def sample(self, asked: Asked) -> Json:
-        """Return the quietest of some tries; raises LoadFailed if no call was answered well."""
+    def sample(self, asked: Asked, least_s: float = 0) -> Json:
+        """Return the quietest of some tries, each of so many seconds at least.
+
+        Raises LoadFailed if no call was answered well.
+        """
         best: Json = {}
         for _ in range(self._effort.tries):
             self._running.settle()
             machine.wait_for_quiet()
-            found = self.once(asked)
+            found = self.once(asked, least_s)
             if not best or found["foreign"] < best["foreign"]:
                 best = found
             if best["foreign"] < FOREIGN:
                 break
         return best
 
-    def once(self, asked: Asked) -> Json:
+    def once(self, asked: Asked, least_s: float = 0) -> Json:
         """Return what one try found, whoever else was busy."""
-        return self._placed(asked, self._effort.seconds, _Meter(self._running.parts()))
+        seconds = max(self._effort.seconds, least_s)
+        return self._placed(asked, seconds, _Meter(self._running.parts()))
 
     def _placed(self, asked: Asked, seconds: float, meter: _Meter) -> Json:
         file = self._running.place.folder / "request"

@@ -135,7 +135,7 @@ class Run:
         if asked.rate > MOST_OF_ITS_SPEED * self._speed(target):
             return
         with self._noting(target, name, (LoadFailed,)):
-            found = sampler.sample(asked)
+            found = sampler.sample(asked, target.least_s.get(name, 0))
             self.found["samples"].append(
                 {"target": target.name, "measure": name, "round": number, **found}
             )

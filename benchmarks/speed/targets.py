@@ -90,6 +90,8 @@ class Target:
     does: str
     #: The measurements that it takes part in.
     plan: tuple[str, ...]
+    #: Seconds of a sample at least, by measurement, where those of a run show too little.
+    least_s: Mapping[str, float] = field(default_factory=dict)
     model: str = ASKED_MODEL
     headers: Callable[[Place], dict[str, str]] = lambda _: {"Authorization": f"Bearer {KEY}"}
     running: type[Running] = Running
