@@ -25,7 +25,7 @@ from speed.built import Built, Mocks, build, mocks
 from speed.load import NUMBER, Asked
 from speed.measure import Effort, Sampler
 from speed.ours import Standpipe
-from speed.page import number, table
+from speed.page import number, python, table
 from speed.targets import Place, Start, Target, started
 
 from standpipe.store import Store, hash_token
@@ -253,7 +253,7 @@ def page(found: Json) -> str:
     about = found["machine"]
     return (
         "# What stays as it is\n\n"
-        f"{about['processor']}, {about['cores']} cores, Python {about['python']}. Load before: "
+        f"{about['processor']}, {about['cores']} cores, {python(about)}. Load before: "
         f"{', '.join(map(str, about['load_before']))}. Made by `make bench-flat`.\n\n"
         + table(["", "before", "after", "change"], lines)
     )

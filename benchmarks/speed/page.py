@@ -85,11 +85,28 @@ def _machine(found: Json) -> str:
     load = ", ".join(map(str, machine["load_before"]))
     return (
         f"{machine['processor']}, {machine['cores']} cores, {machine['memory_gb']} GB; "
-        f"{machine['system']}, Python {machine['python']}, node {machine['node'] or 'none'}. "
+        f"{machine['system']}, {python(machine)}, node {machine['node'] or 'none'}. "
         f"Load before: {load}.\n"
-        f"Medians of {found['rounds']} rounds of {found['seconds']:g} s; made by `make bench` from "
-        "[speed.json](speed.json), which has every sample and who else was busy.\n"
+        f"Medians of {found['rounds']} rounds of {found['seconds']:g} s{_longer(found)}; made by "
+        "`make bench` from [speed.json](speed.json), which has every sample and who else was "
+        "busy.\n"
     )
+
+
+def python(machine: Json) -> str:
+    """Return which Python a machine has, and how it was built where that is known."""
+    built = machine.get("python_built")
+    return f"Python {machine['python']}" + (f" ({built})" if built else "")
+
+
+def _longer(found: Json) -> str:
+    """Return which samples had seconds of their own."""
+    told = {
+        f"{each['target']}, {each['measure']}: {each['seconds']:g} s": None
+        for each in found["samples"]
+        if each["seconds"] != found["seconds"]
+    }
+    return f" ({'; '.join(told)})" if told else ""
 
 
 def _table(figures: Figures, columns: Sequence[Column]) -> str:

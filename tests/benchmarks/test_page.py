@@ -93,6 +93,21 @@ def test_the_page_names_what_was_left_out_and_what_failed() -> None:
     assert "- nginx, closed/1: it ended with 1" in told
 
 
+def test_the_page_says_which_samples_had_seconds_of_their_own() -> None:
+    run = found()
+    assert "Medians of 3 rounds of 2 s; made" in page(run)
+    longer = sample("litellm", "streams/256", 0, 800.0) | {"seconds": 30.0}
+    run["samples"] += [longer, longer]
+    assert "rounds of 2 s (litellm, streams/256: 30 s); made" in page(run)
+
+
+def test_the_page_says_how_python_was_built_where_that_is_known() -> None:
+    run = found()
+    assert "Linux, Python 3.11, node" in page(run)
+    run["machine"]["python_built"] = "configured with --with-lto"
+    assert "Linux, Python 3.11 (configured with --with-lto), node" in page(run)
+
+
 def test_the_page_of_a_run_that_found_nothing_can_be_told() -> None:
     nothing: Json = {"samples": [], "spread": [], "drain": [], "rounds_told": [], "starts": []}
     told = page({**found(), **nothing})
@@ -116,3 +131,4 @@ def test_numbers_have_the_digits_that_matter(value: float | None, told: str) -> 
 
 def test_every_target_is_measured_in_known_ways() -> None:
     assert {name for each in TARGETS.values() for name in each.plan} <= MEASURES.keys()
+    assert all(each.least_s.keys() <= set(each.plan) for each in TARGETS.values())
