@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -240,6 +241,30 @@ def test_calls_of_one_turn_are_each_answered_whole_whatever_follows(way: str, la
                 for first, *others in map(parse, raw):
                     assert (first.status, first.body) == (200, body)
                     assert [each.status for each in others] == ([] if last else [400])
+
+    run(scenario())
+
+
+@both_ways
+def test_answer_that_was_sent_before_its_client_closed_its_side_arrives(way: str) -> None:
+    async def scenario() -> None:
+        loop = asyncio.get_running_loop()
+
+        async def answer(body: bytes, reply: Reply) -> None:
+            await echo(body, reply)
+            client.shutdown(socket.SHUT_WR)  # seen before this turn of the loop is over
+
+        called = Called(answer, way)
+        async with serving(called) as server:
+            with socket.socket() as client:
+                client.setblocking(False)
+                await loop.sock_connect(client, ("127.0.0.1", server.port))
+                await loop.sock_sendall(client, called.request(b"body"))
+                raw = b""
+                while data := await asyncio.wait_for(loop.sock_recv(client, 65536), DEADLINE):
+                    raw += data
+            (answered,) = parse(raw)
+            assert (answered.status, answered.body) == (200, b"body")
 
     run(scenario())
 

@@ -196,6 +196,7 @@ class HardenedProtocol(asyncio.Protocol):
 
     @override
     def eof_received(self) -> None:
+        self.outbox.flush()  # what was answered before: the transport closes behind us
         # Now, and not when what is still unsent has been flushed.
         self._lose_client()
 
