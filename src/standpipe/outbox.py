@@ -23,8 +23,9 @@ _ALONE = 32
 class Outbox:
     """The writes of this turn of the loop, for any number of transports.
 
-    They go out in the order in which they came, before the loop looks for what has arrived. Who
-    writes to one of the transports directly, closes it or asks it what is unsent, flushes before.
+    They go out in the order in which they came. The loop may look for what has arrived before that:
+    uvloop does, between a task's write and the turn's end. Who writes to one of the transports
+    directly, closes it or lets it close, or asks it what is unsent, flushes before.
     """
 
     __slots__ = ("_alone", "_loop", "_waiting")
@@ -51,14 +52,13 @@ class Outbox:
     def flush(self) -> None:
         """Send now what waits."""
         waiting = self._waiting
-        try:
-            while waiting:
-                transport, data = waiting.popleft()
-                if not transport.is_closing():
+        while waiting:
+            transport, data = waiting.popleft()
+            if not transport.is_closing():
+                try:
                     transport.write(data)
-        finally:
-            if waiting:  # a transport has raised, which is no fault of the others
-                self._schedule()
+                except Exception as error:  # noqa: BLE001 (whoever flushes may be another's)
+                    _give_up(transport, error)
 
     def _schedule(self) -> None:
         if self._loop is None:
@@ -69,3 +69,10 @@ class Outbox:
         if len(self._waiting) == 1:
             self._alone = _ALONE
         self.flush()
+
+
+def _give_up(transport: asyncio.Transport, error: Exception) -> None:
+    """Close a transport that has raised, and tell the loop: what comes next would follow a gap."""
+    told = {"message": "a write failed", "exception": error, "transport": transport}
+    asyncio.get_running_loop().call_exception_handler(told)
+    transport.abort()

@@ -26,6 +26,10 @@ class Wire(asyncio.Transport):
     def is_closing(self) -> bool:
         return self.closing
 
+    @override
+    def abort(self) -> None:
+        self.closing = True
+
 
 class Torn(Wire):
     """One that raises."""
@@ -135,7 +139,8 @@ def test_nothing_is_written_to_a_transport_that_closed_meanwhile(sent: Sent) -> 
     run(scenario)
 
 
-def test_transport_that_raises_takes_nothing_from_the_others(sent: Sent) -> None:
+@pytest.mark.parametrize("by", ["turn", "flush", "large write"])
+def test_transport_that_raises_takes_nothing_from_the_others(sent: Sent, by: str) -> None:
     async def scenario() -> None:
         told: list[BaseException] = []
         loop = asyncio.get_running_loop()
@@ -143,10 +148,15 @@ def test_transport_that_raises_takes_nothing_from_the_others(sent: Sent) -> None
         box, torn, there = Outbox(), Torn("torn", sent), Wire("there", sent)
         box.put(there, b"a")
         box.put(torn, b"b")
-        box.put(there, b"c")
-        await a_turn()
-        await a_turn()
-        assert sent == [("there", b"a"), ("there", b"c")]
+        box.put(torn, b"what would follow a gap")
+        last = bytes(LARGE + 1) if by == "large write" else b"c"
+        box.put(there, last)
+        if by == "flush":
+            box.flush()
+        elif by == "turn":
+            await a_turn()
+        assert sent == [("there", b"a"), ("there", last)]
         assert [str(error) for error in told] == ["torn"]
+        assert torn.closing
 
     run(scenario)

@@ -205,6 +205,23 @@ def test_connection_closes_when_a_body_was_expected_and_not_wanted() -> None:
     run(scenario())
 
 
+def test_no_word_is_owed_once_the_answer_was_sent(caplog: pytest.LogCaptureFixture) -> None:
+    heard: list[str] = []
+
+    async def refuse_and_listen(scope: Scope, receive: Receive, send: Send) -> None:
+        await refuse_unread(scope, receive, send)
+        heard.append((await receive())["type"])
+
+    async def scenario() -> None:
+        async with listening(refuse_and_listen) as server:
+            head = GET % b"a" + b"Expect: 100-continue\r\nContent-Length: 3\r\n\r\n"
+            (answer,) = parse(await ask(server.port, head))
+            assert (answer.status, heard) == (401, ["http.disconnect"])
+
+    run(scenario())
+    assert caplog.text == ""
+
+
 def test_connection_is_used_again_after_a_body_that_nobody_read() -> None:
     async def scenario() -> None:
         async with listening(refuse_unread) as server:

@@ -86,7 +86,7 @@ class AsgiExchange(Exchange):
 
     async def receive(self) -> Message:
         """Return the next ASGI message of the request; `http.disconnect` once all is over."""
-        if self._continue_owed and not self.lost:
+        if self._continue_owed and not self.lost and not self.complete:
             self._continue_owed = False
             self._line.outbox.put(self._line.transport, b"HTTP/1.1 100 Continue\r\n\r\n")
         while not self._has_news():
