@@ -66,7 +66,6 @@ class DiskSpool(Spool):
         self.syncs = 0
         self.sync_errors = 0
         self._sync = sync
-        self._syncer = Syncer()
         self._waiting: list[asyncio.Future[bool]] = []
         self._is_syncing = False
         #: What was appended since the last round began.
@@ -78,6 +77,7 @@ class DiskSpool(Spool):
         self._has_failed = False
         self._retry_at = 0.0
         super().__init__(directory, boot=boot, worker=worker, segment_bytes=segment_bytes)
+        self._syncer = Syncer()
         with suppress(OSError):
             names.sync(directory.parent)
 

@@ -24,25 +24,28 @@ class _Asked(NamedTuple):
 
 
 class Syncer:
-    """Does one piece of work after the other; its thread starts with the first."""
+    """Does one piece of work after the other, until it is closed."""
 
     def __init__(self) -> None:
         self._asked: SimpleQueue[_Asked | None] = SimpleQueue()
-        self._thread: Thread | None = None
+        # It must not keep a process alive that ends without closing.
+        self._thread = Thread(target=self._run, name="spool", daemon=True)
+        # Not with the first work: where no thread can be started, nobody is to wait for it.
+        self._thread.start()
 
     def do(self, work: Callable[[], None], ended: Ended) -> None:
-        """Have `work` done, and then `ended` called on the running loop."""
-        if self._thread is None:
-            # It must not keep a process alive that ends without closing.
-            self._thread = Thread(target=self._run, name="spool", daemon=True)
-            self._thread.start()
+        """Have `work` done, and then `ended` called on the running loop.
+
+        RuntimeError once it is closed.
+        """
+        if not self._thread.is_alive():
+            raise RuntimeError("the thread that syncs is closed")
         self._asked.put(_Asked(work, ended, asyncio.get_running_loop()))
 
     def close(self) -> None:
         """Return once all that was asked for is done; a loop that is closed is not told."""
         self._asked.put(None)
-        if self._thread is not None:
-            self._thread.join()
+        self._thread.join()
 
     def _run(self) -> None:
         while (asked := self._asked.get()) is not None:
@@ -53,3 +56,4 @@ class Syncer:
                 error = raised
             with suppress(RuntimeError):  # the loop is closed
                 asked.loop.call_soon_threadsafe(asked.ended, error)
+            del asked, error  # all these records would be held until the next are asked for
