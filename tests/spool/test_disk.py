@@ -92,6 +92,44 @@ def test_all_who_wait_while_one_sync_runs_share_the_next(tmp_path: Path, sync: D
     assert len(everything(tmp_path)) == 65
 
 
+def test_all_of_a_turn_and_of_the_next_share_one_sync(tmp_path: Path, sync: Disk) -> None:
+    spool = new_spool(tmp_path, sync)
+
+    async def call() -> bool:
+        spool.append(b"record")
+        return await spool.synced()
+
+    async def work() -> None:
+        calls = [asyncio.create_task(call()) for _ in range(8)]
+        await asyncio.sleep(0)
+        calls += [asyncio.create_task(call()) for _ in range(8)]
+        assert all(await asyncio.gather(*calls))
+        assert sync.asked == 1
+
+    run(work)
+    spool.close()
+    assert len(everything(tmp_path)) == 16
+
+
+def test_round_that_is_due_when_the_spool_closes_is_not_begun(tmp_path: Path, sync: Disk) -> None:
+    spool = new_spool(tmp_path, sync)
+
+    async def work() -> None:
+        failed: list[object] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, told: failed.append(told))
+        spool.append(b"record")
+        waits = asyncio.create_task(spool.synced())
+        await asyncio.sleep(0)
+        spool.close()  # which syncs by itself
+        for _ in range(3):
+            await asyncio.sleep(0)
+        waits.cancel()
+        assert (sync.asked, failed) == (1, [])
+
+    run(work)
+    assert everything(tmp_path) == [b"record"]
+
+
 def test_who_leaves_while_waiting_takes_nothing_along(tmp_path: Path, sync: Disk) -> None:
     spool = new_spool(tmp_path, sync)
 
