@@ -86,12 +86,6 @@ GOALS = (
     ),
     Goal(CHUNK + "over vllm-router's", "≤ 1.3", _over(_CHUNK, "cpu_us", "vllm-router"), 1.3),
     Goal(CHUNK + "over LiteLLM's", "≤ 1/30", _over(_CHUNK, "cpu_us", "litellm"), 1 / 30),
-    Goal(
-        "µs a chunk, 16 streams, over LiteLLM's",
-        "≤ 1/30",
-        _over("streams/16", "cpu_us", "litellm"),
-        1 / 30,
-    ),
     Goal("p99 added to a chunk, 16 streams, ms", "≤ 1", _added("streams/16", "chunk_p99_ms"), 1.0),
     Goal("MB of the worker under load, 64 connections", "≤ 80", _memory, 80),
     Goal(
