@@ -316,3 +316,22 @@ def test_signals_stay_with_who_had_them() -> None:
             assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == before
 
     run(scenario())
+
+
+def test_connections_that_come_together_are_accepted_many_in_a_turn() -> None:
+    """One in a turn would let those behind wait for as long as the others keep the loop busy."""
+
+    async def scenario() -> None:
+        async with listening(Echo()) as server:
+            # Blocking, so that the loop accepts none meanwhile.
+            address = "127.0.0.1", server.port
+            clients = [socket.create_connection(address, DEADLINE) for _ in range(160)]
+            turns = 0
+            while server.traffic.connections < len(clients):
+                await asyncio.sleep(0)
+                turns += 1
+                assert turns < len(clients) / 4
+            for client in clients:
+                client.close()
+
+    run(scenario())
