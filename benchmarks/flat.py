@@ -33,6 +33,8 @@ from standpipe.store import Store, hash_token
 Json = dict[str, Any]
 ROOT = Path(__file__).parents[1]
 CALLS, STREAMS = Asked(64), Asked(256, streamed=True)
+#: Keys in turn, few enough that everything of theirs is at hand.
+_IN_TURN = 100
 #: The keys: this and a number.
 PREFIX = "bench-key-"
 KEEP_ALIVE_S = 3600
@@ -147,17 +149,24 @@ class Bench:
             yield Row(f"memory of the worker, after {told}", "MB", found[1], found[2])
 
     def keys(self) -> Iterator[Row]:
-        """Memory and cost with one key, and with many that were all used."""
+        """Memory and cost with one key, and with many that were all used.
+
+        With keys in turn no call is like the last one of its connection, as it is with one: so a
+        hundred in turn are what many are compared with.
+        """
         count = self._sizes.keys
         with self._serving(prepare=lambda home: _add_keys(home, count)) as (running, sampler):
             _answer(running, sampler, CALLS, self._sizes.few)
             memory, cost = _worker(running), _costs(sampler)["gateway"]
+            in_turn = _costs(sampler, CALLS._replace(numbers=_IN_TURN))["gateway"]
             many = CALLS._replace(numbers=count)
             _answer(running, sampler, many, count)
             # They stand in memory now; a run begins with the first again.
             later, cost_later = _worker(running), _costs(sampler, many)["gateway"]
             each = f"{(later - memory) * 1e6 / count:,.0f} B a key"
-            yield Row(f"worker, with 1 and {count:,} keys", "µs a call", cost, cost_later)
+            yield Row(f"worker, with 1 key and with {_IN_TURN} in turn", "µs a call", cost, in_turn)
+            told = f"worker, with {_IN_TURN} and {count:,} keys in turn"
+            yield Row(told, "µs a call", in_turn, cost_later)
             yield Row(f"memory of the worker, 1 and {count:,} keys", "MB", memory, later, each)
 
     def routes(self) -> Iterator[Row]:
