@@ -32,7 +32,8 @@ from standpipe.store import Store, hash_token
 
 Json = dict[str, Any]
 ROOT = Path(__file__).parents[1]
-CALLS, STREAMS = Asked(64), Asked(256, streamed=True)
+#: On as many connections, for each one that is in use needs memory.
+CALLS, STREAMS = Asked(64), Asked(64, streamed=True)
 #: Keys in turn, few enough that everything of theirs is at hand.
 _IN_TURN = 100
 #: The keys: this and a number.
