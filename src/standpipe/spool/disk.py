@@ -76,7 +76,6 @@ class DiskSpool(Spool):
         self._is_second = False
         self._has_failed = False
         self._retry_at = 0.0
-        self._is_closed = False
         super().__init__(directory, boot=boot, worker=worker, segment_bytes=segment_bytes)
         self._syncer = Syncer()
         with suppress(OSError):
@@ -110,7 +109,6 @@ class DiskSpool(Spool):
     @override
     def close(self) -> None:
         """Sync what is not, and give all unused room back to the disk."""
-        self._is_closed = True
         self._syncer.close()
         opened = [*self._left, self._current] if self._current else self._left
         try:
@@ -141,7 +139,7 @@ class DiskSpool(Spool):
 
     def _begin(self) -> None:
         """Start a round with all that is there."""
-        if self._is_closed:
+        if self._syncer.is_closed:  # it was due when the spool was closed, which synced
             return
         opened = [*self._left, self._current] if self._current else [*self._left]
         left = len(self._left)

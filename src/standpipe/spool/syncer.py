@@ -33,12 +33,17 @@ class Syncer:
         # Not with the first work: where no thread can be started, nobody is to wait for it.
         self._thread.start()
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether nothing more is done."""
+        return not self._thread.is_alive()
+
     def do(self, work: Callable[[], None], ended: Ended) -> None:
         """Have `work` done, and then `ended` called on the running loop.
 
         RuntimeError once it is closed.
         """
-        if not self._thread.is_alive():
+        if self.is_closed:
             raise RuntimeError("the thread that syncs is closed")
         self._asked.put(_Asked(work, ended, asyncio.get_running_loop()))
 
