@@ -152,8 +152,8 @@ class Bench:
     def keys(self) -> Iterator[Row]:
         """Memory and cost with one key, and with many that were all used.
 
-        With keys in turn no call is like the last one of its connection, as it is with one: so a
-        hundred in turn are what many are compared with.
+        With keys in turn no call has the head of the last one of its connection, as it has with
+        one: so a hundred in turn are what many in turn are compared with.
         """
         count = self._sizes.keys
         with self._serving(prepare=lambda home: _add_keys(home, count)) as (running, sampler):
@@ -162,12 +162,14 @@ class Bench:
             in_turn = _costs(sampler, CALLS._replace(numbers=_IN_TURN))["gateway"]
             many = CALLS._replace(numbers=count)
             _answer(running, sampler, many, count)
-            # They stand in memory now; a run begins with the first again.
-            later, cost_later = _worker(running), _costs(sampler, many)["gateway"]
+            later, all_in_turn = _worker(running), _costs(sampler, many)["gateway"]
+            cost_later = _costs(sampler)["gateway"]
             each = f"{(later - memory) * 1e6 / count:,.0f} B a key"
+            told = f"worker, calls with one key, 1 and {count:,} known"
+            yield Row(told, "µs a call", cost, cost_later)
             yield Row(f"worker, with 1 key and with {_IN_TURN} in turn", "µs a call", cost, in_turn)
             told = f"worker, with {_IN_TURN} and {count:,} keys in turn"
-            yield Row(told, "µs a call", in_turn, cost_later)
+            yield Row(told, "µs a call", in_turn, all_in_turn)
             yield Row(f"memory of the worker, 1 and {count:,} keys", "MB", memory, later, each)
 
     def routes(self) -> Iterator[Row]:

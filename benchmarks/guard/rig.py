@@ -9,7 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from itertools import count
+from itertools import count, cycle
 from pathlib import Path
 
 import msgspec
@@ -24,6 +24,8 @@ HERE = Path(__file__).parent
 WARM = 30
 #: Calls of a phase, and half those of the next one; the difference divided is what one takes.
 CALLS, UNSEEN, STREAMS = 100, 40, 20
+#: Keys that call in turn.
+IN_TURN = 16
 #: Frames of a phase of the spool's.
 FRAMES = 2_000
 #: How often both phases are counted; the median counts.
@@ -46,16 +48,17 @@ def _calls(folder: Path, marks: Path) -> dict[str, int]:
     with closing(Store.open(f"sqlite:///{folder}/standpipe.db")) as store:
         store.migrate()
         project = store.add_project("default").id
-        tokens = [new_token()[1] for _ in range(1 + ROUNDS * 3 * UNSEEN)]
+        tokens = [new_token()[1] for _ in range(IN_TURN + ROUNDS * 3 * UNSEEN)]
         for token in tokens:
             store.add_key(project, name="bench", read_only=False, token=token)
-    key, unseen = tokens[0], iter(tokens[1:])
+    key, in_turn, unseen = tokens[0], cycle(tokens[:IN_TURN]), iter(tokens[IN_TURN:])
     with _worker(folder, marks) as (process, lockstep):
         asked: Asked = {
             "call": (CALLS, lambda: lockstep.whole(key)),
             "stream of 64 chunks": (STREAMS, lambda: lockstep.streamed(key)),
             "call answered from memory": (CALLS, lambda: lockstep.again(key)),
-            # The last: its heads all differ, and from there on the connection remembers none.
+            # The last: their heads all differ, and from there on the connection remembers none.
+            "call with the next of 16 keys": (CALLS, lambda: lockstep.whole(next(in_turn))),
             "call with a key not seen before": (UNSEEN, lambda: lockstep.whole(next(unseen))),
         }
         lockstep.whole(key, cached=True)
@@ -63,6 +66,10 @@ def _calls(folder: Path, marks: Path) -> dict[str, int]:
             lockstep.whole(key)
             lockstep.streamed(key)
             lockstep.again(key)
+        for _ in range(2 * IN_TURN):
+            lockstep.whole(next(in_turn))
+        for _ in range(2):
+            lockstep.whole(key)
         found = _phases(folder, process, asked)
     with _worker(folder, marks, "[cache]\nmemory_bytes = 0\n") as (process, lockstep):
         for _ in range(WARM):

@@ -1,12 +1,12 @@
 /* A client that places calls: one thread, epoll, HTTP/1.1 with keep-alive to 127.0.0.1.
  *
- *   load PORT REQUEST CONNECTIONS SECONDS RATE NUMBERS
+ *   load PORT REQUEST CONNECTIONS SECONDS RATE NUMBERS FIRST
  *
- * REQUEST is a file with the bytes of a whole request; eight # in it become a number from 0 up to
- * NUMBERS, the next one for each call. With RATE 0 each connection places its next
- * call when the last one is answered (a closed loop). With a rate calls are due so many times a
- * second, and one's time runs from when it was due, whether or not a connection was free (an open
- * loop, without coordinated omission).
+ * REQUEST is a file with the bytes of a whole request; eight # in it become a number under
+ * NUMBERS, for each call the next one, the first one FIRST (modulo NUMBERS). With RATE 0 each
+ * connection places its next call when the last one is answered (a closed loop). With a rate calls
+ * are due so many times a second, and one's time runs from when it was due, whether or not a
+ * connection was free (an open loop, without coordinated omission).
  *
  * It connects, says `ready`, waits for a line, places calls, says `end` when the time is over, waits
  * for what is on its way, and prints what it saw as one JSON object; times are in microseconds. An
@@ -46,7 +46,7 @@ static Line *lines;
 static int connections, port, poll_fd;
 static char *request, *number;
 static size_t request_size;
-static uint64_t began, ends, interval, placed, numbers;
+static uint64_t began, ends, interval, placed, numbers, first;
 static Times calls, events, firsts;
 static size_t answered, bad, broken, in_window, bytes, reconnected;
 static int *idle, idles;
@@ -106,7 +106,7 @@ static void place_due(void) { /* what is due now, as far as lines are free */
     if (due > now) return;
     if (number) {
       char digits[24];
-      sprintf(digits, "%08llu", (unsigned long long)(placed % numbers));
+      sprintf(digits, "%08llu", (unsigned long long)((first + placed) % numbers));
       memcpy(number, digits, 8);
     }
     placed++;
@@ -265,7 +265,7 @@ static void run_until(uint64_t until, int timer) {
 }
 
 int main(int argc, char **argv) {
-  if (argc != 7) { fprintf(stderr, "load PORT REQUEST CONNECTIONS SECONDS RATE NUMBERS\n"); return 2; }
+  if (argc != 8) { fprintf(stderr, "load PORT REQUEST CONNECTIONS SECONDS RATE NUMBERS FIRST\n"); return 2; }
   port = atoi(argv[1]);
   connections = atoi(argv[3]);
   double seconds = atof(argv[4]), rate = atof(argv[5]);
@@ -275,6 +275,7 @@ int main(int argc, char **argv) {
   request_size = fread(request, 1, 64 << 20, file);
   number = memmem(request, request_size, "########", 8);
   numbers = strtoull(argv[6], 0, 10);
+  first = strtoull(argv[7], 0, 10);
   signal(SIGPIPE, SIG_IGN);
   struct rlimit files;
   getrlimit(RLIMIT_NOFILE, &files);

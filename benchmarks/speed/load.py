@@ -28,8 +28,10 @@ class Asked(NamedTuple):
     streamed: bool = False
     #: Bytes of a request's body.
     size: int = PLAIN
-    #: How many numbers stand in turn where `NUMBER` is in a request, from 0 on.
+    #: How many numbers stand in turn where `NUMBER` is in a request.
     numbers: int = 1
+    #: The first of them; over `numbers` it begins anew.
+    first: int = 0
 
     @property
     def is_timed(self) -> bool:
@@ -68,7 +70,7 @@ def place(
     calls are still on their way. Raises LoadFailed.
     """
     words = [*machine.pinned(machine.OTHER_CORES), load, port, file]
-    words += [asked.connections, seconds, asked.rate, asked.numbers]
+    words += [asked.connections, seconds, asked.rate, asked.numbers, asked.first]
     pipe = subprocess.PIPE
     with subprocess.Popen([*map(str, words)], stdin=pipe, stdout=pipe, text=True) as client:
         assert client.stdin is not None

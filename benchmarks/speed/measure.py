@@ -62,6 +62,8 @@ class Sampler:
         file = self._running.place.folder / "request"
         headers = self._target.headers(self._running.place)
         file.write_bytes(request(asked, model=self._target.model, headers=headers))
+        # Numbers go on from sample to sample, so that each has its turn.
+        asked = asked._replace(first=self._running.answered)
         words = self._load, self._running.port, file, asked, seconds
         try:
             pids = self._running.place.mocks.pids

@@ -7,11 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from standpipe.server.head import Head
 from standpipe.server.repeated import Repeated
 
 HEAD = (
     b"POST /v1 HTTP/1.1\r\nHost: a\r\nX-A: content-length: 7\r\nContent-Length: %b\r\n"
-    b"Authorization: Bearer k\r\n\r\n"
+    b"Authorization: Bearer k\r\nExpect:x\r\n\r\n"
 )
 Header = tuple[bytes, bytes]
 
@@ -48,8 +49,11 @@ class Parsed:
         return [header for header in self.headers if header[0] != b"content-length"]
 
 
+FIRST = request(b"abc")
+
+
 def known() -> Repeated:
-    repeated = Repeated.of(request(b"abc"), 3)
+    repeated = Repeated.of(FIRST, 3, Head(Parsed(FIRST).headers))
     assert repeated is not None
     return repeated
 
@@ -83,6 +87,62 @@ def test_what_differs_is_the_parsers(case: str) -> None:
     assert known().body(REFUSED[case]) is None
 
 
+VARIED = {
+    "another key": (b"Bearer k", b"Bearer other"),
+    "another case and space": (b"Authorization: Bearer k", b"authorization:\t Bearer  l"),
+    "another value and length": (
+        b"X-A: content-length: 7\r\nContent-Length: 3",
+        b"X-A: b\r\ncontent-length:3",
+    ),
+    "the same": (b"", b""),
+}
+
+
+@pytest.mark.parametrize("case", VARIED)
+def test_values_may_be_others(case: str) -> None:
+    was, now = VARIED[case]
+    data = request(b"abc").replace(was, now, 1)
+    found = known().varied(data)
+    assert found is not None
+    assert (found[0].headers, found[0].read, found[1]) == (Parsed(data).headers, None, b"abc")
+
+
+NOT_VARIED = {
+    **{name: data for name, data in REFUSED.items() if name != "another head"},
+    "another host": request(b"abc").replace(b"Host: a", b"Host: b"),
+    "a host in another case": request(b"abc").replace(b"Host: a", b"host: A"),
+    "another expectation": request(b"abc").replace(b"Expect:x", b"Expect:100-continue"),
+    "another name": request(b"abc").replace(b"Authorization", b"Authorisation"),
+    "a name with a space": request(b"abc").replace(b"Authorization:", b"Authorization :"),
+    "no value": request(b"abc").replace(b"Bearer k", b""),
+    "a space behind a value": request(b"abc").replace(b"Bearer k", b"Bearer k "),
+    "no colon": request(b"abc").replace(b"Authorization: Bearer k", b"Authorization"),
+    "a line that goes on": request(b"abc").replace(b"Bearer k\r\nExpect:x", b"Bearer\r\n k"),
+    "a line's end in a value": request(b"abc").replace(b"Bearer k", b"Bearer\nX: k"),
+    "what is not ASCII": request(b"abc").replace(b"Bearer k", "Bearer é".encode()),
+    "a header less": request(b"abc").replace(b"Expect:x\r\n", b""),
+    "headers in another order": request(b"abc").replace(
+        b"Authorization: Bearer k\r\nExpect:x", b"Expect:x\r\nAuthorization: Bearer k"
+    ),
+    "another version": request(b"abc").replace(b"HTTP/1.1", b"HTTP/1.0"),
+    "a long head": request(b"abc").replace(b"Bearer k", b"Bearer " + b"k" * 5000),
+}
+
+
+@pytest.mark.parametrize("case", NOT_VARIED)
+def test_all_else_is_the_parsers(case: str) -> None:
+    assert known().varied(NOT_VARIED[case]) is None
+
+
+def test_what_follows_is_compared_with_what_is_remembered_and_not_with_the_last() -> None:
+    repeated, other = known(), request(b"ab").replace(b"Bearer k", b"Bearer l")
+    for data in (other, request(b"abcd").replace(b": 7", b": 8"), other):
+        found = repeated.varied(data)
+        assert found is not None
+        assert found[0].headers == Parsed(data).headers
+    assert repeated.head.headers == Parsed(request(b"abc")).headers
+
+
 NOT_REMEMBERED = {
     "chunks": HEAD.replace(b"Content-Length: %b", b"Transfer-Encoding: chunked") + b"0\r\n\r\n",
     "a line behind it": request(b"abc") + b"\r\n",
@@ -94,22 +154,42 @@ NOT_REMEMBERED = {
 
 @pytest.mark.parametrize("case", NOT_REMEMBERED)
 def test_what_is_not_plain_is_not_remembered(case: str) -> None:
-    assert Repeated.of(NOT_REMEMBERED[case], 3) is None
+    assert Repeated.of(NOT_REMEMBERED[case], 3, Head([])) is None
+
+
+MANGLED = {
+    "body": st.binary(max_size=12),
+    "at": st.integers(0, 170),
+    "cut": st.integers(0, 3),
+    "put": st.sampled_from(
+        [
+            b"",
+            b"\r",
+            b"\n",
+            b"\r\n",
+            b"0",
+            b"9",
+            b" ",
+            b"\t",
+            b"\0",
+            b"a",
+            b":",
+            b"\xe9",
+            b"\r\n\r\n",
+        ]
+    ),
+    "tail": st.sampled_from([b"", b"\r\n", b"a", b"\r\n\r\n"]),
+}
+
+
+def mangled(body: bytes, at: int, cut: int, put: bytes, tail: bytes) -> bytes:
+    whole = request(body)
+    return whole[:at] + put + whole[at + cut :] + tail
 
 
 @settings(max_examples=300, deadline=None)
-@given(
-    body=st.binary(max_size=12),
-    at=st.integers(0, 160),
-    cut=st.integers(0, 3),
-    put=st.sampled_from([b"", b"\r", b"\n", b"\r\n", b"0", b"9", b" ", b"a", b":", b"\r\n\r\n"]),
-    tail=st.sampled_from([b"", b"\r\n", b"a", b"\r\n\r\n"]),
-)
-def test_what_is_taken_is_one_request_of_the_parsers_with_that_body(
-    body: bytes, at: int, cut: int, put: bytes, tail: bytes
-) -> None:
-    whole = request(body)
-    data = whole[:at] + put + whole[at + cut :] + tail
+@given(data=st.builds(mangled, **MANGLED))
+def test_what_is_taken_is_one_request_of_the_parsers_with_that_body(data: bytes) -> None:
     taken = known().body(data)
     if taken is None:
         return
@@ -119,13 +199,25 @@ def test_what_is_taken_is_one_request_of_the_parsers_with_that_body(
     assert parsed.others == first.others
 
 
+@settings(max_examples=500, deadline=None)
+@given(data=st.builds(mangled, **MANGLED))
+def test_what_is_taken_with_other_values_is_what_the_parser_says(data: bytes) -> None:
+    taken = known().varied(data)
+    if taken is None:
+        return
+    parsed = Parsed(data)
+    assert not parsed.is_broken
+    assert (parsed.ended, b"".join(parsed.bodies)) == (1, taken[1])
+    assert parsed.headers == taken[0].headers
+
+
 @settings(max_examples=200, deadline=None)
 @given(
     body=st.sampled_from([b"", b"\r\n", b"\r\n\r\nab", b"{}", b"a\r\n\r\n"]),
     tail=st.binary(max_size=4),
 )
 def test_what_is_remembered_ends_where_its_head_does(body: bytes, tail: bytes) -> None:
-    remembered = Repeated.of(request(body) + tail, len(body))
+    remembered = Repeated.of(request(body) + tail, len(body), Head([]))
     assert (remembered is None) == bool(tail)
     if remembered is not None:
         assert remembered.body(request(b"xyz")) == b"xyz"

@@ -131,7 +131,7 @@ def _outcome(parse: Any, data: bytes) -> object:
 
 
 def known() -> Arounds:
-    """Return what knows the caller `k`, and none of the requests here."""
+    """Return what knows the project `k`, and none of the requests here."""
     arounds = Arounds()
     arounds.parse(body(HI, seed=1), "k")
     return arounds
@@ -147,7 +147,7 @@ def test_what_is_sent_is_the_same_to_the_byte() -> None:
     assert DIALECT.prepare(request, "theirs", Quirks()) == written
 
 
-def test_callers_whose_requests_all_differ_are_looked_at_rarely() -> None:
+def test_projects_whose_requests_all_differ_are_looked_at_rarely() -> None:
     arounds = known()
     for number in range(40):
         assert arounds.parse(body(HI, user=f"{number}"), "k").around is None
@@ -164,9 +164,17 @@ def test_messages_that_are_not_usual_take_no_place_of_other_settings() -> None:
     assert arounds.parse(body(BYE, n=2), "k").around is not None
 
 
-def test_what_one_caller_asks_is_not_looked_for_in_anothers_requests() -> None:
+def test_what_one_project_asks_is_not_looked_for_in_anothers_requests() -> None:
     arounds = known()
     arounds.parse(body(HI), "other")
     arounds.parse(body(HI), "k")
     assert arounds.parse(body(BYE), "other").around is None
     assert arounds.parse(body(BYE), "k").around is not None
+
+
+def test_what_is_asked_again_and_again_stays_known_beside_what_is_asked_once() -> None:
+    arounds = known()
+    arounds.parse(body(HI), "k")
+    for number in range(40):
+        arounds.parse(body(HI, user=f"{number}"), "k")
+        assert arounds.parse(body(BYE), "k").around is not None

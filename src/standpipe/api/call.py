@@ -20,11 +20,14 @@ from standpipe.calls.lifetime import error_headers
 from standpipe.calls.reply import Reply
 from standpipe.errors import ApiError, WrongMediaType
 from standpipe.server.asgi import EXTENSION, Connection
-from standpipe.server.direct import DirectExchange, Head
+from standpipe.server.direct import DirectExchange
+from standpipe.server.head import Head
 from standpipe.server.refusals import Refusals
 from standpipe.wire.ids import new_id
 from standpipe.wire.known_secrets import KnownSecrets
 
+#: Of a request whose headers are not read yet.
+_UNREAD = Incoming()
 #: What answers a call: the request's headers, who calls, the body, and where the answer goes.
 Answer = Callable[[Incoming, Caller, bytes, Reply], Awaitable[str]]
 
@@ -63,7 +66,7 @@ class CallRoute:
         self, head: Head, body: Callable[[], bytes | Awaitable[bytes]], reply: Reply
     ) -> None:
         reply = self.reply(reply)
-        incoming = Incoming()
+        incoming = _UNREAD
         try:
             if isinstance(head.read, Known):
                 incoming, digest = head.read
@@ -71,7 +74,7 @@ class CallRoute:
             else:
                 incoming = read(head.headers)
                 digest = digest_of(self.authorization(incoming))
-                caller = await self._callers.holder(digest)
+                caller = self._callers.seen(digest) or await self._callers.holder(digest)
                 check_json(incoming.content_type)
                 head.read = Known(incoming, digest)
             content = body()

@@ -271,7 +271,7 @@ class Chat(Lifetime[ChatRequest]):
         try:
             if call.translate is not None:
                 call.body = call.translate(call.body)
-            request = call.request = self._arounds.parse(call.body, call.caller.key)
+            request = call.request = self._arounds.parse(call.body, call.caller.project)
         except Exception:
             self._decide(call, wanted, store=None)
             raise

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-from typing import NamedTuple
-
 import msgspec
 from typing_extensions import override
 
@@ -44,7 +41,7 @@ MOST_FALLBACKS = 10
 KEPT = 256
 
 
-class Told(NamedTuple):
+class Told(msgspec.Struct, frozen=True):
     """Headers as a record keeps them."""
 
     user_agent: str | None
@@ -76,20 +73,17 @@ class Incoming(msgspec.Struct, dict=True):
     tracestate: bytes | None = None
     retry_count: bytes | None = None
 
+    def __post_init__(self) -> None:
+        # Each call asks for both, and `cached_property` takes a lock for the first time of each.
+        #: The caller's key as it was sent, None without one.
+        self.token = token_of(self.authorization) or self.api_key
+        #: What a record keeps of them.
+        self.told = Told(text(self.user_agent), text(self.traceparent), retry_count(self))
+
     @override
     def __repr__(self) -> str:
         # The headers hold the caller's key.
         return "Incoming()"
-
-    @functools.cached_property
-    def token(self) -> bytes | None:
-        """The caller's key as it was sent, None without one."""
-        return token_of(self.authorization) or self.api_key
-
-    @functools.cached_property
-    def told(self) -> Told:
-        """What a record keeps of them."""
-        return Told(text(self.user_agent), text(self.traceparent), retry_count(self))
 
 
 def token_of(authorization: bytes | None) -> bytes | None:
@@ -102,17 +96,18 @@ def read(headers: list[tuple[bytes, bytes]]) -> Incoming:
 
     Raises BadRequest for one of ONCE that is given twice.
     """
-    incoming = Incoming()
+    found: dict[str, bytes] = {}
     for name, value in headers:
         field = NAMES.get(name)
         if field is None:
             continue
-        before = getattr(incoming, field)
-        if before is not None and name in ONCE:
+        if field not in found:
+            found[field] = value
+        elif name in ONCE:
             raise BadRequest(f"{name.decode()}: given twice", param=name.decode())
-        is_more = before is not None and name in _LISTS
-        setattr(incoming, field, before + b"," + value if is_more else value)
-    return incoming
+        else:
+            found[field] = found[field] + b"," + value if name in _LISTS else value
+    return Incoming(**found)
 
 
 def wants_log(incoming: Incoming) -> bool | None:

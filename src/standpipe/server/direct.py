@@ -13,21 +13,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing_extensions import override
 
 from standpipe.server.exchange import LAST_CHUNK, Exchange, Line, chunk
-from standpipe.server.head import Header
-
-
-class Head:
-    """The headers of a call, names in lower case, and what its route has read of them.
-
-    A head that comes again is the same object, so that nothing of it need be read again.
-    """
-
-    __slots__ = ("headers", "read")
-
-    def __init__(self, headers: list[Header]) -> None:
-        self.headers = headers
-        #: The route's to set and to know; None before.
-        self.read: object = None
+from standpipe.server.head import Head, Header
 
 
 class DirectExchange(Exchange):

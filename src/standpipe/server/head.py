@@ -16,6 +16,21 @@ from standpipe.errors import BadRequest, BodyTooLarge, MethodNotAllowed, Unparsa
 
 Header = tuple[bytes, bytes]
 
+
+class Head:
+    """The headers of a call, names in lower case, and what its route has read of them.
+
+    A head that comes again is the same object, so that nothing of it need be read again.
+    """
+
+    __slots__ = ("headers", "read")
+
+    def __init__(self, headers: list[Header]) -> None:
+        self.headers = headers
+        #: The route's to set and to know; None before.
+        self.read: object = None
+
+
 #: RFC 3986's host and port, loosely: enough to keep spaces, paths and lists of hosts out.
 _HOST = (ascii_letters + digits + "._~!$&'()*+,;=%:[]-").encode()
 _VERSIONS = frozenset({"1.0", "1.1"})

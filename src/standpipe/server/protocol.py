@@ -31,10 +31,10 @@ from standpipe.errors import (
 from standpipe.server.asgi import AsgiExchange
 from standpipe.server.cors import preflight
 from standpipe.server.deadline import SLACK, Deadline
-from standpipe.server.direct import DirectExchange, Head
+from standpipe.server.direct import DirectExchange
 from standpipe.server.exchange import Exchange, error_answer
 from standpipe.server.forwarded import Proxies
-from standpipe.server.head import Header, check, target, without_upgrade
+from standpipe.server.head import Head, Header, check, target, without_upgrade
 from standpipe.server.repeated import Repeated
 from standpipe.server.service import Limits, Service
 from standpipe.server.tls import in_kernel
@@ -46,8 +46,8 @@ logger = logging.getLogger("standpipe.server")
 _SLICE = 65536
 #: Requests that may wait behind the one being answered before we stop reading.
 _PIPELINE = 16
-#: Heads that are remembered in vain before a connection's are remembered no more.
-_VAIN = 3
+#: Of heads that differ from the one remembered, each so many-th is remembered in its place.
+_RENEWED = 16
 
 
 class Reading(Enum):
@@ -82,7 +82,6 @@ class HardenedProtocol(asyncio.Protocol):
         "_feeding",
         "_has_begun",
         "_has_moved",
-        "_head",
         "_headers",
         "_incoming",
         "_is_tls",
@@ -102,7 +101,7 @@ class HardenedProtocol(asyncio.Protocol):
         "_unsent",
         "_upgrading",
         "_url",
-        "_vain",
+        "_varieties",
         "_waiting",
         "flow",
         "outbox",
@@ -136,11 +135,10 @@ class HardenedProtocol(asyncio.Protocol):
         #: The head being read; names of headers in lower case.
         self._url = b""
         self._headers: list[Header] = []
-        #: The head read last, where it is a call's and may come again; and what was read of it.
+        #: The head read last, where it is a call's and may come again.
         self._repeated: Repeated | None = None
-        self._head = Head(self._headers)
-        #: How often one was remembered that did not, since one did.
-        self._vain = 0
+        #: How often one came that differs from it in values.
+        self._varieties = 0
         self._upgrading = False
         #: Whether the bytes being read brought anything, and how many they are.
         self._has_moved = False
@@ -205,17 +203,17 @@ class HardenedProtocol(asyncio.Protocol):
         is_first = self._reading is _NOTHING and self._active is None
         if is_first and self._repeated is not None and not self._deaf:
             body = self._repeated.body(data)
-            if body is not None and len(body) <= self._limits.body_bytes:
-                self._admit_again(body)
+            again = self._varied(data) if body is None else (self._repeated.head, body)
+            if again is not None and len(again[1]) <= self._limits.body_bytes:
+                self._admit_again(*again)
                 return
-            self._vain += 1
         for start in range(0, len(data), _SLICE):
             if self._deaf:
                 return
             self._feed(data[start : start + _SLICE])
             if self._has_moved:
                 self._reset_deadline()
-        if is_first and self._vain < _VAIN and len(data) <= _SLICE:
+        if is_first and len(data) <= _SLICE:
             self._remember(data)
 
     def leave(self) -> None:
@@ -283,15 +281,26 @@ class HardenedProtocol(asyncio.Protocol):
         """Remember the head of a call if it is all that these bytes, the first behind one, hold."""
         call = self._active
         if isinstance(call, DirectExchange) and self._reading is _NOTHING and not self._waiting:
-            self._repeated, self._head = Repeated.of(data, call.buffered), call.head
+            self._repeated = Repeated.of(data, call.buffered, call.head)
 
-    def _admit_again(self, body: bytes) -> None:
-        """Admit a call whose head is the one read last."""
+    def _varied(self, data: bytes) -> tuple[Head, bytes] | None:
+        """Return a call whose head is the one remembered but for values, None for any other."""
+        assert self._repeated is not None  # noqa: S101 (asked before, and for the type alone)
+        found = self._repeated.varied(data)
+        if found is not None:
+            head, body = found
+            self._varieties += 1
+            if self._varieties % _RENEWED == 0:  # perhaps all are like this one from now on
+                self._repeated = Repeated.of(data, len(body), head) or self._repeated
+        return found
+
+    def _admit_again(self, head: Head, body: bytes) -> None:
+        """Admit a call whose head is the one remembered, or much like it."""
         keep_alive = not (self._stopping or self._leaving)
         route = self._routes[self._url]
-        call = DirectExchange(self, self._told(), keep_alive, route, self._head)
+        self._headers = head.headers
+        call = DirectExchange(self, self._told(), keep_alive, route, head)
         call.feed_whole(body)
-        self._vain = 0
         self._deaf = not keep_alive
         self._deadline.clear()
         self._start(call)

@@ -1,4 +1,4 @@
-"""What a request has around its messages, which is much the same in all requests of a caller.
+"""What a request has around its messages, which is much the same in all requests of a project.
 
 A client asks with the same model and the same settings again and again. What was read and checked
 of them holds for the next request too: where that begins and ends with the same bytes, and what is
@@ -15,12 +15,13 @@ import msgspec
 from standpipe.wire import chat, usual
 from standpipe.wire.chat import ChatRequest
 
-#: Callers of whom it is remembered, at most, and how much of each.
-MOST_CALLERS = 1024
-_MOST = 4
+#: Projects of which it is remembered, at most, and how much of each.
+MOST_PROJECTS = 512
+_MOST = 8
 #: Longest that is remembered, in bytes.
 _LONGEST = 4096
-#: Requests in vain after which a caller's are looked at rarely: each of them is another.
+#: Requests in vain, less those that were not, after which a project's are looked at rarely, each of
+#: them being another; and how many it is until then.
 _FRUITLESS = 16
 _RARELY = 64
 
@@ -89,44 +90,54 @@ class Around(msgspec.Struct, frozen=True, eq=False):
 
 
 class _Known(msgspec.Struct):
-    """What one caller's requests have around their messages, the newest last."""
+    """What one project's requests have around their messages, what came last first."""
 
     arounds: list[Around] = []
-    #: Requests since one was known.
+    #: Requests of which nothing was known, less those of which it was.
     fruitless: int = 0
 
 
 class Arounds:
-    """What the requests of a worker's callers have around their messages."""
+    """What the requests of a worker's callers have around their messages.
+
+    By project and not by key: many keys may stand for the users of one program.
+    """
 
     def __init__(self) -> None:
         self._known: dict[str, _Known] = {}
 
-    def parse(self, body: bytes, caller: str) -> ChatRequest:
-        """Return the request of a caller's body, as `chat.parse` does."""
-        known = self._known.get(caller)
+    def parse(self, body: bytes, project: str) -> ChatRequest:
+        """Return the request of a body, as `chat.parse` does."""
+        known = self._known.get(project)
         if known is None:  # many ask once
-            self._add(caller)
+            self._add(project)
             return chat.parse(body)
-        for around in known.arounds:
+        arounds = known.arounds
+        for around in arounds:
             request = around.read(body)
             if request is not None:
-                known.fruitless = 0
+                if known.fruitless:
+                    known.fruitless -= 1
+                if around is not arounds[0]:
+                    arounds.remove(around)
+                    arounds.insert(0, around)
                 return request
         request = chat.parse(body)
         known.fruitless += 1
-        if known.fruitless <= _FRUITLESS or known.fruitless % _RARELY == 0:
-            _learn(known.arounds, Around.of(request, body))
+        if known.fruitless == _RARELY:
+            known.fruitless = _FRUITLESS
+        if known.fruitless <= _FRUITLESS:
+            _learn(arounds, Around.of(request, body))
         return request
 
-    def _add(self, caller: str) -> None:
-        if len(self._known) >= MOST_CALLERS:
+    def _add(self, project: str) -> None:
+        if len(self._known) >= MOST_PROJECTS:
             self._known.clear()
-        self._known[caller] = _Known()
+        self._known[project] = _Known()
 
 
 def _learn(arounds: list[Around], new: Around | None) -> None:
     # One that is known may come again with messages that are not usual, such as images.
     if new is not None and not any(new.is_like(each) for each in arounds):
-        arounds.append(new)
-        del arounds[:-_MOST]
+        arounds.insert(0, new)
+        del arounds[_MOST:]
