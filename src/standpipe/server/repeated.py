@@ -53,8 +53,8 @@ class Repeated:
     def of(cls, request: bytes, body: int, head: Head) -> Self | None:
         """Return the head of a request that the parser has accepted, with so many bytes of body.
 
-        `head` is what was read of it. None if there is more than the request, or its head is long or
-        says no length.
+        `head` is what was read of it. None if there is more than the request, or its head is long
+        or says no length.
         """
         end = request.find(_END, 0, _LONGEST) + len(_END)
         found = _LENGTH.search(request, 0, end)
