@@ -47,6 +47,8 @@ class Called:
     answer: Answer
     way: str
     bodies: list[bytes] = field(default_factory=list)
+    #: What was read of the requests' heads.
+    heads: list[Incoming] = field(default_factory=list)
     cancelled: int = 0
     #: The digests of keys that are in order, where not all are.
     in_order: set[bytes] | None = None
@@ -60,10 +62,11 @@ class Called:
             raise Unauthorized("UNAUTHORIZED")
         return caller
 
-    async def call(self, _: Incoming, caller: Caller, body: bytes, reply: Reply) -> str:
+    async def call(self, incoming: Incoming, caller: Caller, body: bytes, reply: Reply) -> str:
         assert caller is CALLER
         assert isinstance(reply, ADAPTERS[self.way])
         self.bodies.append(body)
+        self.heads.append(incoming)
         try:
             await self.answer(body, reply)
         except asyncio.CancelledError:
@@ -161,6 +164,42 @@ def test_key_is_asked_for_anew_however_often_its_request_has_come(way: str) -> N
                 called.in_order = {digest_of(b"Bearer key")} if in_order else set()
                 writer.write(called.request(b"one"))
                 assert (await read_answer(reader)).status == status
+            await hang_up(writer)
+
+    run(scenario())
+
+
+@both_ways
+def test_each_request_of_a_connection_has_its_own_headers_however_alike_they_are(way: str) -> None:
+    async def scenario() -> None:
+        called = Called(echo, way)
+        async with serving(called) as server:
+            reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+            # More than are remembered in vain, then some in which nothing changes, then others.
+            told = [b"%d" % number for number in (*range(40), *[40] * 5, *range(5))]
+            for each in told:
+                trace = b"Traceparent: %b\r\n" % each
+                writer.write(called.request(b"b" * int(each), trace, key=b"key-" + each))
+                assert (await read_answer(reader)).body == b"b" * int(each)
+            await hang_up(writer)
+        assert [each.traceparent for each in called.heads] == told
+        assert [each.token for each in called.heads] == [b"key-" + each for each in told]
+        assert [each.told.traceparent for each in called.heads] == [each.decode() for each in told]
+
+    run(scenario())
+
+
+@both_ways
+def test_page_of_another_origin_is_told_so_on_a_connection_that_others_had(way: str) -> None:
+    async def scenario() -> None:
+        called = Called(echo, way)
+        cors = Cors([PAGE])
+        async with serving(called, door=Door(cors=cors)) as server:
+            reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+            for origin in (PAGE, PAGE, "https://other.example", PAGE, "https://other.example"):
+                writer.write(called.request(b"b", b"Origin: %b\r\n" % origin.encode()))
+                allowed = (await read_answer(reader)).headers.get("access-control-allow-origin")
+                assert allowed == (PAGE if origin == PAGE else None)
             await hang_up(writer)
 
     run(scenario())

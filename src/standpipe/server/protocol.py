@@ -46,8 +46,9 @@ logger = logging.getLogger("standpipe.server")
 _SLICE = 65536
 #: Requests that may wait behind the one being answered before we stop reading.
 _PIPELINE = 16
-#: Of heads that differ from the one remembered, each so many-th is remembered in its place.
-_RENEWED = 16
+#: Heads in a row that are remembered though each differs from the one before, and of those that
+#: follow each so many-th.
+_VAIN, _RARELY = 3, 16
 
 
 class Reading(Enum):
@@ -97,11 +98,11 @@ class HardenedProtocol(asyncio.Protocol):
         "_server",
         "_service",
         "_stopping",
+        "_unlike",
         "_unseen",
         "_unsent",
         "_upgrading",
         "_url",
-        "_varieties",
         "_waiting",
         "flow",
         "outbox",
@@ -137,8 +138,8 @@ class HardenedProtocol(asyncio.Protocol):
         self._headers: list[Header] = []
         #: The head read last, where it is a call's and may come again.
         self._repeated: Repeated | None = None
-        #: How often one came that differs from it in values.
-        self._varieties = 0
+        #: Heads since one came that was the one remembered.
+        self._unlike = 0
         self._upgrading = False
         #: Whether the bytes being read brought anything, and how many they are.
         self._has_moved = False
@@ -203,7 +204,11 @@ class HardenedProtocol(asyncio.Protocol):
         is_first = self._reading is _NOTHING and self._active is None
         if is_first and self._repeated is not None and not self._deaf:
             body = self._repeated.body(data)
-            again = self._varied(data) if body is None else (self._repeated.head, body)
+            if body is None:
+                again = self._varied(data)
+            else:
+                again = self._repeated.head, body
+                self._unlike = 0
             if again is not None and len(again[1]) <= self._limits.body_bytes:
                 self._admit_again(*again)
                 return
@@ -279,19 +284,22 @@ class HardenedProtocol(asyncio.Protocol):
 
     def _remember(self, data: bytes) -> None:
         """Remember the head of a call if it is all that these bytes, the first behind one, hold."""
-        call = self._active
-        if isinstance(call, DirectExchange) and self._reading is _NOTHING and not self._waiting:
+        call, is_plain = self._active, self._reading is _NOTHING and not self._waiting
+        if isinstance(call, DirectExchange) and is_plain and self._is_worth_it():
             self._repeated = Repeated.of(data, call.buffered, call.head)
+
+    def _is_worth_it(self) -> bool:
+        """Tell whether a head is to be remembered that is not the one that is; it is not cheap."""
+        self._unlike += 1
+        return self._unlike <= _VAIN or self._unlike % _RARELY == 0
 
     def _varied(self, data: bytes) -> tuple[Head, bytes] | None:
         """Return a call whose head is the one remembered but for values, None for any other."""
         assert self._repeated is not None  # noqa: S101 (asked before, and for the type alone)
         found = self._repeated.varied(data)
-        if found is not None:
+        if found is not None and self._is_worth_it():  # perhaps all are like this one from now on
             head, body = found
-            self._varieties += 1
-            if self._varieties % _RENEWED == 0:  # perhaps all are like this one from now on
-                self._repeated = Repeated.of(data, len(body), head) or self._repeated
+            self._repeated = Repeated.of(data, len(body), head) or self._repeated
         return found
 
     def _admit_again(self, head: Head, body: bytes) -> None:

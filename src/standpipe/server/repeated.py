@@ -79,7 +79,9 @@ class Repeated:
 
         None for any other request, and where `data` is not all of it.
         """
-        end = max(0, data.find(_END, 0, _LONGEST))
+        end = data.find(_END, 0, _LONGEST)
+        if end < 0:
+            return None
         known, lines = self._lines or self._split(), data[:end].split(b"\r\n")
         headers = self.head.headers.copy()
         # As many: a line that goes on in the next one is one header, and the parser's.
