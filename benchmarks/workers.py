@@ -91,7 +91,8 @@ def _held(pid: int, share: float) -> Iterator[None]:
         (group / "cgroup.procs").write_text(f"{pid}")
         yield
     finally:
-        (root / "cgroup.procs").write_text(f"{pid}")
+        with contextlib.suppress(ProcessLookupError):  # it may have ended
+            (root / "cgroup.procs").write_text(f"{pid}")
         group.rmdir()
 
 

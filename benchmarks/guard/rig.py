@@ -24,8 +24,8 @@ HERE = Path(__file__).parent
 WARM = 30
 #: Calls of a phase, and half those of the next one; the difference divided is what one takes.
 CALLS, UNSEEN, STREAMS = 100, 40, 20
-#: Keys that call in turn.
-IN_TURN = 16
+#: Keys that call in turn; each 16th head is remembered, and must be another's.
+IN_TURN = 17
 #: Frames of a phase of the spool's.
 FRAMES = 2_000
 #: How often both phases are counted; the median counts.
@@ -57,8 +57,8 @@ def _calls(folder: Path, marks: Path) -> dict[str, int]:
             "call": (CALLS, lambda: lockstep.whole(key)),
             "stream of 64 chunks": (STREAMS, lambda: lockstep.streamed(key)),
             "call answered from memory": (CALLS, lambda: lockstep.again(key)),
-            # The last: their heads all differ, and from there on the connection remembers none.
-            "call with the next of 16 keys": (CALLS, lambda: lockstep.whole(next(in_turn))),
+            # The last: their heads all differ, so that the connection remembers few.
+            "call with the next of 17 keys": (CALLS, lambda: lockstep.whole(next(in_turn))),
             "call with a key not seen before": (UNSEEN, lambda: lockstep.whole(next(unseen))),
         }
         lockstep.whole(key, cached=True)

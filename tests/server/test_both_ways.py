@@ -189,6 +189,41 @@ def test_each_request_of_a_connection_has_its_own_headers_however_alike_they_are
     run(scenario())
 
 
+#: What stands before a request, and what its head has, of which the parser keeps no header.
+LEFT_OUT = {
+    "an empty line": (b"\r\n", ()),
+    "an offer of HTTP/2": (b"", (b"Connection: Upgrade\r\n", b"Upgrade: h2c\r\n")),
+}
+
+
+@both_ways
+@pytest.mark.parametrize("case", LEFT_OUT)
+def test_head_of_which_something_is_left_out_may_be_a_connections_first(
+    way: str, case: str
+) -> None:
+    before, more = LEFT_OUT[case]
+    length = b"Content-Length: 2\r\n"
+
+    async def scenario() -> None:
+        called = Called(echo, way)
+        async with serving(called) as server:
+            reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+            for pieces in (
+                (before + called.head(*more, length) + b"ab",),
+                (called.head(*more, length, key=b"other") + b"bc",),
+                (before + called.head(*more, length), b"cd"),
+                (called.request(b"de"),),
+            ):
+                for piece in pieces:
+                    writer.write(piece)
+                    await asyncio.sleep(0.01)  # so that they come one by one
+                assert (await read_answer(reader)).body == pieces[-1][-2:]
+            await hang_up(writer)
+        assert [each.token for each in called.heads] == [b"key", b"other", b"key", b"key"]
+
+    run(scenario())
+
+
 @both_ways
 def test_page_of_another_origin_is_told_so_on_a_connection_that_others_had(way: str) -> None:
     async def scenario() -> None:

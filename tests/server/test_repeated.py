@@ -144,6 +144,23 @@ def test_what_follows_is_compared_with_what_is_remembered_and_not_with_the_last(
     assert repeated.head.headers == Parsed(request(b"abc")).headers
 
 
+#: Heads in which the parser finds fewer headers than there are lines.
+FEWER = {
+    "one behind an empty line": b"\r\n" + FIRST,
+    "one that offers another protocol": FIRST.replace(b"Expect:x", b"Upgrade: h2c"),
+}
+
+
+@pytest.mark.parametrize("case", FEWER)
+def test_lines_are_compared_only_where_each_is_a_header(case: str) -> None:
+    first = FEWER[case]
+    headers = [each for each in Parsed(first).headers if each[0] != b"upgrade"]
+    repeated = Repeated.of(first, 3, Head(headers))
+    assert repeated is not None
+    for data in (first.replace(b"Bearer k", b"Bearer l"), FIRST, first[:-3]):
+        assert repeated.varied(data) is None
+
+
 NOT_REMEMBERED = {
     "chunks": HEAD.replace(b"Content-Length: %b", b"Transfer-Encoding: chunked") + b"0\r\n\r\n",
     "a line behind it": request(b"abc") + b"\r\n",

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from itertools import count
 from typing import Any
 
 import pytest
@@ -172,9 +173,18 @@ def test_what_one_project_asks_is_not_looked_for_in_anothers_requests() -> None:
     assert arounds.parse(body(BYE), "k").around is not None
 
 
-def test_what_is_asked_again_and_again_stays_known_beside_what_is_asked_once() -> None:
+@pytest.mark.parametrize("shapes", [1, 2, 6])
+@pytest.mark.parametrize("once", [0, 1, 20, 61, 63])
+def test_what_is_asked_again_and_again_is_known_beside_what_is_asked_once(
+    shapes: int, once: int
+) -> None:
     arounds = known()
-    arounds.parse(body(HI), "k")
-    for number in range(40):
-        arounds.parse(body(HI, user=f"{number}"), "k")
-        assert arounds.parse(body(BYE), "k").around is not None
+    numbers = count()
+    for _ in range(once):
+        arounds.parse(body(HI, seed=next(numbers)), "k")
+    found = []
+    for turn in range(2000):
+        arounds.parse(body(HI, seed=next(numbers)), "k")
+        request = arounds.parse(body(BYE, n=1 + turn % shapes), "k")
+        found.append(request.around is not None)
+    assert all(found[-200:])

@@ -70,11 +70,11 @@ class CallRoute:
         try:
             if isinstance(head.read, Known):
                 incoming, digest = head.read
-                caller = self._callers.seen(digest) or await self._callers.holder(digest)
             else:
                 incoming = read(head.headers)
                 digest = digest_of(self.authorization(incoming))
-                caller = self._callers.seen(digest) or await self._callers.holder(digest)
+            caller = self._callers.seen(digest) or await self._callers.holder(digest)
+            if head.read is None:
                 check_json(incoming.content_type)
                 head.read = Known(incoming, digest)
             content = body()

@@ -203,12 +203,7 @@ class HardenedProtocol(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         is_first = self._reading is _NOTHING and self._active is None
         if is_first and self._repeated is not None and not self._deaf:
-            body = self._repeated.body(data)
-            if body is None:
-                again = self._varied(data)
-            else:
-                again = self._repeated.head, body
-                self._unlike = 0
+            again = self._again(self._repeated, data)
             if again is not None and len(again[1]) <= self._limits.body_bytes:
                 self._admit_again(*again)
                 return
@@ -293,14 +288,17 @@ class HardenedProtocol(asyncio.Protocol):
         self._unlike += 1
         return self._unlike <= _VAIN or self._unlike % _RARELY == 0
 
-    def _varied(self, data: bytes) -> tuple[Head, bytes] | None:
+    def _again(self, repeated: Repeated, data: bytes) -> tuple[Head, bytes] | None:
         """Return a call whose head is the one remembered but for values, None for any other."""
-        assert self._repeated is not None  # noqa: S101 (asked before, and for the type alone)
-        found = self._repeated.varied(data)
-        if found is not None and self._is_worth_it():  # perhaps all are like this one from now on
-            head, body = found
-            self._repeated = Repeated.of(data, len(body), head) or self._repeated
-        return found
+        body = repeated.body(data)
+        if body is not None:
+            self._unlike = 0
+            return repeated.head, body
+        varied = repeated.varied(data)
+        if varied is not None and self._is_worth_it():  # perhaps all are like it from now on
+            head, body = varied
+            self._repeated = Repeated.of(data, len(body), head) or repeated
+        return varied
 
     def _admit_again(self, head: Head, body: bytes) -> None:
         """Admit a call whose head is the one remembered, or much like it."""

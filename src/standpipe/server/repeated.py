@@ -20,7 +20,8 @@ from typing import Self
 
 from standpipe.server.head import Head, Header
 
-#: Longer heads are not remembered: a connection keeps its last one while it is idle.
+#: Longer heads are not remembered: a connection keeps one while it is idle, and its lines where
+#: another was compared with them.
 _LONGEST = 4096
 #: More digits than any body has that comes in one piece.
 _DIGITS = 9
@@ -36,7 +37,7 @@ _LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]{1,%d})(?=\r\n)" % _DIGIT
 
 
 class Repeated:
-    """A head that the parser has accepted, but for the digits of its Content-Length."""
+    """A head that was accepted, but for the digits of its Content-Length."""
 
     __slots__ = ("_after", "_before", "_length_at", "_lines", "head")
 
@@ -51,7 +52,7 @@ class Repeated:
 
     @classmethod
     def of(cls, request: bytes, body: int, head: Head) -> Self | None:
-        """Return the head of a request that the parser has accepted, with so many bytes of body.
+        """Return the head of a request that was accepted, with so many bytes of body.
 
         `head` is what was read of it. None if there is more than the request, or its head is long
         or says no length.
@@ -84,7 +85,7 @@ class Repeated:
             return None
         known, lines = self._lines or self._split(), data[:end].split(b"\r\n")
         headers = self.head.headers.copy()
-        # As many: a line that goes on in the next one is one header, and the parser's.
+        # Each line is a header: no empty one before the first, and no offer that was left out.
         if not len(lines) == len(known) == len(headers) + 1 or lines[0] != known[0]:
             return None
         for at in compress(count(-1), map(operator.ne, lines, known)):
@@ -98,7 +99,8 @@ class Repeated:
         return (Head(headers), data[start:]) if is_all else None
 
     def _split(self) -> list[bytes]:
-        self._length_at = self._before.count(b"\r\n") - 1
+        names = [name for name, _ in self.head.headers]
+        self._length_at = names.index(b"content-length")
         length = self.head.headers[self._length_at][1]
         whole = self._before + length + self._after
         self._lines = whole[: -len(_END)].split(b"\r\n")

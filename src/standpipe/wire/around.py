@@ -20,10 +20,9 @@ MOST_PROJECTS = 512
 _MOST = 8
 #: Longest that is remembered, in bytes.
 _LONGEST = 4096
-#: Requests in vain, less those that were not, after which a project's are looked at rarely, each of
-#: them being another; and how many it is until then.
-_FRUITLESS = 16
-_RARELY = 64
+#: Of a project's requests of which nothing was known, so many are remembered, and then each so
+#: many-th: with some each is another. A prime, for clients ask in turns.
+_EAGERLY, _RARELY = 16, 61
 
 _NONE = msgspec.Raw(b"[]")
 
@@ -93,8 +92,8 @@ class _Known(msgspec.Struct):
     """What one project's requests have around their messages, what came last first."""
 
     arounds: list[Around] = []
-    #: Requests of which nothing was known, less those of which it was.
-    fruitless: int = 0
+    #: Requests of which nothing was known.
+    missed: int = 0
 
 
 class Arounds:
@@ -116,17 +115,13 @@ class Arounds:
         for around in arounds:
             request = around.read(body)
             if request is not None:
-                if known.fruitless:
-                    known.fruitless -= 1
                 if around is not arounds[0]:
                     arounds.remove(around)
                     arounds.insert(0, around)
                 return request
         request = chat.parse(body)
-        known.fruitless += 1
-        if known.fruitless == _RARELY:
-            known.fruitless = _FRUITLESS
-        if known.fruitless <= _FRUITLESS:
+        known.missed += 1
+        if known.missed <= _EAGERLY or known.missed % _RARELY == 0:
             _learn(arounds, Around.of(request, body))
         return request
 
