@@ -39,8 +39,8 @@ _IN_TURN = 100
 #: The keys: this and a number.
 PREFIX = "bench-key-"
 KEEP_ALIVE_S = 3600
-#: Samples of a cost; the median counts.
-SAMPLES = 3
+#: Samples of a cost, and of costs in turns; the median counts.
+SAMPLES, TURNS = 3, 5
 
 
 class Sizes(NamedTuple):
@@ -156,31 +156,30 @@ class Bench:
         one: so a hundred in turn are what many in turn are compared with.
         """
         count = self._sizes.keys
-        with self._serving(prepare=lambda home: _add_keys(home, count)) as (running, sampler):
-            _answer(running, sampler, CALLS, self._sizes.few)
-            memory, cost = _worker(running), _costs(sampler)["gateway"]
-            in_turn = _costs(sampler, CALLS._replace(numbers=_IN_TURN))["gateway"]
-            many = CALLS._replace(numbers=count)
-            _answer(running, sampler, many, count)
-            later, all_in_turn = _worker(running), _costs(sampler, many)["gateway"]
-            cost_later = _costs(sampler)["gateway"]
-            each = f"{(later - memory) * 1e6 / count:,.0f} B a key"
+        many, few = (CALLS._replace(numbers=each) for each in (count, _IN_TURN))
+        with contextlib.ExitStack() as stack:
+            (knows_one, one), (knows_all, all_known) = (
+                stack.enter_context(self._serving(prepare=lambda home: _add_keys(home, count)))
+                for _ in range(2)
+            )
+            _answer(knows_one, one, CALLS, count)
+            _answer(knows_all, all_known, many, count)
+            memory, later = _worker(knows_one), _worker(knows_all)
             told = f"worker, calls with one key, 1 and {count:,} known"
-            yield Row(told, "µs a call", cost, cost_later)
-            yield Row(f"worker, with 1 key and with {_IN_TURN} in turn", "µs a call", cost, in_turn)
+            yield Row(told, "µs a call", *_in_turns((one, CALLS), (all_known, CALLS)))
+            told = f"worker, with 1 key and with {_IN_TURN} in turn"
+            yield Row(told, "µs a call", *_in_turns((one, CALLS), (one, few)))
             told = f"worker, with {_IN_TURN} and {count:,} keys in turn"
-            yield Row(told, "µs a call", in_turn, all_in_turn)
+            yield Row(told, "µs a call", *_in_turns((one, few), (all_known, many)))
+            each = f"{(later - memory) * 1e6 / count:,.0f} B a key"
             yield Row(f"memory of the worker, 1 and {count:,} keys", "MB", memory, later, each)
 
     def routes(self) -> Iterator[Row]:
         """Cost with one route and with many."""
-
-        def cost(routes: int) -> float:
-            with self._serving(routes=routes) as (_, sampler):
-                return _costs(sampler)["gateway"]
-
         many = self._sizes.routes
-        yield Row(f"worker, with 1 and {many:,} routes", "µs a call", cost(1), cost(many))
+        with self._serving() as (_, one), self._serving(routes=many) as (_, all_of_them):
+            costs = _in_turns((one, CALLS), (all_of_them, CALLS))
+        yield Row(f"worker, with 1 and {many:,} routes", "µs a call", *costs)
 
     def connections(self) -> Iterator[Row]:
         """Memory and cost without idle connections and with many."""
@@ -207,6 +206,16 @@ def _answer(running: Standpipe, sampler: Sampler, asked: Asked, more: int) -> No
 def _costs(sampler: Sampler, asked: Asked = CALLS) -> dict[str, float]:
     samples = [sampler.sample(asked)["cpu_us"] for _ in range(SAMPLES)]
     return {name: statistics.median(each[name] for each in samples) for name in samples[0]}
+
+
+def _in_turns(first: tuple[Sampler, Asked], second: tuple[Sampler, Asked]) -> tuple[float, float]:
+    """Return the worker's costs of two, from samples in turns: a machine's speed drifts."""
+    found: tuple[list[float], list[float]] = [], []
+    for turn in range(TURNS):
+        pairs = zip((first, second), found, strict=True)
+        for (sampler, asked), costs in list(pairs)[:: 1 if turn % 2 else -1]:
+            costs.append(sampler.sample(asked)["cpu_us"]["gateway"])
+    return statistics.median(found[0]), statistics.median(found[1])
 
 
 def _memory(running: Standpipe) -> dict[str, float]:
