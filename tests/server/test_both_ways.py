@@ -98,6 +98,17 @@ async def serving(
         yield server
 
 
+@asynccontextmanager
+async def conversing(
+    called: Called, limits: Limits | None = None, *, door: Door | None = None
+) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    """Open the one connection of a server, and hang up."""
+    async with serving(called, limits, door=door) as server:
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        yield reader, writer
+        await hang_up(writer)
+
+
 async def echo(body: bytes, reply: Reply) -> None:
     await reply.whole(200, [(b"content-type", b"text/plain"), (b"x-request-id", b"1")], body)
 
@@ -113,8 +124,7 @@ async def count(body: bytes, reply: Reply) -> None:
 def test_answer_is_the_routes_and_the_connection_is_kept(way: str) -> None:
     async def scenario() -> None:
         called = Called(echo, way)
-        async with serving(called) as server:
-            reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        async with conversing(called) as (reader, writer):
             for body in (b"one", b"", b"three"):
                 writer.write(called.request(body))
                 answer = await read_answer(reader)
@@ -124,7 +134,6 @@ def test_answer_is_the_routes_and_the_connection_is_kept(way: str) -> None:
                     "x-request-id": "1",
                     "content-length": str(len(body)),
                 }
-            await hang_up(writer)
 
     run(scenario())
 
@@ -133,8 +142,7 @@ def test_answer_is_the_routes_and_the_connection_is_kept(way: str) -> None:
 def test_each_request_of_a_connection_is_held_to_the_rules_however_alike_they_are(way: str) -> None:
     async def scenario() -> None:
         called = Called(echo, way)
-        async with serving(called, Limits(body_bytes=100)) as server:
-            reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        async with conversing(called, Limits(body_bytes=100)) as (reader, writer):
             for body, key, status in (
                 (b"one", b"key", 200),
                 (b"three", b"key", 200),
@@ -149,7 +157,6 @@ def test_each_request_of_a_connection_is_held_to_the_rules_however_alike_they_ar
                 assert answer.status == status
                 assert status != 200 or answer.body == body
             assert await asyncio.wait_for(reader.read(), DEADLINE) == b""
-            await hang_up(writer)
 
     run(scenario())
 
@@ -158,13 +165,11 @@ def test_each_request_of_a_connection_is_held_to_the_rules_however_alike_they_ar
 def test_key_is_asked_for_anew_however_often_its_request_has_come(way: str) -> None:
     async def scenario() -> None:
         called = Called(echo, way)
-        async with serving(called) as server:
-            reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        async with conversing(called) as (reader, writer):
             for in_order, status in ((True, 200), (True, 200), (False, 401), (True, 200)):
                 called.in_order = {digest_of(b"Bearer key")} if in_order else set()
                 writer.write(called.request(b"one"))
                 assert (await read_answer(reader)).status == status
-            await hang_up(writer)
 
     run(scenario())
 
@@ -173,15 +178,13 @@ def test_key_is_asked_for_anew_however_often_its_request_has_come(way: str) -> N
 def test_each_request_of_a_connection_has_its_own_headers_however_alike_they_are(way: str) -> None:
     async def scenario() -> None:
         called = Called(echo, way)
-        async with serving(called) as server:
-            reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        async with conversing(called) as (reader, writer):
             # More than are remembered in vain, then some in which nothing changes, then others.
             told = [b"%d" % number for number in (*range(40), *[40] * 5, *range(5))]
             for each in told:
                 trace = b"Traceparent: %b\r\n" % each
                 writer.write(called.request(b"b" * int(each), trace, key=b"key-" + each))
                 assert (await read_answer(reader)).body == b"b" * int(each)
-            await hang_up(writer)
         assert [each.traceparent for each in called.heads] == told
         assert [each.token for each in called.heads] == [b"key-" + each for each in told]
         assert [each.told.traceparent for each in called.heads] == [each.decode() for each in told]
@@ -206,8 +209,7 @@ def test_head_of_which_something_is_left_out_may_be_a_connections_first(
 
     async def scenario() -> None:
         called = Called(echo, way)
-        async with serving(called) as server:
-            reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        async with conversing(called) as (reader, writer):
             for pieces in (
                 (before + called.head(*more, length) + b"ab",),
                 (called.head(*more, length, key=b"other") + b"bc",),
@@ -218,7 +220,6 @@ def test_head_of_which_something_is_left_out_may_be_a_connections_first(
                     writer.write(piece)
                     await asyncio.sleep(0.01)  # so that they come one by one
                 assert (await read_answer(reader)).body == pieces[-1][-2:]
-            await hang_up(writer)
         assert [each.token for each in called.heads] == [b"key", b"other", b"key", b"key"]
 
     run(scenario())
@@ -229,13 +230,11 @@ def test_page_of_another_origin_is_told_so_on_a_connection_that_others_had(way: 
     async def scenario() -> None:
         called = Called(echo, way)
         cors = Cors([PAGE])
-        async with serving(called, door=Door(cors=cors)) as server:
-            reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        async with conversing(called, door=Door(cors=cors)) as (reader, writer):
             for origin in (PAGE, PAGE, "https://other.example", PAGE, "https://other.example"):
                 writer.write(called.request(b"b", b"Origin: %b\r\n" % origin.encode()))
                 allowed = (await read_answer(reader)).headers.get("access-control-allow-origin")
                 assert allowed == (PAGE if origin == PAGE else None)
-            await hang_up(writer)
 
     run(scenario())
 
@@ -348,11 +347,9 @@ def test_large_body_is_waited_for(way: str) -> None:
     async def scenario() -> None:
         called = Called(echo, way)
         body = b"0123456789abcdef" * 200_000
-        async with serving(called) as server:
-            reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        async with conversing(called) as (reader, writer):
             writer.write(called.request(body))
             assert (await read_answer(reader)).body == body
-            await hang_up(writer)
 
     run(scenario())
 
@@ -695,14 +692,12 @@ def test_client_that_waits_for_a_word_has_it_and_is_answered_over_asgi() -> None
         called = Called(echo, "direct")
         waiting = called.head(b"Expect: 100-continue\r\nContent-Length: 3\r\n")
         called.way = "asgi"
-        async with serving(called) as server:
-            reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        async with conversing(called) as (reader, writer):
             writer.write(waiting)
             said = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), DEADLINE)
             assert said == b"HTTP/1.1 100 Continue\r\n\r\n"
             writer.write(b"abc")
             assert (await read_answer(reader)).body == b"abc"
-            await hang_up(writer)
 
     run(scenario())
 
