@@ -26,7 +26,7 @@ from speed.load import NUMBER, Asked
 from speed.measure import Effort, Sampler
 from speed.ours import Standpipe
 from speed.page import number, python, table
-from speed.targets import Place, Start, Target, started
+from speed.targets import Place, Start, Target
 
 from standpipe.store import Store, hash_token
 
@@ -110,14 +110,8 @@ class Bench:
             pinned=False,
             environment=settings,
         )
-        running, _ = started(target, place)
-        assert isinstance(running, Standpipe)
-        sampler = Sampler(self._built.load, target, running, self._effort)
-        try:
-            sampler.warm_up()
-            yield running, sampler
-        finally:
-            machine.end(running.process)
+        with ours.sampled(self._built.load, target, place, self._effort) as serving:
+            yield serving
 
     def calls(self) -> Iterator[Row]:
         """Memory, and cost, after few calls and after many, whose records are stored."""

@@ -18,9 +18,9 @@ from pathlib import Path
 from speed import machine, ours
 from speed.built import Built, build, mocks
 from speed.load import Asked
-from speed.measure import Effort, Sampler
+from speed.measure import Effort
 from speed.ours import Standpipe
-from speed.targets import Place, Target, started
+from speed.targets import Place, Target
 
 CACHE = Path(__file__).parents[1] / ".cache" / "bench"
 #: Where Linux keeps its control groups: version 1 with a folder for processors, or version 2.
@@ -57,11 +57,8 @@ def _rate(built: Built, place: Place, workers: int, share: float) -> float:
     target = Target(
         *("standpipe", ours.start, "", ()), running=Standpipe, pinned=False, environment=settings
     )
-    running, _ = started(target, place)
-    assert isinstance(running, Standpipe)
-    sampler = Sampler(built.load, target, running, Effort(SECONDS, 1))
-    try:
-        sampler.warm_up()
+    effort = Effort(SECONDS, 1)
+    with ours.sampled(built.load, target, place, effort) as (running, sampler):
         running.settle()
         with contextlib.ExitStack() as groups:
             for pid in running.parts()["gateway"]:
@@ -69,9 +66,7 @@ def _rate(built: Built, place: Place, workers: int, share: float) -> float:
                 groups.enter_context(_held(pid, share))
             found = sampler.once(ASKED)
         running.settle()
-        return float(found["calls"] / found["seconds"])
-    finally:
-        machine.end(running.process)
+    return float(found["calls"] / found["seconds"])
 
 
 @contextlib.contextmanager

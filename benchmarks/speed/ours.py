@@ -5,7 +5,8 @@ from __future__ import annotations
 import sqlite3
 import sys
 import time
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ import psutil
 from typing_extensions import override
 
 from speed import machine
-from speed.targets import KEY, Place, Running, Start, TargetFailed
+from speed.measure import Effort, Sampler
+from speed.targets import KEY, Place, Running, Start, Target, TargetFailed, started
 
 Json = dict[str, Any]
 #: Seconds that the drain has for what waits.
@@ -124,3 +126,18 @@ def _part(pid: int) -> str:
     except psutil.Error:
         return "rest"
     return {"standpipe.worker": "gateway", "standpipe.drain": "drain"}.get(words[-1], "rest")
+
+
+@contextmanager
+def sampled(
+    load: Path, target: Target, place: Place, effort: Effort
+) -> Iterator[tuple[Standpipe, Sampler]]:
+    """Run a server of ours, warm, with what samples it, and end it."""
+    running, _ = started(target, place)
+    assert isinstance(running, Standpipe)
+    sampler = Sampler(load, target, running, effort)
+    try:
+        sampler.warm_up()
+        yield running, sampler
+    finally:
+        machine.end(running.process)
